@@ -1,0 +1,57 @@
+//! [`AsyncStd`]: async-std's global executor, as the core sees it.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use oneflight_core::rt::Runtime;
+
+/// async-std's global executor and its blocking pool.
+///
+/// ```
+/// use oneflight_async_std::AsyncStd;
+/// use oneflight_core::Group;
+///
+/// let group: Group<&str, u64> = Group::new();
+/// let charge = group.spawn_on(&AsyncStd, "charge:42", || async { 1999 });
+/// assert_eq!(*async_std::task::block_on(charge).unwrap(), 1999);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+/// A pause on async-std's reactor. Boxed: async-std gives its own no name.
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct Sleep(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").finish_non_exhaustive()
+    }
+}
+
+impl Runtime for AsyncStd {
+    type Sleep = Sleep;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        // Dropping the handle detaches the task.
+        drop(async_std::task::spawn(task));
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep(Box::pin(async_std::task::sleep(duration)))
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        drop(async_std::task::spawn_blocking(call));
+    }
+}

@@ -1,0 +1,49 @@
+//! One execution for each key; every duplicate waits for it without a thread and gets the same outcome.
+//!
+//! This crate is the one to depend on. It has no logic: it re-exports [`oneflight_core`] and, behind features that
+//! add and never exclude one another, the adapters.
+//!
+//! | use case | take | feature |
+//! |---|---|---|
+//! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
+//! | an `async` operation that any caller may carry on | [`Group::work`] | none |
+//! | an operation that must run to its end, on tokio | [`tokio::GroupExt::spawn`] | `tokio` |
+//! | a blocking call on tokio's pool | [`tokio::GroupExt::spawn_blocking`] | `tokio` |
+//! | an operation that needs tokio, polled by another executor | [`tokio::Tokio::in_context`] | `tokio` |
+//! | the same on smol | [`smol::GroupExt`] | `smol` |
+//! | the same on async-std (discontinued upstream) | [`async_std::GroupExt`] | `async-std` |
+//! | waiting for a while in a task | [`tokio::WaiterExt::timeout`], and in each adapter | that of the adapter |
+//! | waiting on a thread of your own | [`Waiter::wait_blocking`], [`Waiter::wait_deadline`] | `std` (default) |
+//! | one value to wait for, no key | [`SettleCell`] | none |
+//! | an executor of your own | [`rt::Runtime`], [`Group::spawn_on`] | none |
+//! | firmware | default features off, `critical-section` | `critical-section`, `portable-atomic` |
+//!
+//! ```
+//! use oneflight::Group;
+//! use oneflight::tokio::GroupExt;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let group: Group<String, Result<u64, String>> = Group::new();
+//! let charge = group.spawn("charge:42".to_string(), || async { Ok(1999) });
+//! let retry = group.spawn("charge:42".to_string(), || async { unreachable!("never made") });
+//! assert_eq!(*charge.await.unwrap(), Ok(1999));
+//! assert_eq!(*retry.await.unwrap(), Ok(1999));
+//! # });
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[doc(inline)]
+pub use oneflight_core::*;
+
+#[cfg(feature = "async-std")]
+#[doc(inline)]
+pub use oneflight_async_std as async_std;
+#[cfg(feature = "smol")]
+#[doc(inline)]
+pub use oneflight_smol as smol;
+#[cfg(feature = "tokio")]
+#[doc(inline)]
+pub use oneflight_tokio as tokio;

@@ -1,0 +1,130 @@
+//! [`Tokio`]: a tokio runtime, as the core sees it.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use oneflight_core::rt::Runtime;
+use pin_project_lite::pin_project;
+use tokio::runtime::{Handle, TryCurrentError};
+
+/// A tokio runtime and its blocking pool.
+///
+/// ```
+/// use oneflight_core::Group;
+/// use oneflight_tokio::Tokio;
+///
+/// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+/// let tokio = Tokio::from(runtime.handle().clone());
+/// let group: Group<&str, u64> = Group::new();
+/// // From a thread that no runtime knows:
+/// let charge = group.spawn_on(&tokio, "charge:42", || async { 1999 });
+/// assert_eq!(*runtime.block_on(charge).unwrap(), 1999);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Handle,
+}
+
+impl Tokio {
+    /// The runtime this is called in.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, as `tokio::spawn` does.
+    #[track_caller]
+    pub fn current() -> Self {
+        Self {
+            handle: Handle::current(),
+        }
+    }
+
+    /// The runtime this is called in.
+    ///
+    /// # Errors
+    ///
+    /// Outside a tokio runtime.
+    pub fn try_current() -> Result<Self, TryCurrentError> {
+        Ok(Self {
+            handle: Handle::try_current()?,
+        })
+    }
+
+    /// Lets any executor poll an operation that needs tokio: enters this runtime at each poll.
+    ///
+    /// An operation of `Group::work` is polled wherever one of its callers is, which may be another executor.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    /// use oneflight_tokio::Tokio;
+    /// use std::time::Duration;
+    ///
+    /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    /// let tokio = Tokio::from(runtime.handle().clone());
+    /// let group: Group<&str, u64> = Group::new();
+    /// let outcome = group.work("k", || {
+    ///     tokio.in_context(async {
+    ///         tokio::time::sleep(Duration::from_millis(1)).await;
+    ///         7
+    ///     })
+    /// });
+    /// // Polled by an executor that is not tokio.
+    /// assert_eq!(*futures_lite::future::block_on(outcome).unwrap(), 7);
+    /// ```
+    pub fn in_context<F: Future>(&self, operation: F) -> InContext<F> {
+        InContext {
+            handle: self.handle.clone(),
+            operation,
+        }
+    }
+}
+
+impl From<Handle> for Tokio {
+    fn from(handle: Handle) -> Self {
+        Self { handle }
+    }
+}
+
+impl Runtime for Tokio {
+    type Sleep = tokio::time::Sleep;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        drop(self.handle.spawn(task));
+    }
+
+    #[track_caller]
+    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
+        let _entered = self.handle.enter();
+        tokio::time::sleep(duration)
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        drop(self.handle.spawn_blocking(call));
+    }
+}
+
+pin_project! {
+    /// A future that is polled inside a tokio runtime, whoever polls it. From [`Tokio::in_context`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future inside.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled or awaited"]
+    pub struct InContext<F> {
+        handle: Handle,
+        #[pin]
+        operation: F,
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.handle.enter();
+        this.operation.poll(cx)
+    }
+}

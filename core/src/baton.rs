@@ -1,0 +1,282 @@
+//! The baton of a `work` flight: one operation, several participants, one of them driving.
+//!
+//! Every caller of `work` on one key is a participant. The operation lives here and not in anybody's future, so that
+//! whoever still wants the outcome can go on with it where it stood.
+//!
+//! | stage     | the operation is            | who may leave it, and how                                    |
+//! |-----------|-----------------------------|--------------------------------------------------------------|
+//! | `Polling` | with the one who polls it (or makes it) | that one: to `Parked`, or to `Ready` if it was woken meanwhile |
+//! | `Parked`  | here, waiting for its waker | its waker: to `Ready`, waking the driver, or everyone without one |
+//! | `Ready`   | here, wants to be polled    | any participant that is polled: to `Polling`, and drives      |
+//! | `Over`    | gone, or with its poller, who drops it | nobody                                            |
+//!
+//! From every stage the end of the flight and the leaving of the last participant go to `Over`.
+//!
+//! # Invariants
+//! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then (or `Over`, if the
+//!    flight ended meanwhile: that caller then drops it).
+//! 2. While the stage is `Parked` and there is a driver, the driver's waker stands in the slab: it parks it before it
+//!    takes the operation, and only a wake or its leaving takes it out again, which changes the stage or the driver.
+//! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the driver has been; if it
+//!    leaves, everyone is woken then. So an operation that wants to be polled always has somebody woken for it.
+//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the last participant; so a
+//!    participant that finds `Over` finds the outcome.
+//!
+//! # Deadlock safety
+//! The desk's lock is taken alone, with no other lock held, and nothing of the user's runs under it: the operation
+//! is polled and dropped outside, wakers are cloned before and fired and dropped after.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use crate::group::shard::Shard;
+use crate::slab::{Seat, Slab};
+use crate::sync::{Arc, Mutex, Wakes, discard};
+use crate::wake::{Spent, fire, fire_one};
+
+/// The operation of a flight. If its drop panics while this thread unwinds already, that panic ends here.
+pub(crate) struct Operation<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T> Operation<T> {
+    pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
+            Some(future) => future.as_mut().poll(cx),
+            None => unreachable!("taken only by the drop"),
+        }
+    }
+}
+
+impl<T> Drop for Operation<T> {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+pub(crate) struct Baton<K, T> {
+    /// Where the flight is registered: whoever ends it needs to know, and a participant's future stays small.
+    pub(crate) shard: Arc<Shard<K, T>>,
+    desk: Mutex<Desk<T>>,
+}
+
+struct Desk<T> {
+    stage: Stage<T>,
+    /// The participant that polled the operation last, if it is still here.
+    driver: Option<Seat>,
+    participants: usize,
+    parked: Slab,
+}
+
+enum Stage<T> {
+    Polling { woken: bool },
+    Parked(Operation<T>),
+    Ready(Operation<T>),
+    Over,
+}
+
+/// What a participant that is polled has to do.
+pub(crate) enum Turn<T> {
+    /// Poll this, then give it back with [`Baton::pause`], or end the flight.
+    Drive(Operation<T>),
+    /// It is parked; somebody else drives, or the operation waits.
+    Parked,
+    /// The flight has ended.
+    Over,
+}
+
+/// What a participant leaves behind.
+pub(crate) struct Left<T> {
+    /// Nobody is left: the flight is over, and the caller has to end it.
+    pub(crate) last: bool,
+    pub(crate) operation: Option<Operation<T>>,
+    /// Held only to be dropped.
+    _waker: Spent,
+}
+
+impl<K, T> Baton<K, T> {
+    /// With one participant, who is making the operation: that counts as polling it.
+    pub(crate) fn new(shard: Arc<Shard<K, T>>) -> Self {
+        let stage = Stage::Polling { woken: false };
+        Self {
+            shard,
+            desk: Mutex::new(Desk {
+                stage,
+                driver: None,
+                participants: 1,
+                parked: Slab::new(),
+            }),
+        }
+    }
+
+    /// Counts one more participant. False when the flight is over, or about to be: the last one has left.
+    pub(crate) fn join(&self) -> bool {
+        self.desk.with(|desk| {
+            let open = !matches!(desk.stage, Stage::Over);
+            desk.participants += usize::from(open);
+            open
+        })
+    }
+
+    /// Hands in the operation that has just been made: it is ready, and everyone who parked meanwhile is woken.
+    pub(crate) fn made(&self, operation: Operation<T>) {
+        if let Some(unwanted) = self.desk.with(|desk| desk.lay_down(operation, true)) {
+            drop(unwanted);
+        } else {
+            self.wake_everyone();
+        }
+    }
+
+    /// A participant is polled: parks it, and gives it the operation if that is ready and nobody polls it.
+    ///
+    /// Also returns a waker to drop once the operation is laid down: its drop is the user's and may panic.
+    pub(crate) fn turn(&self, seat: &mut Seat, waker: &Waker) -> (Turn<T>, Spent) {
+        let own = waker.clone();
+        self.desk.with(|desk| {
+            if matches!(desk.stage, Stage::Over) {
+                return (Turn::Over, Spent(Some(own)));
+            }
+            let spare = if desk.parked.will_wake(*seat, waker) {
+                Some(own)
+            } else {
+                desk.parked.park(seat, own)
+            };
+            match mem::replace(&mut desk.stage, Stage::Polling { woken: false }) {
+                Stage::Ready(operation) => {
+                    desk.driver = Some(*seat);
+                    (Turn::Drive(operation), Spent(spare))
+                }
+                other => {
+                    desk.stage = other;
+                    (Turn::Parked, Spent(spare))
+                }
+            }
+        })
+    }
+
+    /// The driver's poll was pending: lays the operation down. If it was woken while it was polled, its driver is
+    /// woken to go on. If the flight ended meanwhile, the operation is dropped here.
+    pub(crate) fn pause(&self, operation: Operation<T>) {
+        let (unwanted, driver) = self.desk.with(|desk| {
+            let woken = matches!(desk.stage, Stage::Polling { woken: true });
+            let unwanted = desk.lay_down(operation, woken);
+            (unwanted, if woken { desk.take_driver() } else { None })
+        });
+        if let Some(waker) = driver {
+            fire_one(waker);
+        }
+        drop(unwanted);
+    }
+
+    /// A participant leaves. What it leaves behind is dropped by the caller, after it has ended an abandoned flight.
+    pub(crate) fn leave(&self, seat: &mut Seat) -> Left<T> {
+        let mut everyone = false;
+        let left = self.desk.with(|desk| {
+            let drove = seat.taken() && desk.driver == Some(*seat);
+            let waker = if seat.taken() {
+                desk.parked.leave(seat)
+            } else {
+                None
+            };
+            let mut left = Left {
+                last: false,
+                operation: None,
+                _waker: Spent(waker),
+            };
+            if drove {
+                desk.driver = None;
+                everyone = matches!(desk.stage, Stage::Ready(_));
+            }
+            if !matches!(desk.stage, Stage::Over) {
+                desk.participants -= 1;
+                if desk.participants == 0 {
+                    left.last = true;
+                    left.operation = desk.end();
+                }
+            }
+            left
+        });
+        if everyone && !left.last {
+            self.wake_everyone();
+        }
+        left
+    }
+
+    /// The flight has ended: wakes every participant, and drops the operation unless somebody polls it (then that
+    /// one drops it when the poll returns).
+    pub(crate) fn finish(&self) {
+        let _dropped_last = self.desk.with(Desk::end);
+        fire(|batch| self.desk.with(|desk| desk.parked.take_rest(batch)));
+    }
+
+    fn wake_everyone(&self) {
+        let mut cursor = 0;
+        fire(|batch| {
+            self.desk
+                .with(|desk| desk.parked.take_some(&mut cursor, batch))
+        });
+    }
+}
+
+impl<T> Desk<T> {
+    /// Takes the operation back from whoever polled or made it; gives it back when the flight is over.
+    fn lay_down(&mut self, operation: Operation<T>, ready: bool) -> Option<Operation<T>> {
+        match self.stage {
+            Stage::Over => return Some(operation),
+            _ if ready => self.stage = Stage::Ready(operation),
+            _ => self.stage = Stage::Parked(operation),
+        }
+        None
+    }
+
+    fn take_driver(&mut self) -> Option<Waker> {
+        self.driver.and_then(|seat| self.parked.take(seat))
+    }
+
+    fn end(&mut self) -> Option<Operation<T>> {
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Parked(operation) | Stage::Ready(operation) => Some(operation),
+            Stage::Polling { .. } | Stage::Over => None,
+        }
+    }
+}
+
+impl<K, T> Wakes for Baton<K, T>
+where
+    K: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// The operation's waker: marks it ready and wakes the driver; with no driver, every participant.
+    fn wakes(&self) {
+        let mut everyone = false;
+        let driver = self
+            .desk
+            .with(|desk| match mem::replace(&mut desk.stage, Stage::Over) {
+                Stage::Parked(operation) => {
+                    desk.stage = Stage::Ready(operation);
+                    everyone = desk.driver.is_none();
+                    desk.take_driver()
+                }
+                // Its poller looks when the poll returns.
+                Stage::Polling { .. } => {
+                    desk.stage = Stage::Polling { woken: true };
+                    None
+                }
+                // Somebody is woken for it already (invariant 3), or it does not matter any more.
+                other => {
+                    desk.stage = other;
+                    None
+                }
+            });
+        if let Some(waker) = driver {
+            fire_one(waker);
+        } else if everyone {
+            self.wake_everyone();
+        }
+    }
+}

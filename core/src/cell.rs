@@ -1,0 +1,318 @@
+//! [`SettleCell`]: a value that is recorded once and read by reference for ever after.
+//!
+//! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence of
+//! `state`: the value slot is written under a claim that exactly one caller gets, it is read only after
+//! publication, and the waiting room is made once and lives as long as the cell.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::task::{Context, Poll};
+
+use crate::crowd::WaitingRoom;
+use crate::error::{Cause, SettleError};
+use crate::slab::Seat;
+use crate::state::{Join, Snapshot, State};
+use crate::sync::UnsafeCell;
+use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::wait::Wait;
+
+/// A cell that is settled once, by whoever is first, and read by reference ever after.
+///
+/// It is the part of a flight that waits: any number of tasks and threads wait for the value, none of them
+/// holds a thread for it (a thread that calls [`wait_blocking`](Self::wait_blocking) parks itself and says so),
+/// and each is woken on its own. Use it alone where there is one thing to wait for and no key; use
+/// [`Group`](crate::Group) where callers must find each other.
+///
+/// Unlike a `OnceLock` or an async `OnceCell` it does not run an initialiser and has no notion of who should:
+/// it only records. The value needs no `Clone`; waiters get a reference.
+///
+/// # Examples
+///
+/// ```
+/// use oneflight_core::SettleCell;
+/// # futures_lite::future::block_on(async {
+/// static READY: SettleCell<u32> = SettleCell::new();
+///
+/// let thread = std::thread::spawn(|| READY.settle(7).map(|_| ()));
+/// assert_eq!(*READY.wait().await, 7);
+/// assert!(thread.join().unwrap().is_ok());
+///
+/// // The first one wins; the second gets its value back.
+/// assert_eq!(READY.settle(8).unwrap_err().into_value(), 8);
+/// assert_eq!(READY.get(), Some(&7));
+/// # });
+/// ```
+#[doc(alias = "OnceCell")]
+#[doc(alias = "SetOnce")]
+#[doc(alias = "OnceLock")]
+pub struct SettleCell<T> {
+    state: State,
+    /// Null until somebody waits; then a `Box<WaitingRoom>` that lives as long as the cell.
+    room: AtomicPtr<WaitingRoom>,
+    /// Initialised exactly while the state is settled.
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY:
+// - `T: Send`: a settle moves a value in from one thread, and the cell drops it (or `into_inner` moves it out)
+//   on another.
+// - `T: Sync` is not needed to move the cell: nobody else has a reference to it then.
+// - The room is `Send` by itself.
+unsafe impl<T: Send> Send for SettleCell<T> {}
+
+// SAFETY:
+// - `T: Sync`: after publication any number of threads read the value by reference at once.
+// - `T: Send`: `settle(&self, T)` moves a value in from any thread that shares the cell.
+// - The slot itself: written only under a claim (one caller, before publication), read only after publication;
+//   `State` orders the two (release on publish, acquire on load).
+unsafe impl<T: Send + Sync> Sync for SettleCell<T> {}
+
+// A panic can not leave the cell half written: moving a value in runs none of the user's code.
+impl<T> UnwindSafe for SettleCell<T> {}
+impl<T> RefUnwindSafe for SettleCell<T> {}
+
+impl<T> SettleCell<T> {
+    /// An empty cell. Allocates nothing; the first waiter does.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self {
+            state: State::new(),
+            room: AtomicPtr::new(core::ptr::null_mut()),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// An empty cell (not `const` under loom).
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self {
+            state: State::new(),
+            room: AtomicPtr::new(core::ptr::null_mut()),
+            value: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Records the value and wakes everyone who waits, unless it was settled before.
+    ///
+    /// The wakers run in this call, in batches, under no lock. If one of them panics, the others are woken all
+    /// the same and the panic goes on afterwards (unless this thread is unwinding already: then it ends here).
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if another settle was first. It may be a moment until the winner's value is visible
+    /// to [`get`](Self::get); [`wait`](Self::wait) for it.
+    #[doc(alias = "set")]
+    pub fn settle(&self, value: T) -> Result<&T, SettleError<T>> {
+        match self.record(value) {
+            Ok(before) => {
+                self.tell(before);
+                self.get().ok_or_else(|| unreachable!("just recorded"))
+            }
+            Err(value) => Err(SettleError::new(value, self.snapshot().cause())),
+        }
+    }
+
+    /// The value, if it is settled.
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        self.state.load().settled().then(|| {
+            self.value.with(|slot| {
+                // SAFETY:
+                // - Initialised: the word says settled, which is published after the write and never taken back.
+                // - Not aliased by a writer: a claim is given once, and it has been used.
+                // - Lives long enough: the reference borrows `self`, and the slot is inside it.
+                unsafe { (*slot).assume_init_ref() }
+            })
+        })
+    }
+
+    /// Waits for the value.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future, at any point, loses nothing and is noticed by nobody.
+    #[doc(alias = "join")]
+    pub fn wait(&self) -> Wait<'_, T> {
+        Wait::new(self)
+    }
+
+    /// Waits for the value by parking the calling thread.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread is gone until the settle. On a thread that an executor needs, this is the mistake this crate
+    /// exists to avoid: use [`wait`](Self::wait) there.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub fn wait_blocking(&self) -> &T {
+        self.block(None);
+        self.get()
+            .unwrap_or_else(|| unreachable!("a cell ends only by a settle"))
+    }
+
+    /// The value, if it was settled.
+    pub fn into_inner(self) -> Option<T> {
+        let this = core::mem::ManuallyDrop::new(self);
+        this.free_room();
+        this.state.load().settled().then(|| {
+            this.value.with(|slot| {
+                // SAFETY:
+                // - Initialised: the word says settled.
+                // - Read once: `self` is consumed, and `ManuallyDrop` keeps its destructor from dropping the value too.
+                unsafe { (*slot).assume_init_read() }
+            })
+        })
+    }
+
+    /// Claims, writes and publishes. Tells nobody: the caller does, with the word this returns.
+    #[inline(always)]
+    pub(crate) fn record(&self, value: T) -> Result<Snapshot, T> {
+        if !self.state.claim() {
+            return Err(value);
+        }
+        self.value.with_mut(|slot| {
+            // SAFETY:
+            // - Exclusive: `claim` is true for one caller only, and nobody reads before publication.
+            // - The slot holds nothing yet, so overwriting it drops nothing.
+            unsafe { (*slot).write(value) };
+        });
+        Ok(self.state.publish())
+    }
+
+    /// Ends the cell without a value. Tells nobody. `None` when another end was first.
+    pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
+        self.state.abort(cause)
+    }
+
+    /// Wakes everyone who waits. `before` is the word that the end returned.
+    #[inline(always)]
+    pub(crate) fn tell(&self, before: Snapshot) {
+        // Without a registration there is nobody to tell; a notify would allocate for nothing.
+        if before.has_waiters() {
+            self.tell_room();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_room(&self) {
+        self.room().tell(&self.state);
+    }
+
+    #[inline(always)]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.state.load()
+    }
+
+    pub(crate) fn join(&self) -> Join {
+        self.state.join()
+    }
+
+    pub(crate) fn leave(&self) -> bool {
+        self.state.leave()
+    }
+
+    /// Ready with the word once it has ended; otherwise the task is parked at `seat`.
+    #[inline]
+    pub(crate) fn poll_end(&self, seat: &mut Seat, cx: &mut Context<'_>) -> Poll<Snapshot> {
+        let mut word = self.state.load();
+        if !word.ended() {
+            word = self.room().park(&self.state, seat, cx.waker());
+            if !word.ended() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(word)
+    }
+
+    /// Gives a seat back, so that no waker of it is kept.
+    #[inline]
+    pub(crate) fn unseat(&self, seat: &mut Seat) {
+        if seat.taken() && !self.state.load().is_drained() {
+            self.room().leave(seat);
+        }
+        *seat = Seat::NONE;
+    }
+
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(crate) fn block(&self, deadline: Option<std::time::Instant>) -> Snapshot {
+        let word = self.state.load();
+        if word.ended() {
+            word
+        } else {
+            self.room().block(&self.state, deadline)
+        }
+    }
+
+    /// The waiting room, made at the first call.
+    fn room(&self) -> &WaitingRoom {
+        let mut room = self.room.load(Ordering::Acquire);
+        if room.is_null() {
+            room = self.make_room();
+        }
+        // SAFETY:
+        // - Not null, and made by `Box::into_raw` in `make_room`, released by that exchange and acquired here.
+        // - Alive: freed only by `free_room`, which needs the cell to be dropped or consumed; the reference
+        //   borrows `self`.
+        // - Never exclusive: every access is by shared reference.
+        unsafe { &*room }
+    }
+
+    #[cold]
+    fn make_room(&self) -> *mut WaitingRoom {
+        let fresh = Box::into_raw(Box::new(WaitingRoom::new()));
+        let null = core::ptr::null_mut();
+        match self
+            .room
+            .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => fresh,
+            Err(other) => {
+                // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has seen it.
+                drop(unsafe { Box::from_raw(fresh) });
+                other
+            }
+        }
+    }
+
+    /// Frees the waiting room. Called once, by the one who drops or consumes the cell.
+    fn free_room(&self) {
+        let room = self.room.load(Ordering::Acquire);
+        if !room.is_null() {
+            // SAFETY:
+            // - From `Box::into_raw` in `make_room`, and freed once: both callers have the cell to themselves and
+            //   do not use it again.
+            // - No reference is left: each borrows the cell.
+            drop(unsafe { Box::from_raw(room) });
+        }
+    }
+}
+
+impl<T> Drop for SettleCell<T> {
+    fn drop(&mut self) {
+        self.free_room();
+        if self.state.load().settled() {
+            self.value.with_mut(|slot| {
+                // SAFETY:
+                // - Initialised: the word says settled.
+                // - Dropped once: the cell is being dropped, and `into_inner` does not come here.
+                unsafe { (*slot).assume_init_drop() };
+            });
+        }
+    }
+}
+
+impl<T> Default for SettleCell<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for SettleCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettleCell")
+            .field("settled", &self.state.load().settled())
+            .finish_non_exhaustive()
+    }
+}

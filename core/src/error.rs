@@ -1,0 +1,221 @@
+//! What can go wrong, typed. Every message says what to do next.
+
+use core::error::Error;
+use core::fmt;
+
+/// Why a flight ended without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it settled, or
+    /// the last participant of a `work` left.
+    Dropped,
+    /// A poll of the operation was left by unwinding, or the guard was dropped while its thread unwinds (seen
+    /// with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
+    Panicked,
+    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort).
+    Cancelled,
+}
+
+impl Cause {
+    const ALL: [Cause; 3] = [Cause::Dropped, Cause::Panicked, Cause::Cancelled];
+    /// How many causes there are: the length of a table indexed by `cause as usize`.
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    pub(crate) fn from_bits(bits: usize) -> Self {
+        Self::ALL[bits]
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Dropped => "the primary was dropped before it settled",
+            Cause::Panicked => "the operation panicked",
+            Cause::Cancelled => "the primary aborted it on purpose",
+        })
+    }
+}
+
+/// The flight ended without a value.
+///
+/// This is the outcome of the *flight*, not of the caller: a duplicate that sees it may simply begin again.
+/// An operation that fails with an error of its own settles with that error instead (`T = Result<_, _>`), and
+/// every duplicate gets the same one.
+///
+/// ```
+/// use oneflight_core::{Begin, Cause, Group};
+///
+/// let group: Group<&str, u32> = Group::new();
+/// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+/// let Begin::Waiter(waiter) = group.begin("k") else { unreachable!() };
+/// drop(primary);
+/// assert_eq!(waiter.get().unwrap().unwrap_err().cause(), Cause::Dropped);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Aborted {
+    cause: Cause,
+}
+
+impl Aborted {
+    pub(crate) const fn new(cause: Cause) -> Self {
+        Self { cause }
+    }
+
+    /// Why.
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+}
+
+impl fmt::Display for Aborted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "flight aborted ({}); begin again to run it anew",
+            self.cause
+        )
+    }
+}
+
+impl Error for Aborted {}
+
+/// A settle came too late. The value comes back.
+///
+/// `T` needs no `Debug`: the message never prints it.
+pub struct SettleError<T> {
+    /// What was to be recorded.
+    pub value: T,
+    cause: Option<Cause>,
+}
+
+impl<T> SettleError<T> {
+    pub(crate) const fn new(value: T, cause: Option<Cause>) -> Self {
+        Self { value, cause }
+    }
+
+    /// What ended the flight before, or `None` when another settle was first.
+    pub const fn cause(&self) -> Option<Cause> {
+        self.cause
+    }
+
+    /// The value that was not recorded.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl<T> fmt::Debug for SettleError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettleError")
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SettleError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Some(cause) => write!(
+                f,
+                "settled too late ({cause}); take the value back out of this error"
+            ),
+            None => f.write_str("settled already; take the value back out of this error"),
+        }
+    }
+}
+
+impl<T> Error for SettleError<T> {}
+
+/// Why a caller was turned away: neither primary nor waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// The flight holds as many waiters as it may.
+    Full,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rejected::Full => "too many waiters on this flight; shed the load or try again later",
+        })
+    }
+}
+
+impl Error for Rejected {}
+
+/// A wait with a deadline ended without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitError {
+    /// The time was up. The flight goes on, and the waiter may wait again.
+    TimedOut,
+    /// The flight ended without a value.
+    Aborted(Aborted),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::TimedOut => {
+                f.write_str("timed out; the flight goes on, wait again or give up")
+            }
+            WaitError::Aborted(aborted) => aborted.fmt(f),
+        }
+    }
+}
+
+impl Error for WaitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            WaitError::TimedOut => None,
+            WaitError::Aborted(aborted) => Some(aborted),
+        }
+    }
+}
+
+impl From<Aborted> for WaitError {
+    fn from(aborted: Aborted) -> Self {
+        WaitError::Aborted(aborted)
+    }
+}
+
+/// Why a ready-made call (`work`, `spawn`) has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// The flight ended without a value.
+    Aborted(Aborted),
+    /// The call was turned away before it began.
+    Rejected(Rejected),
+}
+
+impl fmt::Display for WorkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WorkError::Aborted(aborted) => aborted.fmt(f),
+            WorkError::Rejected(rejected) => rejected.fmt(f),
+        }
+    }
+}
+
+impl Error for WorkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            WorkError::Aborted(aborted) => Some(aborted),
+            WorkError::Rejected(rejected) => Some(rejected),
+        }
+    }
+}
+
+impl From<Aborted> for WorkError {
+    fn from(aborted: Aborted) -> Self {
+        WorkError::Aborted(aborted)
+    }
+}
+
+impl From<Rejected> for WorkError {
+    fn from(rejected: Rejected) -> Self {
+        WorkError::Rejected(rejected)
+    }
+}

@@ -1,0 +1,147 @@
+//! A flight: one execution in progress for a key.
+//!
+//! It is a cell with a key and an identity. Everyone who takes part holds an `Arc` of it: the primary, each waiter,
+//! each `Settled`, and, until it ends, the registry.
+//!
+//! # Invariants
+//! 1. A flight ends once. Whoever ends it (the read-modify-write of the cell's word says who) and nobody else takes
+//!    it out of the registry and tells its waiters, in this order: **outcome published, key freed, wakes fired**. So a
+//!    woken waiter that begins the same key again starts a new flight.
+//! 2. It is taken out by identity, never by equality of keys: a later flight of the same key stays where it is.
+//! 3. The key lives once, here; the registry's entry is a hash and a pointer.
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+use crate::baton::Baton;
+use crate::cell::SettleCell;
+use crate::error::{Aborted, Cause, SettleError};
+use crate::group::shard::{Ending, Shard};
+use crate::settled::Settled;
+use crate::state::Snapshot;
+use crate::sync::{Arc, Wakeable};
+
+/// The identity of a flight. Never repeats in a group, and rises for each key.
+///
+/// Use it to tag an effect, so that the effect itself can tell two flights of one key apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(NonZeroU64);
+
+impl FlightId {
+    /// `count` is the shard's own count of flights, this one included; `shard` of `shards` makes it the group's.
+    pub(crate) fn new(count: u64, shard: usize, shards: usize) -> Self {
+        Self(NonZeroU64::MIN.saturating_add((count - 1) * shards as u64 + shard as u64))
+    }
+
+    /// As a number.
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FlightId({})", self.0)
+    }
+}
+
+impl fmt::Display for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+pub(crate) struct Flight<K, T> {
+    pub(crate) cell: SettleCell<T>,
+    pub(crate) key: K,
+    pub(crate) hash: u64,
+    pub(crate) id: FlightId,
+    /// Who drives, where that can change hands: only `work` flights have one.
+    pub(crate) baton: Option<Arc<Wakeable<Baton<K, T>>>>,
+}
+
+impl<K, T> Flight<K, T> {
+    /// Settles it, if it has not ended: publishes, frees the key, wakes everyone.
+    #[inline(always)]
+    pub(crate) fn settle(
+        this: &Arc<Self>,
+        shard: &Shard<K, T>,
+        value: T,
+    ) -> Result<(), SettleError<T>> {
+        match this.cell.record(value) {
+            Ok(before) => {
+                shard.retire(this, before, Ending::Settled);
+                this.tell(before);
+                Ok(())
+            }
+            Err(value) => Err(SettleError::new(value, this.cell.snapshot().cause())),
+        }
+    }
+
+    /// Ends it without a value, if it has not ended: publishes, frees the key, wakes everyone.
+    pub(crate) fn abort(this: &Arc<Self>, shard: &Shard<K, T>, cause: Cause) {
+        if let Some(before) = this.cell.abort(cause) {
+            shard.retire(this, before, Ending::Aborted(cause));
+            this.tell(before);
+        }
+    }
+
+    /// Fires the wakers: plain waiters, then participants, each even if others panic.
+    #[inline(always)]
+    fn tell(&self, before: Snapshot) {
+        struct Finish<'a, K, T>(&'a Baton<K, T>);
+        impl<K, T> Drop for Finish<'_, K, T> {
+            fn drop(&mut self) {
+                self.0.finish();
+            }
+        }
+        let _even_if_a_wake_panics = self.baton.as_ref().map(|baton| Finish(&baton.0));
+        self.cell.tell(before);
+    }
+
+    /// The outcome, given the word of an ended flight.
+    #[inline]
+    pub(crate) fn outcome(this: &Arc<Self>, word: Snapshot) -> Result<Settled<K, T>, Aborted> {
+        match word.cause() {
+            None => Ok(Settled::new(this.clone())),
+            Some(cause) => Err(Aborted::new(cause)),
+        }
+    }
+
+    /// The outcome, if it has ended.
+    #[inline]
+    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
+        let word = this.cell.snapshot();
+        word.ended().then(|| Self::outcome(this, word))
+    }
+
+    /// Duplicates that wait now.
+    pub(crate) fn waiting(&self) -> usize {
+        let word = self.cell.snapshot();
+        if word.ended() { 0 } else { word.waiting() }
+    }
+}
+
+/// Ends the flight as panicked when the scope it stands in is left by unwinding. Works without `std` too: nobody
+/// has to ask whether the thread unwinds.
+pub(crate) struct AbortOnUnwind<'a, K, T> {
+    flight: &'a Arc<Flight<K, T>>,
+    shard: &'a Shard<K, T>,
+}
+
+impl<'a, K, T> AbortOnUnwind<'a, K, T> {
+    pub(crate) fn new(flight: &'a Arc<Flight<K, T>>, shard: &'a Shard<K, T>) -> Self {
+        Self { flight, shard }
+    }
+
+    /// The scope was left in the ordinary way.
+    pub(crate) fn defuse(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
+    fn drop(&mut self) {
+        Flight::abort(self.flight, self.shard, Cause::Panicked);
+    }
+}

@@ -1,0 +1,99 @@
+//! One execution for each key; every duplicate waits for it without a thread and gets the same outcome.
+//!
+//! Clients retry. A duplicate of a request that is still running must not run again: it waits for the first and
+//! gets the same outcome. Here a waiter is two words and a waker. It holds no thread, is not polled while it waits,
+//! and costs nobody anything when it leaves. No runtime is needed, and no `std`.
+//!
+//! - [`Group`] is the registry. [`Group::begin`] makes its caller the [`Primary`] or a [`Waiter`];
+//!   [`Group::work`] runs an operation that any caller may carry on.
+//! - [`SettleCell`] is the part that waits, on its own: one value, no key.
+//! - [`rt::Runtime`] is what an executor's adapter supplies, for operations that outlive their callers.
+//!
+//! Applications usually depend on the facade crate `oneflight`, which re-exports this one and the adapters.
+//!
+//! ```
+//! use oneflight_core::{Aborted, Begin, Group, Settled};
+//!
+//! type Charge = Result<u64, String>;
+//!
+//! /// However many callers retry it at once, the card is charged by one of them, and each gets its receipt.
+//! async fn charge(group: &Group<String, Charge>, token: &str) -> Result<Settled<String, Charge>, Aborted> {
+//!     match group.begin_ref(token) {
+//!         Begin::Primary(primary) => Ok(primary.run(async { Ok(1999) }).await.expect("nobody else ends it")),
+//!         Begin::Waiter(waiter) => waiter.await,
+//!         Begin::Rejected(why) => panic!("{why}"),
+//!     }
+//! }
+//!
+//! let group = Group::new();
+//! # futures_lite::future::block_on(async {
+//! let (first, retry) = futures_lite::future::zip(charge(&group, "42"), charge(&group, "42")).await;
+//! assert_eq!(*first.unwrap(), Ok(1999));
+//! assert_eq!(*retry.unwrap(), Ok(1999));
+//! # });
+//! ```
+//!
+//! # What it is not
+//!
+//! No cache: when a flight has ended its key is free. No "exactly once": there is one successful settle for a
+//! flight; an effect happens once only if the effect itself is idempotent or checks the [`FlightId`].
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
+//! | `critical-section` | no | without `std`, locks are critical sections |
+//! | `portable-atomic` | no | atomics for targets without compare-and-swap |
+//! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
+//!
+//! Without `std` and without `critical-section` the locks spin. A task that is preempted while it holds one (by a
+//! higher-priority task or an interrupt handler that wants the same lock) blocks the other for ever: on such targets
+//! enable `critical-section`. `event-listener`, which this crate stands on, says the same of its own.
+//!
+//! # The waker contract
+//!
+//! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held. Wakers run in
+//! batches of at most 64 after the outcome is published. One that panics strands nobody: the others are woken, then
+//! the panic goes on.
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod baton;
+mod cell;
+mod crowd;
+mod detach;
+mod error;
+mod flight;
+mod group;
+mod hash;
+mod primary;
+pub mod rt;
+mod settled;
+mod slab;
+mod state;
+mod stats;
+mod sync;
+mod wait;
+mod waiter;
+mod wake;
+mod watch;
+mod work;
+
+pub use cell::SettleCell;
+pub use detach::Detached;
+pub use error::{Aborted, Cause, Rejected, SettleError, WaitError, WorkError};
+pub use flight::FlightId;
+pub use group::{Begin, Builder, Group};
+pub use hash::{DefaultHasher, RandomState};
+pub use primary::{Primary, Run};
+pub use settled::Settled;
+pub use stats::Stats;
+pub use wait::Wait;
+pub use waiter::Waiter;
+pub use work::Work;

@@ -1,0 +1,236 @@
+//! [`Primary`]: the caller that executes; and [`Run`], which executes for it.
+
+use core::fmt;
+use core::future::Future;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::error::{Cause, SettleError};
+use crate::flight::{AbortOnUnwind, Flight, FlightId};
+use crate::group::shard::Shard;
+use crate::settled::Settled;
+use crate::sync::{Arc, panicking};
+use crate::watch::Watch;
+
+/// The caller that executes. It owes the flight an outcome.
+///
+/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the flight: its waiters get
+/// [`Aborted`](crate::Aborted) at once, the key is free, and nothing is left in the registry. So a lost primary
+/// hangs nobody.
+///
+/// It refers to the key's shard and not to the whole group: it may outlive every [`Group`](crate::Group) handle.
+///
+/// # Cancel safety
+///
+/// A guard held across an `await` in a future that is dropped is dropped with it: waiters get
+/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where another caller
+/// shall take over, use [`Group::work`](crate::Group::work).
+///
+/// # Deadlocks
+///
+/// Leaking it (`mem::forget`) leaves the flight open for ever.
+///
+/// # Examples
+///
+/// ```
+/// use oneflight_core::{Begin, Group};
+///
+/// let group: Group<&str, Result<u32, String>> = Group::new();
+/// match group.begin("invoice-7") {
+///     Begin::Primary(primary) => {
+///         let settled = primary.settle(Ok(42)).unwrap();
+///         assert_eq!(*settled, Ok(42));
+///     }
+///     Begin::Waiter(waiter) => drop(waiter),
+///     Begin::Rejected(why) => panic!("{why}"),
+/// }
+/// assert!(group.is_empty());
+/// ```
+#[doc(alias = "leader")]
+#[must_use = "dropping the primary aborts its flight; settle it, or run an operation"]
+pub struct Primary<K, T> {
+    /// Taken out by `settle`, so that the drop after it has nothing to do.
+    flight: Option<Arc<Flight<K, T>>>,
+    shard: Arc<Shard<K, T>>,
+}
+
+impl<K, T> Primary<K, T> {
+    #[inline]
+    pub(crate) fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+        Self {
+            flight: Some(flight),
+            shard,
+        }
+    }
+
+    #[inline(always)]
+    fn flight(&self) -> &Arc<Flight<K, T>> {
+        self.flight.as_ref().unwrap_or_else(|| {
+            unreachable!("only a settle takes it, and that consumes the primary")
+        })
+    }
+
+    /// Hands the duty to end the flight over to the caller.
+    pub(crate) fn into_flight(mut self) -> Arc<Flight<K, T>> {
+        self.flight
+            .take()
+            .unwrap_or_else(|| unreachable!("only a settle takes it"))
+    }
+
+    /// Calls what is part of the operation, outside its future. A panic ends the flight as panicked.
+    pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
+        let guard = AbortOnUnwind::new(self.flight(), &self.shard);
+        let result = part();
+        guard.defuse();
+        result
+    }
+
+    /// A watch on the flight's end that is not counted as a waiter.
+    pub(crate) fn watch(&self) -> Watch<K, T> {
+        Watch::new(self.flight().clone())
+    }
+
+    /// Records the outcome and wakes every waiter.
+    ///
+    /// The value is published, then the key is freed, then the wakers run: in this call, in batches, under no lock. A
+    /// waker that panics strands nobody; its panic goes on from here when the others have been woken.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back, with the cause, if something else ended the flight before.
+    #[inline]
+    pub fn settle(mut self, value: T) -> Result<Settled<K, T>, SettleError<T>> {
+        let Some(flight) = self.flight.take() else {
+            unreachable!("a primary settles once")
+        };
+        Flight::settle(&flight, &self.shard, value)?;
+        Ok(Settled::new(flight))
+    }
+
+    /// Ends the flight without a value: waiters get [`Cause::Cancelled`].
+    pub fn abort(self) {
+        Flight::abort(self.flight(), &self.shard, Cause::Cancelled);
+    }
+
+    /// Runs `operation` and settles with its output.
+    ///
+    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to be `Send`.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    ///
+    /// # Panics
+    ///
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the operation and ends the flight as [`Cause::Dropped`].
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// let local = std::rc::Rc::new(41);
+    /// assert_eq!(*primary.run(async { *local + 1 }).await.unwrap(), 42);
+    /// # });
+    /// ```
+    pub fn run<F: Future<Output = T>>(self, operation: F) -> Run<K, T, F> {
+        Run {
+            primary: Some(self),
+            operation,
+        }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &K {
+        &self.flight().key
+    }
+
+    /// The identity of this flight: tag effects with it.
+    pub fn id(&self) -> FlightId {
+        self.flight().id
+    }
+
+    /// How many duplicates wait for this flight now: joined, and neither dropped nor resolved.
+    pub fn waiters(&self) -> usize {
+        self.flight().waiting()
+    }
+}
+
+impl<K, T> Drop for Primary<K, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(flight) = &self.flight {
+            let cause = if panicking() {
+                Cause::Panicked
+            } else {
+                Cause::Dropped
+            };
+            Flight::abort(flight, &self.shard, cause);
+        }
+    }
+}
+
+impl<K, T> UnwindSafe for Primary<K, T> {}
+impl<K, T> RefUnwindSafe for Primary<K, T> {}
+
+impl<K, T> fmt::Debug for Primary<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Primary")
+            .field("id", &self.id())
+            .field("waiters", &self.waiters())
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Runs an operation and settles its flight. From [`Primary::run`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the operation and ends the flight as [`Cause::Dropped`].
+    ///
+    /// # Panics
+    ///
+    /// Polling it again after it was ready panics, as it does for an `async` block.
+    #[must_use = "futures do nothing unless polled or awaited; dropping this one aborts the flight"]
+    pub struct Run<K, T, F> {
+        // Dropped before the operation, so that waiters are told at once.
+        primary: Option<Primary<K, T>>,
+        #[pin]
+        operation: F,
+    }
+}
+
+impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
+    type Output = Result<Settled<K, T>, SettleError<T>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(primary) = this.primary else {
+            panic!("`Run` polled after it was ready")
+        };
+        let poll = primary.guarded(|| this.operation.poll(cx));
+        match (poll, this.primary.take()) {
+            (Poll::Ready(value), Some(primary)) => Poll::Ready(primary.settle(value)),
+            (_, primary) => {
+                *this.primary = primary;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<K, T, F> fmt::Debug for Run<K, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("primary", &self.primary)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! A compact slab of wakers: 16 bytes for each waiter, slots reused, nothing that belongs to the user run here.
+//!
+//! A slab is always behind a lock. So it never clones, drops or wakes a waker: it takes them in by value and
+//! hands them out by value, and its callers do the rest after the lock is released. (`will_wake` compares two
+//! pairs of pointers and calls nobody.)
+//!
+//! # Invariants
+//! 1. A slot belongs to the seat that took it until that seat is given back, also after its waker was taken out:
+//!    an index is never in two seats.
+//! 2. `Vacant` slots are either in the free list (each holds the next index) or reserved for their seat.
+//! 3. Once [`Slab::take_rest`] has begun, seats are stale: the cell has ended and nobody parks here any more.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::task::Waker;
+
+use crate::wake::BATCH;
+
+/// One slot. `Vacant` hides in the waker's vtable niche, so a slot is as large as a waker.
+pub(crate) enum Slot {
+    Parked(Waker),
+    Vacant(usize),
+}
+
+const END: usize = usize::MAX;
+const RESERVED: usize = usize::MAX - 1;
+
+impl Slot {
+    /// Takes the waker out and leaves the slot to its seat.
+    pub(crate) fn take(&mut self) -> Option<Waker> {
+        match mem::replace(self, Slot::Vacant(RESERVED)) {
+            Slot::Parked(waker) => Some(waker),
+            vacant @ Slot::Vacant(_) => {
+                *self = vacant;
+                None
+            }
+        }
+    }
+}
+
+/// A participant's place in a slab.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat(usize);
+
+impl Seat {
+    /// Not parked yet.
+    pub(crate) const NONE: Seat = Seat(usize::MAX);
+    /// Has its outcome; will never park again and owes nothing.
+    pub(crate) const DONE: Seat = Seat(usize::MAX - 1);
+
+    #[inline(always)]
+    pub(crate) fn taken(self) -> bool {
+        self.0 < Self::DONE.0
+    }
+}
+
+pub(crate) struct Slab {
+    slots: Vec<Slot>,
+    free: usize,
+    /// How far [`Slab::take_rest`] has come.
+    drained: usize,
+}
+
+impl Slab {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: END,
+            drained: 0,
+        }
+    }
+
+    /// Whether `seat` is parked with a waker that wakes the same task as `waker`.
+    pub(crate) fn will_wake(&self, seat: Seat, waker: &Waker) -> bool {
+        matches!(self.slots.get(seat.0), Some(Slot::Parked(parked)) if parked.will_wake(waker))
+    }
+
+    /// Parks `waker` at `seat`, taking a place first if it has none. Returns the waker it replaced.
+    pub(crate) fn park(&mut self, seat: &mut Seat, waker: Waker) -> Option<Waker> {
+        if !seat.taken() {
+            if let Some(slot) = self.slots.get_mut(self.free) {
+                *seat = Seat(self.free);
+                if let Slot::Vacant(next) = mem::replace(slot, Slot::Parked(waker)) {
+                    self.free = next;
+                }
+            } else {
+                *seat = Seat(self.slots.len());
+                self.slots.push(Slot::Parked(waker));
+            }
+            return None;
+        }
+        let old = self.take(*seat);
+        if let Some(slot) = self.slots.get_mut(seat.0) {
+            *slot = Slot::Parked(waker);
+        }
+        old
+    }
+
+    /// Takes the waker of `seat` out; the seat keeps its place.
+    pub(crate) fn take(&mut self, seat: Seat) -> Option<Waker> {
+        self.slots.get_mut(seat.0)?.take()
+    }
+
+    /// Gives the place back. Returns the waker if it was still there.
+    pub(crate) fn leave(&mut self, seat: &mut Seat) -> Option<Waker> {
+        let seat = mem::replace(seat, Seat::NONE);
+        let slot = self.slots.get_mut(seat.0)?;
+        let old = slot.take();
+        *slot = Slot::Vacant(self.free);
+        self.free = seat.0;
+        old
+    }
+
+    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. Leaves `batch`
+    /// empty when there are no more.
+    pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) {
+        while batch.len() < BATCH {
+            let Some(slot) = self.slots.get_mut(*cursor) else {
+                return;
+            };
+            *cursor += 1;
+            if let Some(waker) = slot.take() {
+                batch.push(Slot::Parked(waker));
+            }
+        }
+    }
+
+    /// After the end: takes the next batch for good; the last one takes the memory with it. Leaves `batch` empty
+    /// when there are no more.
+    pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) {
+        let left = self.slots.len() - self.drained;
+        if left <= BATCH {
+            *batch = mem::take(&mut self.slots);
+            // Those before were handed out already: they are vacant, and short to skip.
+            self.drained = 0;
+        } else {
+            let next = &mut self.slots[self.drained..self.drained + BATCH];
+            batch.extend(
+                next.iter_mut()
+                    .map(|slot| mem::replace(slot, Slot::Vacant(RESERVED))),
+            );
+            self.drained += BATCH;
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_as_large_as_a_waker() {
+        assert_eq!(size_of::<Slot>(), size_of::<Waker>());
+    }
+
+    #[test]
+    fn places_are_reused_and_never_shared() {
+        let mut slab = Slab::new();
+        let mut seats = [Seat::NONE; 4];
+        for seat in &mut seats {
+            assert!(slab.park(seat, Waker::noop().clone()).is_none());
+        }
+        assert!(slab.leave(&mut seats[1]).is_some());
+        assert!(slab.leave(&mut seats[3]).is_some());
+        let mut again = [Seat::NONE; 3];
+        for seat in &mut again {
+            slab.park(seat, Waker::noop().clone());
+        }
+        assert_eq!([again[0].0, again[1].0, again[2].0], [3, 1, 4]);
+        // Taking a waker out does not give the place away.
+        assert!(slab.take(seats[0]).is_some());
+        let mut newcomer = Seat::NONE;
+        slab.park(&mut newcomer, Waker::noop().clone());
+        assert_eq!(newcomer.0, 5);
+        assert!(slab.park(&mut seats[0], Waker::noop().clone()).is_none());
+    }
+
+    #[test]
+    fn the_rest_comes_in_batches_and_takes_the_memory_along() {
+        let mut slab = Slab::new();
+        for _ in 0..BATCH * 2 + 5 {
+            slab.park(&mut Seat::NONE.clone(), Waker::noop().clone());
+        }
+        let mut sizes = Vec::new();
+        loop {
+            let mut batch = Vec::new();
+            slab.take_rest(&mut batch);
+            if batch.is_empty() {
+                break;
+            }
+            sizes.push(batch.iter_mut().filter_map(Slot::take).count());
+        }
+        assert_eq!(sizes, [BATCH, BATCH, 5]);
+        assert_eq!(slab.slots.capacity(), 0);
+    }
+}

@@ -1,0 +1,102 @@
+//! Counting: in each shard, under the lock that is held anyway. No word is shared by all threads.
+
+use crate::error::Cause;
+use crate::group::shard::Ending;
+
+/// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
+///
+/// Exact when nothing is running. While calls are running each figure was right for each shard at the moment that
+/// shard was read, so two figures may disagree by the calls between.
+///
+/// At every moment `begun == settled + aborted + in_flight` and `joined == waited + cancelled + waiting`, where
+/// `waited` are the duplicates that were there when their flight ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Flights begun: calls that became primary.
+    pub begun: u64,
+    /// Calls that joined a flight as its waiter.
+    pub joined: u64,
+    /// Flights that settled.
+    pub settled: u64,
+    /// Flights that ended without a value, for whatever cause.
+    pub aborted: u64,
+    /// Waiters that were there when their flight ended.
+    pub waited: u64,
+    /// Waiters dropped before their flight ended. Counts a begin whose key comparison panicked, too.
+    pub cancelled: u64,
+    /// Flights that have not ended, forgotten ones included.
+    pub in_flight: usize,
+    /// Duplicates that wait now.
+    pub waiting: usize,
+    /// The most duplicates that waited on one flight at one time.
+    pub largest_flight: usize,
+    aborted_by: [u64; Cause::COUNT],
+}
+
+impl Stats {
+    /// Flights that ended for this cause.
+    pub fn aborted_by(&self, cause: Cause) -> u64 {
+        self.aborted_by[cause as usize]
+    }
+
+    pub(crate) fn add(&mut self, tally: &Tally, in_flight: usize, waiting: usize) {
+        self.begun += tally.begun;
+        self.joined += tally.joined;
+        self.settled += tally.settled;
+        for (sum, part) in self.aborted_by.iter_mut().zip(tally.aborted) {
+            *sum += part;
+            self.aborted += part;
+        }
+        self.waited = self.waited.wrapping_add(tally.waited);
+        // A waiter that leaves tells only its flight. So the flights know who is here, and who left is the rest.
+        self.cancelled = self.cancelled.wrapping_add(
+            tally
+                .joined
+                .wrapping_sub(tally.waited)
+                .wrapping_sub(waiting as u64),
+        );
+        self.in_flight += in_flight;
+        self.waiting += waiting;
+        self.largest_flight = self.largest_flight.max(tally.largest);
+    }
+}
+
+/// A shard's part. Plain numbers: the shard's lock guards them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) begun: u64,
+    pub(crate) joined: u64,
+    settled: u64,
+    aborted: [u64; Cause::COUNT],
+    waited: u64,
+    largest: usize,
+}
+
+impl Tally {
+    pub(crate) fn join(&mut self, waiting: usize) {
+        self.joined += 1;
+        self.largest = self.largest.max(waiting);
+    }
+
+    /// Joined a flight that had settled and was not taken out yet: it has its outcome at once.
+    pub(crate) fn join_settled(&mut self) {
+        self.joined += 1;
+        self.waited += 1;
+    }
+
+    /// A candidate turned out to be another key's. Wraps for a moment if its end is not counted yet.
+    pub(crate) fn uncount(&mut self, (joined, waited): (u64, u64)) {
+        self.joined = self.joined.wrapping_sub(joined);
+        self.waited = self.waited.wrapping_sub(waited);
+    }
+
+    #[inline(always)]
+    pub(crate) fn end(&mut self, ending: Ending, waiting: usize) {
+        match ending {
+            Ending::Settled => self.settled += 1,
+            Ending::Aborted(cause) => self.aborted[cause as usize] += 1,
+        }
+        self.waited = self.waited.wrapping_add(waiting as u64);
+    }
+}

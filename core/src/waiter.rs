@@ -1,0 +1,186 @@
+//! [`Waiter`]: a duplicate, waiting for the primary's outcome.
+
+use core::fmt;
+use core::future::Future;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::error::Aborted;
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+use crate::error::WaitError;
+use crate::flight::{Flight, FlightId};
+use crate::settled::Settled;
+use crate::sync::Arc;
+use crate::watch::Watch;
+
+/// A duplicate: it waits for the outcome of a flight that another caller drives.
+///
+/// A future of `Result<Settled, Aborted>`. It holds no thread while it waits, is woken once, and resolves on its
+/// own: no other waiter has to be polled for it. Polled again after it was ready, it is ready again.
+///
+/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not.
+///
+/// # Cancel safety
+///
+/// Dropping it, at any point, costs the same however many others wait, and none of them notices. The primary goes
+/// on. To stop waiting and keep the place, poll it by reference (`(&mut waiter).await`).
+///
+/// # Deadlocks
+///
+/// An operation that waits for its own key waits for itself.
+///
+/// # Examples
+///
+/// ```
+/// use oneflight_core::{Begin, Group};
+/// # futures_lite::future::block_on(async {
+/// let group: Group<&str, u32> = Group::new();
+/// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+/// let Begin::Waiter(waiter) = group.begin("k") else { unreachable!() };
+/// assert!(waiter.get().is_none());
+/// primary.settle(7).unwrap();
+/// assert_eq!(*waiter.await.unwrap(), 7);
+/// # });
+/// ```
+#[doc(alias = "follower")]
+#[doc(alias = "join")]
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct Waiter<K, T> {
+    watch: Watch<K, T>,
+}
+
+impl<K, T> Waiter<K, T> {
+    /// For a flight that has counted it.
+    #[inline]
+    pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
+        Self {
+            watch: Watch::new(flight),
+        }
+    }
+
+    /// The outcome, if the flight has ended, without polling.
+    pub fn get(&self) -> Option<Result<Settled<K, T>, Aborted>> {
+        self.watch.get()
+    }
+
+    /// The key it waits on.
+    pub fn key(&self) -> &K {
+        &self.flight().key
+    }
+
+    /// The identity of the flight it waits on.
+    pub fn id(&self) -> FlightId {
+        self.flight().id
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
+        self.watch.flight()
+    }
+
+    /// Leaves its count to the caller.
+    pub(crate) fn disarm(mut self) {
+        self.watch.settle_accounts();
+    }
+
+    /// Uncounts it, as if it had never joined. False: the flight's end has counted it already.
+    pub(crate) fn withdraw(mut self) -> bool {
+        let uncounted = self.flight().cell.leave();
+        self.watch.settle_accounts();
+        uncounted
+    }
+
+    /// Waits by parking the calling thread.
+    ///
+    /// Threads and tasks may wait on the same flight.
+    ///
+    /// # Errors
+    ///
+    /// [`Aborted`] when the flight ends without a value.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread is gone until the flight ends. On a thread that an executor or the primary needs, this is the
+    /// mistake this crate exists to avoid: `await` the waiter there.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// let Begin::Waiter(waiter) = group.begin("k") else { unreachable!() };
+    /// let thread = std::thread::spawn(move || primary.settle(7).is_ok());
+    /// assert_eq!(*waiter.wait_blocking().unwrap(), 7);
+    /// assert!(thread.join().unwrap());
+    /// ```
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub fn wait_blocking(self) -> Result<Settled<K, T>, Aborted> {
+        let word = self.flight().cell.block(None);
+        Flight::outcome(self.flight(), word)
+    }
+
+    /// Waits by parking the calling thread, until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place and may wait
+    /// again, in any way. [`WaitError::Aborted`] when the flight ends without a value.
+    ///
+    /// # Deadlocks
+    ///
+    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use the adapter's `timeout`.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group, WaitError};
+    /// use std::time::Instant;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// let Begin::Waiter(mut waiter) = group.begin("k") else { unreachable!() };
+    /// assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), WaitError::TimedOut);
+    /// primary.settle(7).unwrap();
+    /// assert_eq!(*waiter.wait_deadline(Instant::now()).unwrap(), 7);
+    /// ```
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub fn wait_deadline(
+        &mut self,
+        deadline: std::time::Instant,
+    ) -> Result<Settled<K, T>, WaitError> {
+        let word = self.flight().cell.block(Some(deadline));
+        if !word.ended() {
+            return Err(WaitError::TimedOut);
+        }
+        Ok(Flight::outcome(self.flight(), word)?)
+    }
+}
+
+impl<K, T> Future for Waiter<K, T> {
+    type Output = Result<Settled<K, T>, Aborted>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.watch.poll(cx)
+    }
+}
+
+impl<K, T> Drop for Waiter<K, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Before the watch gives its waker back, whose drop is the user's.
+        if !self.watch.is_done() {
+            self.flight().cell.leave();
+        }
+    }
+}
+
+impl<K, T> UnwindSafe for Waiter<K, T> {}
+impl<K, T> RefUnwindSafe for Waiter<K, T> {}
+
+impl<K, T> fmt::Debug for Waiter<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter")
+            .field("id", &self.id())
+            .field("ended", &self.flight().cell.snapshot().ended())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! Firing wakers: in batches, under no lock, and to the last one even if some of them panic.
+//!
+//! A waker is the user's code. It may poll, drop or settle anything inline, and it may panic. So:
+//! - a batch is taken out under the lock and fired after its release;
+//! - at most [`BATCH`] wakers are out at once, so that a waiter which leaves meanwhile can still take its own back;
+//! - when one panics, the guard goes on with the rest and only then lets the panic continue. That costs nothing
+//!   until a panic happens, where a `catch_unwind` for each wake would cost a fifth;
+//! - when this thread already unwinds, a panic out of a wake would abort the process, so it ends here.
+
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use crate::slab::Slot;
+use crate::sync::{discard, isolate, panicking};
+
+/// The most wakers that are out of their slab at one time.
+pub(crate) const BATCH: usize = 64;
+
+/// Fires everything `refill` hands out, until it leaves the batch empty.
+///
+/// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker runs.
+pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>)) {
+    let mut volley = Volley {
+        refill,
+        batch: Vec::new(),
+        next: 0,
+        finished: false,
+    };
+    if panicking() {
+        volley.rest_isolated();
+    } else {
+        while let Some(waker) = volley.next() {
+            waker.wake();
+        }
+    }
+}
+
+/// Fires one waker; a panic of it ends here if this thread already unwinds.
+pub(crate) fn fire_one(waker: Waker) {
+    if panicking() {
+        isolate(|| waker.wake());
+    } else {
+        waker.wake();
+    }
+}
+
+/// A waker taken out of a slab, to be dropped when no lock is held: its drop is the user's.
+#[must_use = "drop it after the lock is released"]
+pub(crate) struct Spent(pub(crate) Option<Waker>);
+
+impl Drop for Spent {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+struct Volley<F: FnMut(&mut Vec<Slot>)> {
+    refill: F,
+    batch: Vec<Slot>,
+    next: usize,
+    finished: bool,
+}
+
+impl<F: FnMut(&mut Vec<Slot>)> Volley<F> {
+    fn next(&mut self) -> Option<Waker> {
+        while !self.finished {
+            while let Some(slot) = self.batch.get_mut(self.next) {
+                self.next += 1;
+                if let Some(waker) = slot.take() {
+                    return Some(waker);
+                }
+            }
+            self.batch.clear();
+            self.next = 0;
+            (self.refill)(&mut self.batch);
+            self.finished = self.batch.is_empty();
+        }
+        None
+    }
+
+    fn rest_isolated(&mut self) {
+        while let Some(waker) = self.next() {
+            isolate(|| waker.wake());
+        }
+    }
+}
+
+impl<F: FnMut(&mut Vec<Slot>)> Drop for Volley<F> {
+    fn drop(&mut self) {
+        // Reached with something left only when a wake unwinds.
+        self.rest_isolated();
+    }
+}
