@@ -47,3 +47,8 @@ pub use oneflight_smol as smol;
 #[cfg(feature = "tokio")]
 #[doc(inline)]
 pub use oneflight_tokio as tokio;
+
+/// The README's examples are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

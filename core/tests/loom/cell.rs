@@ -1,0 +1,117 @@
+//! The cell and its crowd.
+
+use loom::future::block_on;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use oneflight_core::SettleCell;
+
+use crate::{Counted, Counter, bounded_model};
+
+#[test]
+fn a_registration_that_races_with_the_settle_is_told() {
+    loom::model(|| {
+        let cell = Arc::new(SettleCell::new());
+        let settler = cell.clone();
+        let thread = thread::spawn(move || settler.settle(7).is_ok());
+        assert_eq!(*block_on(cell.wait()), 7);
+        assert!(thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_thread_that_parks_while_it_is_settled_is_told() {
+    loom::model(|| {
+        let cell = Arc::new(SettleCell::new());
+        let settler = cell.clone();
+        let thread = thread::spawn(move || settler.settle(7).is_ok());
+        assert_eq!(*cell.wait_blocking(), 7);
+        assert!(thread.join().unwrap());
+    });
+}
+
+#[test]
+fn of_two_settles_one_wins_and_the_other_gets_its_value_back() {
+    loom::model(|| {
+        let live = Arc::new(AtomicUsize::new(0));
+        let cell = Arc::new(SettleCell::new());
+        let (other, value) = (cell.clone(), Counted::new(&live));
+        let thread = thread::spawn(move || other.settle(value).is_ok());
+        let first = cell.settle(Counted::new(&live)).is_ok();
+        assert!(first != thread.join().unwrap());
+        assert_eq!(live.load(Ordering::SeqCst), 1);
+        drop(cell);
+        assert_eq!(live.load(Ordering::SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_waiter_that_leaves_during_the_settle_keeps_nothing_and_costs_nobody() {
+    bounded_model(2, || {
+        let cell = Arc::new(SettleCell::new());
+        let (settler, canceller) = (cell.clone(), cell.clone());
+        let counter = Counter::default();
+        let settle = thread::spawn(move || settler.settle(7).is_ok());
+        let cancel = thread::spawn(move || {
+            let mut wait = canceller.wait();
+            let _ = counter.poll(&mut wait);
+        });
+        assert_eq!(*block_on(cell.wait()), 7);
+        cancel.join().unwrap();
+        assert!(settle.join().unwrap());
+    });
+}
+
+#[test]
+fn two_first_waiters_make_one_waiting_room_and_both_are_told() {
+    bounded_model(2, || {
+        let cell = Arc::new(SettleCell::new());
+        let (one, settler) = (cell.clone(), cell.clone());
+        let waiter = thread::spawn(move || *block_on(one.wait()));
+        let settle = thread::spawn(move || settler.settle(7).is_ok());
+        assert_eq!(*block_on(cell.wait()), 7);
+        assert_eq!(waiter.join().unwrap(), 7);
+        assert!(settle.join().unwrap());
+    });
+}
+
+#[test]
+fn a_waker_replaced_during_the_settle_is_told() {
+    loom::model(|| {
+        let cell = Arc::new(SettleCell::new());
+        let settler = cell.clone();
+        let mut wait = cell.wait();
+        // Parked with one waker; `block_on` replaces it while the settle runs.
+        assert!(Counter::default().poll(&mut wait).is_pending());
+        let thread = thread::spawn(move || settler.settle(7).is_ok());
+        assert_eq!(*block_on(wait), 7);
+        assert!(thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_slot_reused_during_the_settle_is_told() {
+    loom::model(|| {
+        let cell = Arc::new(SettleCell::new());
+        let settler = cell.clone();
+        let mut gone = cell.wait();
+        assert!(Counter::default().poll(&mut gone).is_pending());
+        let thread = thread::spawn(move || settler.settle(7).is_ok());
+        drop(gone);
+        assert_eq!(*block_on(cell.wait()), 7);
+        assert!(thread.join().unwrap());
+    });
+}
+
+#[test]
+fn a_task_and_a_thread_are_told_of_the_same_settle() {
+    bounded_model(2, || {
+        let cell = Arc::new(SettleCell::new());
+        let (parked, settler) = (cell.clone(), cell.clone());
+        let blocked = thread::spawn(move || *parked.wait_blocking());
+        let settle = thread::spawn(move || settler.settle(7).is_ok());
+        assert_eq!(*block_on(cell.wait()), 7);
+        assert_eq!(blocked.join().unwrap(), 7);
+        assert!(settle.join().unwrap());
+    });
+}

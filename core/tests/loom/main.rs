@@ -1,0 +1,85 @@
+//! Model checks of the real code, through the shim: every interleaving of two or three threads.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo nextest run -p oneflight-core --features loom --test loom --release`
+//!
+//! A lost wake-up shows as a dead-lock that loom reports, an outcome that came wrong as a failed assertion, and a
+//! value that is read without being ordered after its write as a race on loom's own cell.
+#![cfg(loom)]
+
+mod cell;
+mod flight;
+mod work;
+
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use oneflight_core::Group;
+
+/// Every key has the same hash, and no run differs from another.
+#[derive(Clone, Default)]
+pub(crate) struct Fixed;
+
+impl BuildHasher for Fixed {
+    type Hasher = Fixed;
+    fn build_hasher(&self) -> Fixed {
+        Fixed
+    }
+}
+
+impl Hasher for Fixed {
+    fn finish(&self) -> u64 {
+        7
+    }
+    fn write(&mut self, _: &[u8]) {}
+}
+
+pub(crate) type Registry<T> = Group<u8, T, Fixed>;
+
+pub(crate) fn group<T>() -> Registry<T> {
+    Group::<u8, T>::builder().shards(1).hasher(Fixed).build()
+}
+
+/// Explores every interleaving with at most so many pre-emptions: for three threads, and two that do much. Unbounded,
+/// these take minutes each.
+pub(crate) fn bounded_model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(f);
+}
+
+/// A waker that counts. Loom's own `block_on` is used where a wake-up must arrive; this where none may.
+#[derive(Clone, Default)]
+pub(crate) struct Counter(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl std::task::Wake for Counter {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Counter {
+    pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
+        let waker = std::sync::Arc::new(self.clone()).into();
+        Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+}
+
+/// A value that is counted while it lives.
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(crate) fn new(live: &Arc<AtomicUsize>) -> Self {
+        live.fetch_add(1, Ordering::SeqCst);
+        Self(live.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
