@@ -78,7 +78,7 @@ fn an_operation_woken_while_it_is_polled_is_polled_again() {
 fn a_newcomer_never_inherits_the_cancellation_of_the_last_participant() {
     loom::model(|| {
         let group = group::<u32>();
-        let first = group.work(1, || std::future::pending());
+        let first = group.work(1, std::future::pending);
         let leave = thread::spawn(move || drop(first));
         // Either it continues the first one's operation, and leaves it here, or it begins its own.
         let mut newcomer = group.work(1, || async { 7 });
@@ -120,7 +120,7 @@ fn participants_on_two_threads_share_one_execution() {
 fn a_plain_waiter_is_told_when_the_last_participant_leaves() {
     loom::model(|| {
         let group = group::<u32>();
-        let work = group.work(1, || std::future::pending());
+        let work = group.work(1, std::future::pending);
         let waiter = match group.begin(1) {
             oneflight_core::Begin::Waiter(waiter) => waiter,
             _ => unreachable!(),
