@@ -1,16 +1,19 @@
-//! The baton of a `work` flight: one operation, several participants, one of them driving.
+//! The baton of a `work` or `work_rerun` flight: several participants, one of them driving.
 //!
-//! Every caller of `work` on one key is a participant. The operation lives here and not in anybody's future, so that
-//! whoever still wants the outcome can go on with it where it stood.
+//! Every caller of `work` on one key is a participant. With policy *Continue* the operation lives here and not in
+//! anybody's future, so that whoever still wants the outcome can go on with it where it stood. With policy *Rerun* each
+//! participant keeps an operation of its own, and what is passed on here is the right to run it: an [`Operation`] with
+//! nothing in it.
 //!
 //! | stage     | the operation is            | who may leave it, and how                                    |
 //! |-----------|-----------------------------|--------------------------------------------------------------|
-//! | `Polling` | with the one who polls it (or makes it) | that one: to `Parked`, or to `Ready` if it was woken meanwhile |
+//! | `Polling` | with the one who polls it (or makes it); in *Rerun*, with its driver | that one: to `Parked`, or to `Ready` if it was woken meanwhile; in *Rerun*, to `Ready` when it is lost |
 //! | `Parked`  | here, waiting for its waker | its waker: to `Ready`, waking the driver, or everyone without one |
 //! | `Ready`   | here, wants to be polled    | any participant that is polled: to `Polling`, and drives      |
 //! | `Over`    | gone, or with its poller, who drops it | nobody                                            |
 //!
-//! From every stage the end of the flight and the leaving of the last participant go to `Over`.
+//! From every stage the end of the flight, the leaving of the last participant and the loss of a driver without
+//! budget go to `Over`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then (or `Over`, if the
@@ -19,8 +22,8 @@
 //!    takes the operation, and only a wake or its leaving takes it out again, which changes the stage or the driver.
 //! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the driver has been; if it
 //!    leaves, everyone is woken then. So an operation that wants to be polled always has somebody woken for it.
-//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the last participant; so a
-//!    participant that finds `Over` finds the outcome.
+//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the one who is about to end it and
+//!    was the last or the driver; so a participant that finds `Over` finds the outcome, or is told of it.
 //!
 //! # Deadlock safety
 //! The desk's lock is taken alone, with no other lock held, and nothing of the user's runs under it: the operation
@@ -32,12 +35,21 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::group::shard::Shard;
+use crate::error::Cause;
 use crate::slab::{Seat, Slab};
-use crate::sync::{Arc, Mutex, Wakes, discard};
+use crate::sync::{Mutex, Wakes, discard};
 use crate::wake::{Spent, fire, fire_one};
 
-/// The operation of a flight. If its drop panics while this thread unwinds already, that panic ends here.
+/// What happens to a flight whose driver is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Another participant goes on with the same operation.
+    Continue,
+    /// Another participant runs its own, this many times at the most.
+    Rerun(usize),
+}
+
+/// The operation of a flight; with nothing in it, the right to run one. If its drop panics while this thread unwinds already, that panic ends here.
 pub(crate) struct Operation<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
 
 impl<T> Operation<T> {
@@ -45,10 +57,14 @@ impl<T> Operation<T> {
         Self(Some(Box::pin(future)))
     }
 
+    const fn elsewhere() -> Self {
+        Self(None)
+    }
+
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match &mut self.0 {
             Some(future) => future.as_mut().poll(cx),
-            None => unreachable!("taken only by the drop"),
+            None => unreachable!("the driver of a re-run polls its own"),
         }
     }
 }
@@ -59,9 +75,8 @@ impl<T> Drop for Operation<T> {
     }
 }
 
-pub(crate) struct Baton<K, T> {
-    /// Where the flight is registered: whoever ends it needs to know, and a participant's future stays small.
-    pub(crate) shard: Arc<Shard<K, T>>,
+pub(crate) struct Baton<T> {
+    pub(crate) policy: Policy,
     desk: Mutex<Desk<T>>,
 }
 
@@ -70,6 +85,8 @@ struct Desk<T> {
     /// The participant that polled the operation last, if it is still here.
     driver: Option<Seat>,
     participants: usize,
+    /// How often somebody began to drive, in *Rerun*.
+    runs: usize,
     parked: Slab,
 }
 
@@ -92,26 +109,37 @@ pub(crate) enum Turn<T> {
 
 /// What a participant leaves behind.
 pub(crate) struct Left<T> {
-    /// Nobody is left: the flight is over, and the caller has to end it.
-    pub(crate) last: bool,
-    pub(crate) operation: Option<Operation<T>>,
-    /// Held only to be dropped.
+    /// The flight can not go on: the caller has to end it, for this cause.
+    pub(crate) end: Option<Cause>,
+    /// Both are held only to be dropped after that.
+    _operation: Option<Operation<T>>,
     _waker: Spent,
 }
 
-impl<K, T> Baton<K, T> {
-    /// With one participant, who is making the operation: that counts as polling it.
-    pub(crate) fn new(shard: Arc<Shard<K, T>>) -> Self {
-        let stage = Stage::Polling { woken: false };
+impl<T> Baton<T> {
+    /// With one participant. In *Continue* that one is making the operation, which counts as polling it; in *Rerun* the
+    /// first one polled will run its own.
+    pub(crate) fn new(policy: Policy) -> Self {
+        let stage = match policy {
+            Policy::Continue => Stage::Polling { woken: false },
+            Policy::Rerun(_) => Stage::Ready(Operation::elsewhere()),
+        };
+        let desk = Desk {
+            stage,
+            driver: None,
+            participants: 1,
+            runs: 0,
+            parked: Slab::new(),
+        };
         Self {
-            shard,
-            desk: Mutex::new(Desk {
-                stage,
-                driver: None,
-                participants: 1,
-                parked: Slab::new(),
-            }),
+            policy,
+            desk: Mutex::new(desk),
         }
+    }
+
+    /// How often an operation was run again.
+    pub(crate) fn reruns(&self) -> usize {
+        self.desk.with(|desk| desk.runs.saturating_sub(1))
     }
 
     /// Counts one more participant. False when the flight is over, or about to be: the last one has left.
@@ -149,6 +177,7 @@ impl<K, T> Baton<K, T> {
             match mem::replace(&mut desk.stage, Stage::Polling { woken: false }) {
                 Stage::Ready(operation) => {
                     desk.driver = Some(*seat);
+                    desk.runs += usize::from(self.policy != Policy::Continue);
                     (Turn::Drive(operation), Spent(spare))
                 }
                 other => {
@@ -173,7 +202,19 @@ impl<K, T> Baton<K, T> {
         drop(unwanted);
     }
 
-    /// A participant leaves. What it leaves behind is dropped by the caller, after it has ended an abandoned flight.
+    /// The driver of a re-run is polled: it keeps its operation, and must be found if the flight is ended from outside.
+    pub(crate) fn repark(&self, seat: &mut Seat, waker: &Waker) -> Spent {
+        let own = waker.clone();
+        self.desk.with(|desk| {
+            if matches!(desk.stage, Stage::Over) || desk.parked.will_wake(*seat, waker) {
+                Spent(Some(own))
+            } else {
+                Spent(desk.parked.park(seat, own))
+            }
+        })
+    }
+
+    /// A participant leaves, or is lost: the driver of a re-run whose operation was dropped, or panicked and dropped.
     pub(crate) fn leave(&self, seat: &mut Seat) -> Left<T> {
         let mut everyone = false;
         let left = self.desk.with(|desk| {
@@ -184,24 +225,34 @@ impl<K, T> Baton<K, T> {
                 None
             };
             let mut left = Left {
-                last: false,
-                operation: None,
+                end: None,
+                _operation: None,
                 _waker: Spent(waker),
             };
             if drove {
                 desk.driver = None;
-                everyone = matches!(desk.stage, Stage::Ready(_));
             }
-            if !matches!(desk.stage, Stage::Over) {
-                desk.participants -= 1;
-                if desk.participants == 0 {
-                    left.last = true;
-                    left.operation = desk.end();
+            if matches!(desk.stage, Stage::Over) {
+                return left;
+            }
+            desk.participants -= 1;
+            if desk.participants == 0 {
+                left.end = Some(Cause::Dropped);
+            } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
+                if desk.runs > budget {
+                    left.end = Some(Cause::Exhausted);
+                } else {
+                    desk.stage = Stage::Ready(Operation::elsewhere());
                 }
+            }
+            if left.end.is_some() {
+                left._operation = desk.end();
+            } else {
+                everyone = drove && matches!(desk.stage, Stage::Ready(_));
             }
             left
         });
-        if everyone && !left.last {
+        if everyone {
             self.wake_everyone();
         }
         left
@@ -246,11 +297,7 @@ impl<T> Desk<T> {
     }
 }
 
-impl<K, T> Wakes for Baton<K, T>
-where
-    K: Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
+impl<T: 'static> Wakes for Baton<T> {
     /// The operation's waker: marks it ready and wakes the driver; with no driver, every participant.
     fn wakes(&self) {
         let mut everyone = false;

@@ -205,8 +205,8 @@ impl<T> SettleCell<T> {
         self.state.load()
     }
 
-    pub(crate) fn join(&self) -> Join {
-        self.state.join()
+    pub(crate) fn join(&self, most: usize) -> Join {
+        self.state.join(most)
     }
 
     pub(crate) fn leave(&self) -> bool {

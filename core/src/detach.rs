@@ -9,13 +9,15 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Rejected, WorkError};
-use crate::flight::FlightId;
+use crate::error::{Cause, Rejected, WorkError};
+use crate::fingerprint::Fingerprint;
+use crate::flight::{Flight, FlightId};
+use crate::group::shard::Shard;
 use crate::group::{Begin, Group};
 use crate::primary::Primary;
 use crate::rt::Runtime;
 use crate::settled::Settled;
-use crate::sync::isolate;
+use crate::sync::{Arc, isolate};
 use crate::waiter::Waiter;
 use crate::watch::Watch;
 
@@ -49,7 +51,22 @@ where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.detach(key, |primary| {
+        self.spawn_on_with(runtime, key, None, make)
+    }
+
+    pub(crate) fn spawn_on_with<R, M, F>(
+        &self,
+        runtime: &R,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        make: M,
+    ) -> Detached<K, T>
+    where
+        R: Runtime,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.detach(key, fingerprint, |primary| {
             let task = async move {
                 let operation = primary.guarded(make);
                 drop(primary.run(operation).await);
@@ -72,7 +89,21 @@ where
         R: Runtime,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.detach(key, |primary| {
+        self.spawn_blocking_on_with(runtime, key, None, call)
+    }
+
+    pub(crate) fn spawn_blocking_on_with<R, F>(
+        &self,
+        runtime: &R,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        call: F,
+    ) -> Detached<K, T>
+    where
+        R: Runtime,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.detach(key, fingerprint, |primary| {
             runtime.unblock(move || {
                 isolate(|| {
                     let value = primary.guarded(call);
@@ -82,13 +113,24 @@ where
         })
     }
 
-    fn detach(&self, key: K, launch: impl FnOnce(Primary<K, T>)) -> Detached<K, T> {
-        let role = match self.begin(key) {
+    fn detach(
+        &self,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        launch: impl FnOnce(Primary<K, T>),
+    ) -> Detached<K, T> {
+        let ((begin, key), _) = self.begin_with(key, fingerprint, |_| true, || None);
+        drop(key);
+        let role = match begin {
             Begin::Primary(primary) => {
                 // Before the launch: the runtime may run or drop the task inline.
+                let handle = AbortHandle {
+                    flight: primary.flight().clone(),
+                    shard: primary.shard().clone(),
+                };
                 let watch = primary.watch();
                 launch(primary);
-                Role::Owner(watch)
+                Role::Owner(watch, handle)
             }
             Begin::Waiter(waiter) => Role::Waiter(waiter),
             Begin::Rejected(why) => Role::Rejected(why),
@@ -132,7 +174,7 @@ pub struct Detached<K, T> {
 
 enum Role<K, T> {
     /// The caller that started it: waits as the others do, but is no duplicate and is not counted.
-    Owner(Watch<K, T>),
+    Owner(Watch<K, T>, AbortHandle<K, T>),
     Waiter(Waiter<K, T>),
     Rejected(Rejected),
 }
@@ -140,13 +182,40 @@ enum Role<K, T> {
 impl<K, T> Detached<K, T> {
     /// Whether this call started the operation.
     pub fn is_primary(&self) -> bool {
-        matches!(self.role, Role::Owner(_))
+        matches!(self.role, Role::Owner(..))
+    }
+
+    /// A handle that aborts the operation; `None` if this call did not start it.
+    ///
+    /// ```
+    /// # use core::{future::Future, pin::Pin, time::Duration};
+    /// # use oneflight_core::{Cause, Group, WorkError, rt::Runtime};
+    /// # struct Threads;
+    /// # impl Runtime for Threads {
+    /// #     type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+    /// #         std::thread::spawn(|| futures_lite::future::block_on(task));
+    /// #     }
+    /// #     fn sleep(&self, _: Duration) -> Self::Sleep { unreachable!() }
+    /// #     fn unblock<F: FnOnce() + Send + 'static>(&self, _: F) { unreachable!() }
+    /// # }
+    /// let group: Group<&str, u32> = Group::new();
+    /// let outcome = group.spawn_on(&Threads, "k", || std::future::pending());
+    /// outcome.abort_handle().unwrap().abort();
+    /// let Err(WorkError::Aborted(aborted)) = futures_lite::future::block_on(outcome) else { unreachable!() };
+    /// assert_eq!(aborted.cause(), Cause::Cancelled);
+    /// ```
+    pub fn abort_handle(&self) -> Option<AbortHandle<K, T>> {
+        match &self.role {
+            Role::Owner(_, handle) => Some(handle.clone()),
+            _ => None,
+        }
     }
 
     /// The identity of the flight; `None` if the call was turned away.
     pub fn id(&self) -> Option<FlightId> {
         match &self.role {
-            Role::Owner(watch) => Some(watch.flight().id),
+            Role::Owner(watch, _) => Some(watch.flight().id),
             Role::Waiter(waiter) => Some(waiter.id()),
             Role::Rejected(_) => None,
         }
@@ -155,11 +224,48 @@ impl<K, T> Detached<K, T> {
     /// The outcome, if the flight has ended (or the call was turned away), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
         let outcome = match &self.role {
-            Role::Owner(watch) => watch.get(),
+            Role::Owner(watch, _) => watch.get(),
             Role::Waiter(waiter) => waiter.get(),
             Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
         };
         outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
+    }
+}
+
+/// Aborts a detached operation on purpose. From [`Detached::abort_handle`].
+///
+/// Dropping it aborts nothing.
+pub struct AbortHandle<K, T> {
+    flight: Arc<Flight<K, T>>,
+    shard: Arc<Shard<K, T>>,
+}
+
+impl<K, T> AbortHandle<K, T> {
+    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`](crate::Cause::Cancelled) at
+    /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its value is dropped. True
+    /// if this ended it.
+    pub fn abort(&self) -> bool {
+        Flight::abort(&self.flight, &self.shard, Cause::Cancelled)
+    }
+}
+
+impl<K, T> Clone for AbortHandle<K, T> {
+    fn clone(&self) -> Self {
+        Self {
+            flight: self.flight.clone(),
+            shard: self.shard.clone(),
+        }
+    }
+}
+
+impl<K, T> UnwindSafe for AbortHandle<K, T> {}
+impl<K, T> RefUnwindSafe for AbortHandle<K, T> {}
+
+impl<K, T> fmt::Debug for AbortHandle<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle")
+            .field("id", &self.flight.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -168,7 +274,7 @@ impl<K, T> Future for Detached<K, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.role {
-            Role::Owner(watch) => watch.poll(cx).map_err(WorkError::Aborted),
+            Role::Owner(watch, _) => watch.poll(cx).map_err(WorkError::Aborted),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
             Role::Rejected(why) => Poll::Ready(Err(WorkError::Rejected(*why))),
         }

@@ -13,12 +13,25 @@ pub enum Cause {
     /// A poll of the operation was left by unwinding, or the guard was dropped while its thread unwinds (seen
     /// with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
     Panicked,
-    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort).
+    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort), [`AbortHandle::abort`](crate::AbortHandle::abort).
     Cancelled,
+    /// [`Group::abort_all`](crate::Group::abort_all).
+    Closed,
+    /// Older than the group's `max_age`: it gave way to a newer flight of the same key.
+    Superseded,
+    /// The driver of a [`work_rerun`](crate::Group::work_rerun) was lost once more than its budget allows.
+    Exhausted,
 }
 
 impl Cause {
-    const ALL: [Cause; 3] = [Cause::Dropped, Cause::Panicked, Cause::Cancelled];
+    const ALL: [Cause; 6] = [
+        Cause::Dropped,
+        Cause::Panicked,
+        Cause::Cancelled,
+        Cause::Closed,
+        Cause::Superseded,
+        Cause::Exhausted,
+    ];
     /// How many causes there are: the length of a table indexed by `cause as usize`.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
@@ -32,7 +45,10 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::Dropped => "the primary was dropped before it settled",
             Cause::Panicked => "the operation panicked",
-            Cause::Cancelled => "the primary aborted it on purpose",
+            Cause::Cancelled => "it was aborted on purpose",
+            Cause::Closed => "the group aborted all flights",
+            Cause::Superseded => "it was too old and a newer flight took its place",
+            Cause::Exhausted => "its operation was lost and the budget of re-runs is used up",
         })
     }
 }
@@ -127,23 +143,105 @@ impl<T> fmt::Display for SettleError<T> {
 
 impl<T> Error for SettleError<T> {}
 
-/// Why a caller was turned away: neither primary nor waiter.
+/// Why a caller was turned away: neither primary nor waiter. It holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// The flight holds as many waiters as it may.
+    /// The gate is held for another token.
+    Busy,
+    /// The key is in flight, or its outcome retained, for another payload.
+    Mismatch,
+    /// The flight holds as many waiters as it may, or the group as many flights.
     Full,
+    /// The group is closed, and the key is not in flight.
+    Closed,
+    /// The operation of this key began its own key from within itself: it would wait for itself.
+    Reentrant,
+}
+
+impl Rejected {
+    /// How many reasons there are: the length of a table indexed by `why as usize`.
+    pub(crate) const COUNT: usize = 5;
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Rejected::Full => "too many waiters on this flight; shed the load or try again later",
+            Rejected::Busy => {
+                "the gate is busy with another token; try again later or wait for a turn"
+            }
+            Rejected::Mismatch => {
+                "the same key is in use for another payload; send it under a key of its own"
+            }
+            Rejected::Full => {
+                "at the limit of waiters or flights; shed the load or try again later"
+            }
+            Rejected::Closed => "the group is closed; begin nothing more on it",
+            Rejected::Reentrant => {
+                "the operation began its own key and would wait for itself; use another key"
+            }
         })
     }
 }
 
 impl Error for Rejected {}
+
+/// [`Primary::run`](crate::Primary::run) did not settle: something else ended the flight.
+///
+/// Holds the operation's value if it had finished. Otherwise the operation was dropped.
+pub struct RunError<T> {
+    value: Option<T>,
+    aborted: Aborted,
+}
+
+impl<T> RunError<T> {
+    pub(crate) const fn new(value: Option<T>, cause: Cause) -> Self {
+        Self {
+            value,
+            aborted: Aborted::new(cause),
+        }
+    }
+
+    /// What ended the flight.
+    pub const fn cause(&self) -> Cause {
+        self.aborted.cause()
+    }
+
+    /// The value that was not recorded, if the operation had finished.
+    pub fn into_value(self) -> Option<T> {
+        self.value
+    }
+}
+
+impl<T> fmt::Debug for RunError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunError")
+            .field("cause", &self.cause())
+            .field("finished", &self.value.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for RunError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            Some(_) => write!(
+                f,
+                "settled too late ({}); take the value back out of this error",
+                self.cause()
+            ),
+            None => self.aborted.fmt(f),
+        }
+    }
+}
+
+impl<T> Error for RunError<T> {}
+
+impl<T> From<RunError<T>> for Aborted {
+    fn from(error: RunError<T>) -> Self {
+        error.aborted
+    }
+}
 
 /// A wait with a deadline ended without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

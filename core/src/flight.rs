@@ -29,8 +29,8 @@ pub struct FlightId(NonZeroU64);
 
 impl FlightId {
     /// `count` is the shard's own count of flights, this one included; `shard` of `shards` makes it the group's.
-    pub(crate) fn new(count: u64, shard: usize, shards: usize) -> Self {
-        Self(NonZeroU64::MIN.saturating_add((count - 1) * shards as u64 + shard as u64))
+    pub(crate) fn new(count: u64, shard: u32, shards: u32) -> Self {
+        Self(NonZeroU64::MIN.saturating_add((count - 1) * u64::from(shards) + u64::from(shard)))
     }
 
     /// As a number.
@@ -57,7 +57,7 @@ pub(crate) struct Flight<K, T> {
     pub(crate) hash: u64,
     pub(crate) id: FlightId,
     /// Who drives, where that can change hands: only `work` flights have one.
-    pub(crate) baton: Option<Arc<Wakeable<Baton<K, T>>>>,
+    pub(crate) baton: Option<Arc<Wakeable<Baton<T>>>>,
 }
 
 impl<K, T> Flight<K, T> {
@@ -68,34 +68,77 @@ impl<K, T> Flight<K, T> {
         shard: &Shard<K, T>,
         value: T,
     ) -> Result<(), SettleError<T>> {
+        if shard.rules().is_some() {
+            return Self::settle_ruled(this, shard, value);
+        }
         match this.cell.record(value) {
             Ok(before) => {
-                shard.retire(this, before, Ending::Settled);
-                this.tell(before);
+                if shard.retire_settled(this, before) {
+                    this.tell(before);
+                } else {
+                    Self::conclude(this, shard, before, Ending::Settled(None));
+                }
                 Ok(())
             }
-            Err(value) => Err(SettleError::new(value, this.cell.snapshot().cause())),
+            Err(value) => Err(Self::late(this, value)),
         }
     }
 
-    /// Ends it without a value, if it has not ended: publishes, frees the key, wakes everyone.
-    pub(crate) fn abort(this: &Arc<Self>, shard: &Shard<K, T>, cause: Cause) {
-        if let Some(before) = this.cell.abort(cause) {
-            shard.retire(this, before, Ending::Aborted(cause));
-            this.tell(before);
-        }
+    #[cold]
+    #[inline(never)]
+    fn settle_ruled(this: &Arc<Self>, shard: &Shard<K, T>, value: T) -> Result<(), SettleError<T>> {
+        // Whether it is retained is for the user to say: a panic of that ends the flight.
+        let guard = AbortOnUnwind::new(this, shard);
+        let window = shard.rules().and_then(|rules| rules.window(&value));
+        guard.defuse();
+        let before = this
+            .cell
+            .record(value)
+            .map_err(|value| Self::late(this, value))?;
+        Self::conclude(this, shard, before, Ending::Settled(window));
+        Ok(())
     }
 
-    /// Fires the wakers: plain waiters, then participants, each even if others panic.
+    #[cold]
+    fn late(this: &Arc<Self>, value: T) -> SettleError<T> {
+        SettleError::new(value, this.cell.snapshot().cause())
+    }
+
+    /// Ends it without a value: publishes, frees the key, wakes everyone. False if it had ended before.
+    pub(crate) fn abort(this: &Arc<Self>, shard: &Shard<K, T>, cause: Cause) -> bool {
+        let Some(before) = this.cell.abort(cause) else {
+            return false;
+        };
+        Self::conclude(this, shard, before, Ending::Aborted(cause));
+        true
+    }
+
+    /// What follows when it has ended: frees the key, fires the wakers, and does what else its end brings, even if one of
+    /// the wakers panics.
+    #[inline(never)]
+    fn conclude(this: &Arc<Self>, shard: &Shard<K, T>, before: Snapshot, ending: Ending) {
+        let _later = shard.retire(this, before, ending);
+        this.tell(before);
+    }
+
+    /// Fires the wakers: plain waiters, then participants.
     #[inline(always)]
-    fn tell(&self, before: Snapshot) {
-        struct Finish<'a, K, T>(&'a Baton<K, T>);
-        impl<K, T> Drop for Finish<'_, K, T> {
+    pub(crate) fn tell(&self, before: Snapshot) {
+        match &self.baton {
+            None => self.cell.tell(before),
+            Some(baton) => self.tell_participants(before, baton),
+        }
+    }
+
+    #[inline(never)]
+    fn tell_participants(&self, before: Snapshot, baton: &Baton<T>) {
+        struct Finish<'a, T>(&'a Baton<T>);
+        impl<T> Drop for Finish<'_, T> {
             fn drop(&mut self) {
                 self.0.finish();
             }
         }
-        let _even_if_a_wake_panics = self.baton.as_ref().map(|baton| Finish(&baton.0));
+        let _even_if_a_wake_panics = Finish(baton);
         self.cell.tell(before);
     }
 
@@ -113,6 +156,12 @@ impl<K, T> Flight<K, T> {
     pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
         let word = this.cell.snapshot();
         word.ended().then(|| Self::outcome(this, word))
+    }
+
+    /// How often its operation was run again.
+    #[inline(always)]
+    pub(crate) fn reruns(&self) -> usize {
+        self.baton.as_ref().map_or(0, |baton| baton.reruns())
     }
 
     /// Duplicates that wait now.

@@ -8,9 +8,10 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Cause, SettleError};
+use crate::error::{Cause, RunError, SettleError};
 use crate::flight::{AbortOnUnwind, Flight, FlightId};
 use crate::group::shard::Shard;
+use crate::reentry::Entered;
 use crate::settled::Settled;
 use crate::sync::{Arc, panicking};
 use crate::watch::Watch;
@@ -67,7 +68,7 @@ impl<K, T> Primary<K, T> {
     }
 
     #[inline(always)]
-    fn flight(&self) -> &Arc<Flight<K, T>> {
+    pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
         self.flight.as_ref().unwrap_or_else(|| {
             unreachable!("only a settle takes it, and that consumes the primary")
         })
@@ -80,8 +81,13 @@ impl<K, T> Primary<K, T> {
             .unwrap_or_else(|| unreachable!("only a settle takes it"))
     }
 
-    /// Calls what is part of the operation, outside its future. A panic ends the flight as panicked.
+    pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {
+        &self.shard
+    }
+
+    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key is seen.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
+        let _entered = Entered::new(self.flight());
         let guard = AbortOnUnwind::new(self.flight(), &self.shard);
         let result = part();
         guard.defuse();
@@ -101,13 +107,18 @@ impl<K, T> Primary<K, T> {
     /// # Errors
     ///
     /// The value comes back, with the cause, if something else ended the flight before.
-    #[inline]
+    #[inline(always)]
     pub fn settle(mut self, value: T) -> Result<Settled<K, T>, SettleError<T>> {
         let Some(flight) = self.flight.take() else {
             unreachable!("a primary settles once")
         };
-        Flight::settle(&flight, &self.shard, value)?;
-        Ok(Settled::new(flight))
+        match Flight::settle(&flight, &self.shard, value) {
+            Ok(()) => Ok(Settled::new(flight)),
+            Err(late) => {
+                self.shard.let_go(&flight);
+                Err(late)
+            }
+        }
     }
 
     /// Ends the flight without a value: waiters get [`Cause::Cancelled`].
@@ -117,11 +128,12 @@ impl<K, T> Primary<K, T> {
 
     /// Runs `operation` and settles with its output.
     ///
-    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to be `Send`.
+    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to be `Send`. It is
+    /// woken when something else ends the flight, and then drops the operation.
     ///
     /// # Errors
     ///
-    /// As [`settle`](Self::settle).
+    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation had finished.
     ///
     /// # Panics
     ///
@@ -143,7 +155,8 @@ impl<K, T> Primary<K, T> {
     pub fn run<F: Future<Output = T>>(self, operation: F) -> Run<K, T, F> {
         Run {
             primary: Some(self),
-            operation,
+            watch: None,
+            operation: Some(operation),
         }
     }
 
@@ -172,7 +185,9 @@ impl<K, T> Drop for Primary<K, T> {
             } else {
                 Cause::Dropped
             };
-            Flight::abort(flight, &self.shard, cause);
+            if !Flight::abort(flight, &self.shard, cause) {
+                self.shard.let_go(flight);
+            }
         }
     }
 }
@@ -203,27 +218,60 @@ pin_project! {
     pub struct Run<K, T, F> {
         // Dropped before the operation, so that waiters are told at once.
         primary: Option<Primary<K, T>>,
+        // On the flight's end, which may come from outside. Made when the operation is pending for the first time.
+        watch: Option<Watch<K, T>>,
         #[pin]
-        operation: F,
+        operation: Option<F>,
     }
 }
 
 impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
-    type Output = Result<Settled<K, T>, SettleError<T>>;
+    type Output = Result<Settled<K, T>, RunError<T>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Some(primary) = this.primary else {
+        let mut this = self.project();
+        let (Some(primary), Some(operation)) =
+            (this.primary.as_ref(), this.operation.as_mut().as_pin_mut())
+        else {
             panic!("`Run` polled after it was ready")
         };
-        let poll = primary.guarded(|| this.operation.poll(cx));
-        match (poll, this.primary.take()) {
-            (Poll::Ready(value), Some(primary)) => Poll::Ready(primary.settle(value)),
-            (_, primary) => {
-                *this.primary = primary;
-                Poll::Pending
+        let polled = if primary.flight().cell.snapshot().ended() {
+            Poll::Ready(None)
+        } else {
+            match primary.guarded(|| operation.poll(cx)) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                Poll::Pending => {
+                    let watch = this.watch.get_or_insert_with(|| primary.watch());
+                    watch.poll(cx).map(|_ended| None)
+                }
             }
-        }
+        };
+        let Poll::Ready(value) = polled else {
+            return Poll::Pending;
+        };
+        // Before the settle, which would wake it.
+        *this.watch = None;
+        let Some(primary) = this.primary.take() else {
+            unreachable!("looked at above")
+        };
+        let result = match value {
+            Some(value) => primary.settle(value).map_err(|late| {
+                let cause = late.cause().unwrap_or(Cause::Cancelled);
+                RunError::new(Some(late.into_value()), cause)
+            }),
+            None => {
+                let cause = primary
+                    .flight()
+                    .cell
+                    .snapshot()
+                    .cause()
+                    .unwrap_or(Cause::Cancelled);
+                drop(primary);
+                Err(RunError::new(None, cause))
+            }
+        };
+        this.operation.set(None);
+        Poll::Ready(result)
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) enum Join {
     Open(usize),
     /// Not counted: it ended before.
     Ended(Snapshot),
-    /// Not counted: the count is at the most this word can hold.
+    /// Not counted: it holds as many as it may, or as this word can count.
     Full,
 }
 
@@ -99,11 +99,11 @@ impl State {
         self.0.fetch_or(DRAINED, Ordering::AcqRel);
     }
 
-    /// Counts a duplicate, as long as the word is not ended.
+    /// Counts a duplicate, as long as the word is not ended and holds fewer than `most`.
     #[inline]
-    pub(crate) fn join(&self) -> Join {
+    pub(crate) fn join(&self, most: usize) -> Join {
         let joined = self.update(|word| {
-            if word & (SETTLED | ABORTED) != 0 {
+            if word & (SETTLED | ABORTED) != 0 || word >> COUNT_SHIFT >= most {
                 None
             } else {
                 word.checked_add(ONE)

@@ -1,7 +1,7 @@
 //! Counting: in each shard, under the lock that is held anyway. No word is shared by all threads.
 
-use crate::error::Cause;
-use crate::group::shard::Ending;
+use crate::error::{Cause, Rejected};
+use crate::group::shard::{Ending, Shard};
 
 /// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
 ///
@@ -31,7 +31,14 @@ pub struct Stats {
     pub waiting: usize,
     /// The most duplicates that waited on one flight at one time.
     pub largest_flight: usize,
+    /// Operations that were run again after their driver was lost. Counted when their flight ends.
+    pub reruns: u64,
+    /// Calls that were turned away.
+    pub rejected: u64,
+    /// Outcomes that are retained now.
+    pub retained: usize,
     aborted_by: [u64; Cause::COUNT],
+    rejected_by: [u64; Rejected::COUNT],
 }
 
 impl Stats {
@@ -40,7 +47,17 @@ impl Stats {
         self.aborted_by[cause as usize]
     }
 
-    pub(crate) fn add(&mut self, tally: &Tally, in_flight: usize, waiting: usize) {
+    /// Calls that were turned away for this reason.
+    pub fn rejected_by(&self, why: Rejected) -> u64 {
+        self.rejected_by[why as usize]
+    }
+
+    /// Flights that gave way to a newer one of their key.
+    pub fn superseded(&self) -> u64 {
+        self.aborted_by(Cause::Superseded)
+    }
+
+    fn add(&mut self, tally: &Tally, in_flight: usize, waiting: usize, retained: usize) {
         self.begun += tally.begun;
         self.joined += tally.joined;
         self.settled += tally.settled;
@@ -48,6 +65,12 @@ impl Stats {
             *sum += part;
             self.aborted += part;
         }
+        for (sum, part) in self.rejected_by.iter_mut().zip(tally.rejected) {
+            *sum += part;
+            self.rejected += part;
+        }
+        self.reruns += tally.reruns;
+        self.retained += retained;
         self.waited = self.waited.wrapping_add(tally.waited);
         // A waiter that leaves tells only its flight. So the flights know who is here, and who left is the rest.
         self.cancelled = self.cancelled.wrapping_add(
@@ -62,15 +85,28 @@ impl Stats {
     }
 }
 
-/// A shard's part. Plain numbers: the shard's lock guards them.
+/// Adds up what the shards have counted, one after the other.
+pub(crate) fn gather<'a, K: 'a, T: 'a>(shards: impl IntoIterator<Item = &'a Shard<K, T>>) -> Stats {
+    let mut stats = Stats::default();
+    for shard in shards {
+        let (tally, in_flight, waiting, retained) = shard.tally();
+        stats.add(&tally, in_flight, waiting, retained);
+    }
+    stats
+}
+
+/// A shard's part. Plain numbers: the shard's lock guards them. In this order, what every call counts comes first.
 #[derive(Clone, Copy, Default)]
+#[repr(C)]
 pub(crate) struct Tally {
     pub(crate) begun: u64,
-    pub(crate) joined: u64,
     settled: u64,
-    aborted: [u64; Cause::COUNT],
     waited: u64,
+    pub(crate) joined: u64,
     largest: usize,
+    reruns: u64,
+    aborted: [u64; Cause::COUNT],
+    rejected: [u64; Rejected::COUNT],
 }
 
 impl Tally {
@@ -91,10 +127,20 @@ impl Tally {
         self.waited = self.waited.wrapping_sub(waited);
     }
 
+    pub(crate) fn reject(&mut self, why: Rejected) {
+        self.rejected[why as usize] += 1;
+    }
+
     #[inline(always)]
-    pub(crate) fn end(&mut self, ending: Ending, waiting: usize) {
+    pub(crate) fn settled(&mut self, waiting: usize) {
+        self.settled += 1;
+        self.waited = self.waited.wrapping_add(waiting as u64);
+    }
+
+    pub(crate) fn end(&mut self, ending: Ending, waiting: usize, reruns: usize) {
+        self.reruns += reruns as u64;
         match ending {
-            Ending::Settled => self.settled += 1,
+            Ending::Settled(_) => self.settled += 1,
             Ending::Aborted(cause) => self.aborted[cause as usize] += 1,
         }
         self.waited = self.waited.wrapping_add(waiting as u64);

@@ -7,15 +7,15 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::baton::{Baton, Operation, Turn};
-use crate::error::{Cause, Rejected, WorkError};
+use crate::baton::{Operation, Policy, Turn};
+use crate::error::WorkError;
+use crate::fingerprint::Fingerprint;
 use crate::flight::{AbortOnUnwind, Flight, FlightId};
-use crate::group::shard::Shard;
-use crate::group::{Begin, Group};
+use crate::group::Group;
+use crate::participant::{Participant, Role};
+use crate::reentry::Entered;
 use crate::settled::Settled;
-use crate::slab::Seat;
-use crate::sync::{Arc, Wakeable, waker};
-use crate::waiter::Waiter;
+use crate::sync::waker;
 
 impl<K, T, S> Group<K, T, S>
 where
@@ -78,30 +78,27 @@ where
         M: FnOnce() -> F,
         F: Future<Output = T> + Send + 'static,
     {
-        let (hash, shard) = self.locate(&key);
-        // A flight whose last participant has left is about to end: a newcomer begins the next one.
-        let admit = |flight: &Flight<K, T>| flight.baton.as_ref().is_none_or(|baton| baton.join());
-        let baton = || Some(Arc::new(Wakeable(Baton::new(shard.clone()))));
-        let (begin, key) = Shard::begin(shard, hash, key, admit, baton);
-        let role = match begin {
-            Begin::Primary(primary) => {
-                let participant = Participant {
-                    flight: primary.into_flight(),
-                    seat: Seat::NONE,
-                    duplicate: false,
-                };
-                participant.make(make);
-                Role::Participant(participant)
-            }
-            Begin::Waiter(waiter) if waiter.flight().baton.is_some() => {
-                Role::Participant(Participant::duplicate(waiter))
-            }
-            Begin::Waiter(waiter) => Role::Waiter(waiter),
-            Begin::Rejected(why) => Role::Rejected(why),
+        self.work_with(key, None, make)
+    }
+
+    pub(crate) fn work_with<M, F>(
+        &self,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        make: M,
+    ) -> Work<K, T>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let mut work = Work {
+            role: self.participate(key, fingerprint, Policy::Continue),
         };
-        // Now that everything counted is a guard: the drop of a duplicate's key is the user's.
-        let work = Work { role };
-        drop(key);
+        if let Role::Participant(participant) = &mut work.role {
+            if participant.is_first() {
+                participant.make(|| Operation::new(make()));
+            }
+        }
         work
     }
 }
@@ -119,70 +116,15 @@ pub struct Work<K, T> {
     role: Role<K, T>,
 }
 
-enum Role<K, T> {
-    Participant(Participant<K, T>),
-    /// The flight was begun in another way: it is not this caller's to drive.
-    Waiter(Waiter<K, T>),
-    Rejected(Rejected),
-}
-
-struct Participant<K, T> {
-    flight: Arc<Flight<K, T>>,
-    seat: Seat,
-    /// Counted as a waiter of the flight; the one that began it is not.
-    duplicate: bool,
-}
-
 impl<K, T> Work<K, T> {
     /// The identity of the flight it takes part in; `None` if it was turned away.
     pub fn id(&self) -> Option<FlightId> {
-        match &self.role {
-            Role::Participant(participant) => Some(participant.flight.id),
-            Role::Waiter(waiter) => Some(waiter.id()),
-            Role::Rejected(_) => None,
-        }
+        self.role.id()
     }
 
     /// The outcome, if the flight has ended (or the call was turned away), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
-        let outcome = match &self.role {
-            Role::Participant(participant) => Flight::get(&participant.flight),
-            Role::Waiter(waiter) => waiter.get(),
-            Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
-        };
-        outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
-    }
-}
-
-impl<K, T> Participant<K, T> {
-    fn baton(&self) -> &Arc<Wakeable<Baton<K, T>>> {
-        self.flight
-            .baton
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("participants are of flights with a baton"))
-    }
-
-    /// For a waiter whose flight has admitted it as a participant.
-    fn duplicate(waiter: Waiter<K, T>) -> Self {
-        let flight = waiter.flight().clone();
-        waiter.disarm();
-        Self {
-            flight,
-            seat: Seat::NONE,
-            duplicate: true,
-        }
-    }
-
-    /// Makes the operation. A panic ends the flight, as one in a poll would.
-    fn make<F>(&self, make: impl FnOnce() -> F)
-    where
-        F: Future<Output = T> + Send + 'static,
-    {
-        let baton = self.baton();
-        let guard = AbortOnUnwind::new(&self.flight, &baton.shard);
-        let operation = Operation::new(make());
-        guard.defuse();
-        baton.made(operation);
+        self.role.get()
     }
 }
 
@@ -192,61 +134,34 @@ where
     T: Send + Sync + 'static,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, WorkError>> {
-        let Self { flight, seat, .. } = self;
-        let Some(baton) = &flight.baton else {
-            unreachable!("participants are of flights with a baton")
-        };
-        if !flight.cell.snapshot().ended() {
-            // Dropped last: its drop is the user's, and the operation must be laid down before it.
-            let (turn, _old) = baton.turn(seat, cx.waker());
+        if !self.flight.cell.snapshot().ended() {
+            // What `_old` holds is dropped last: its drop is the user's, and the operation must be laid down before.
+            let (turn, _old) = self.turn(cx.waker());
             if let Turn::Drive(operation) = turn {
-                drive(flight, baton, operation);
+                self.drive(operation);
             }
         }
-        match Flight::get(flight) {
+        match Flight::get(&self.flight) {
             Some(outcome) => Poll::Ready(outcome.map_err(WorkError::Aborted)),
             None => Poll::Pending,
         }
     }
-}
 
-/// Polls the operation once, as the driver.
-fn drive<K, T>(
-    flight: &Arc<Flight<K, T>>,
-    baton: &Arc<Wakeable<Baton<K, T>>>,
-    mut operation: Operation<T>,
-) where
-    K: Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    let waker = waker(baton.clone());
-    // After the operation, so that on a panic the others are told before it is dropped.
-    let guard = AbortOnUnwind::new(flight, &baton.shard);
-    let poll = operation.poll(&mut Context::from_waker(&waker));
-    guard.defuse();
-    match poll {
-        // Refused only when the flight was ended from outside: then that is the outcome, for this caller too.
-        Poll::Ready(value) => drop(Flight::settle(flight, &baton.shard, value)),
-        Poll::Pending => baton.pause(operation),
-    }
-}
-
-impl<K, T> Drop for Participant<K, T> {
-    fn drop(&mut self) {
-        if self.duplicate {
-            self.flight.cell.leave();
+    /// Polls the operation once, as the driver.
+    fn drive(&mut self, mut operation: Operation<T>) {
+        let waker = waker(self.baton().0.clone());
+        // After the operation, so that on a panic the others are told before it is dropped.
+        let guard = AbortOnUnwind::new(&self.flight, &self.shard);
+        let poll = {
+            let _entered = Entered::new(&self.flight);
+            operation.poll(&mut Context::from_waker(&waker))
+        };
+        guard.defuse();
+        match poll {
+            // Refused only when the flight was ended from outside: then that is the outcome, for this caller too.
+            Poll::Ready(value) => drop(Flight::settle(&self.flight, &self.shard, value)),
+            Poll::Pending => self.baton().0.pause(operation),
         }
-        if self.flight.cell.snapshot().ended() && !self.seat.taken() {
-            return;
-        }
-        let Self { flight, seat, .. } = self;
-        let Some(baton) = &flight.baton else { return };
-        let left = baton.leave(seat);
-        if left.last {
-            Flight::abort(flight, &baton.shard, Cause::Dropped);
-        }
-        // What is left behind goes last: its drop is the user's.
-        drop(left);
     }
 }
 
@@ -272,14 +187,9 @@ impl<K, T> RefUnwindSafe for Work<K, T> {}
 
 impl<K, T> fmt::Debug for Work<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = match &self.role {
-            Role::Participant(_) => "participant",
-            Role::Waiter(_) => "waiter",
-            Role::Rejected(_) => "rejected",
-        };
         f.debug_struct("Work")
             .field("id", &self.id())
-            .field("role", &role)
+            .field("role", &self.role.name())
             .finish_non_exhaustive()
     }
 }

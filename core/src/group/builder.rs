@@ -1,57 +1,228 @@
 //! [`Builder`]: a group that differs from the default.
 
+use alloc::boxed::Box;
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
+
+use crate::clock::Clock;
+#[cfg(feature = "std")]
+use crate::clock::Monotonic;
 use crate::group::Group;
 use crate::hash::RandomState;
+use crate::rules::{Classify, Keep, Retain, Rules};
 
 /// More shards than this cost memory and bring nothing.
 const MOST_SHARDS: usize = 1 << 12;
 
 /// Makes a [`Group`] that differs from the default. From [`Group::builder`].
 ///
-/// ```
-/// use oneflight_core::Group;
+/// What is not asked for costs nothing.
 ///
-/// let group: Group<u32, u32, std::hash::RandomState> =
-///     Group::<u32, u32>::builder().shards(4).hasher(std::hash::RandomState::new()).build();
-/// assert!(group.is_empty());
 /// ```
-#[derive(Clone, Debug)]
+/// use oneflight_core::{Begin, Group};
+/// use std::time::Duration;
+///
+/// type Charge = Result<u64, String>;
+///
+/// // A retry that comes up to a minute late gets the receipt; a failure may be tried again at once.
+/// let group: Group<String, Charge> = Group::builder()
+///     .retain(Duration::from_secs(60))
+///     .keep(|charge: &Charge| charge.is_ok())
+///     .max_waiters(10_000)
+///     .max_age(Duration::from_secs(300))
+///     .build();
+/// let Begin::Primary(primary) = group.begin("42".to_string()) else { unreachable!() };
+/// primary.settle(Ok(1999)).unwrap();
+/// let Begin::Waiter(late) = group.begin("42".to_string()) else { unreachable!() };
+/// assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
+/// ```
 #[must_use = "call `build`"]
-pub struct Builder<S> {
+pub struct Builder<K, T, S = RandomState> {
     hasher: S,
-    shards: usize,
+    /// It makes a group of these keys, and holds none.
+    keys: PhantomData<fn() -> K>,
+    shards: u32,
+    clock: Option<Box<dyn Clock>>,
+    retain: Option<Duration>,
+    classify: Option<Classify<T>>,
+    capacity: usize,
+    max_waiters: usize,
+    max_flights: usize,
+    max_age: Option<Duration>,
 }
 
-impl Builder<RandomState> {
+impl<K, T> Builder<K, T> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
+            keys: PhantomData,
             shards: if cfg!(feature = "std") { 64 } else { 1 },
+            clock: None,
+            retain: None,
+            classify: None,
+            capacity: 1 << 16,
+            max_waiters: usize::MAX,
+            max_flights: usize::MAX,
+            max_age: None,
         }
     }
 }
 
-impl<S> Builder<S> {
+impl<K, T, S> Builder<K, T, S> {
     /// How many parts the registry has, each with a lock of its own: rounded up to a power of two, at least 1 and at
-    /// most 4,096. The default is 64 (about 10 KiB), and 1 without `std`.
+    /// most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
     ///
     /// Calls for different keys meet only in a shard. More shards also bound the time a single begin takes when its
     /// shard's table grows.
     pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = shards.clamp(1, MOST_SHARDS).next_power_of_two();
+        self.shards = (shards.clamp(1, MOST_SHARDS) as u32).next_power_of_two();
         self
     }
 
     /// The hasher of keys.
-    pub fn hasher<H>(self, hasher: H) -> Builder<H> {
+    pub fn hasher<H>(self, hasher: H) -> Builder<K, T, H> {
+        let Self {
+            shards,
+            clock,
+            retain,
+            classify,
+            capacity,
+            max_waiters,
+            max_flights,
+            max_age,
+            ..
+        } = self;
         Builder {
             hasher,
-            shards: self.shards,
+            keys: PhantomData,
+            shards,
+            clock,
+            retain,
+            classify,
+            capacity,
+            max_waiters,
+            max_flights,
+            max_age,
         }
     }
 
+    /// Where time comes from, for [`retain`](Self::retain) and [`max_age`](Self::max_age). The default is the
+    /// monotonic clock of `std`; without `std` there is none.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// Retains settled outcomes for this long: a duplicate that comes late gets the outcome at once, instead of running
+    /// the operation again. Zero retains nothing.
+    ///
+    /// Expiry is lazy: no timer and no thread stand behind it. What has expired is never given out; its memory is freed
+    /// by later calls on the same shard, or by [`Group::forget`].
+    #[doc(alias = "ttl")]
+    #[doc(alias = "replay")]
+    pub fn retain(mut self, time: Duration) -> Self {
+        self.retain = Some(time);
+        self
+    }
+
+    /// Decides for each outcome whether it is retained, and for how long. The default retains all, for the `retain`
+    /// time.
+    ///
+    /// It answers with a `bool`, a `Duration`, an `Option<Duration>` or a [`Keep`], so that successes and failures may
+    /// have windows of their own. It runs before the value is published, under no lock; a panic of it ends the flight as
+    /// [`Cause::Panicked`](crate::Cause::Panicked) and goes on in the settle.
+    pub fn keep<R: Into<Keep>>(
+        mut self,
+        classify: impl Fn(&T) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.classify = Some(Box::new(move |value| classify(value).into()));
+        self
+    }
+
+    /// The most outcomes to retain. Each shard has an equal part, rounded up; when it is full, the shard's oldest
+    /// goes. The default is 65,536.
+    pub fn capacity(mut self, outcomes: usize) -> Self {
+        self.capacity = outcomes;
+        self
+    }
+
+    /// The most waiters on one flight: one more is [`Rejected::Full`](crate::Rejected::Full), at once.
+    pub fn max_waiters(mut self, waiters: usize) -> Self {
+        self.max_waiters = waiters;
+        self
+    }
+
+    /// The most flights in the group: one more is [`Rejected::Full`](crate::Rejected::Full), at once. Forgotten and
+    /// superseded flights count until they are over; retained outcomes do not.
+    ///
+    /// With this limit all shards share one counter.
+    pub fn max_flights(mut self, flights: usize) -> Self {
+        self.max_flights = flights;
+        self
+    }
+
+    /// A flight older than this gives way to the next begin of its key: its waiters get
+    /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and the late settle of
+    /// the old one gives its value back. No timer: nothing happens until that begin.
+    #[doc(alias = "lease")]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
     /// Makes the group.
-    pub fn build<K, T>(self) -> Group<K, T, S> {
-        Group::from_parts(self.hasher, self.shards)
+    ///
+    /// # Panics
+    ///
+    /// Without `std`, if [`retain`](Self::retain) or [`max_age`](Self::max_age) is asked for and no
+    /// [`clock`](Self::clock) is given.
+    pub fn build(self) -> Group<K, T, S> {
+        let capacity = self.capacity.div_ceil(self.shards as usize);
+        let retain = self
+            .retain
+            .filter(|time| *time > Duration::ZERO && capacity > 0);
+        let timed = retain.is_some() || self.max_age.is_some();
+        let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
+        let rules = (timed || limited).then(|| {
+            let clock = self.clock.or_else(default_clock);
+            assert!(
+                clock.is_some() || !timed,
+                "a group that retains or ages needs a clock: call `clock`"
+            );
+            let retain = retain.map(|time| Retain {
+                time,
+                capacity,
+                classify: self.classify,
+            });
+            Rules::new(
+                clock,
+                retain,
+                self.max_waiters,
+                self.max_age,
+                self.max_flights,
+            )
+        });
+        Group::from_parts(self.hasher, self.shards, rules)
+    }
+}
+
+fn default_clock() -> Option<Box<dyn Clock>> {
+    #[cfg(feature = "std")]
+    return Some(Box::new(Monotonic::default()));
+    #[cfg(not(feature = "std"))]
+    return None;
+}
+
+impl<K, T, S> fmt::Debug for Builder<K, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("shards", &self.shards)
+            .field("retain", &self.retain)
+            .field("capacity", &self.capacity)
+            .field("max_waiters", &self.max_waiters)
+            .field("max_flights", &self.max_flights)
+            .field("max_age", &self.max_age)
+            .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,8 @@
 //! file hashes, picks the shard and says what each call promises.
 
 mod builder;
+pub(crate) mod extras;
+pub(crate) mod search;
 pub(crate) mod shard;
 
 use alloc::boxed::Box;
@@ -14,13 +16,20 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 
 pub use builder::Builder;
 
-use crate::error::Rejected;
+use crate::baton::Baton;
+use crate::drain::{Drain, Drained};
+use crate::error::{Cause, Rejected};
+use crate::fingerprint::{Fingerprint, Fingerprinted};
+use crate::flight::Flight;
 use crate::hash::RandomState;
 use crate::primary::Primary;
-use crate::stats::Stats;
-use crate::sync::Arc;
+use crate::rules::Rules;
+use crate::settled::Settled;
+use crate::stats::{Stats, gather};
+use crate::sync::{Arc, Wakeable, isolate};
 use crate::waiter::Waiter;
-use shard::Shard;
+use search::Search;
+use shard::{Begun, Request, Shard};
 
 /// What [`Group::begin`] came to: exactly three paths.
 #[derive(Debug)]
@@ -86,7 +95,19 @@ struct Inner<K, T, S> {
     hasher: S,
     /// A power of two of them.
     shards: Box<[Arc<Shard<K, T>>]>,
+    drain: Arc<Drain>,
 }
+
+impl<K, T, S> Drop for Inner<K, T, S> {
+    fn drop(&mut self) {
+        // Primaries keep their shards; nobody can ask for what those retain any more.
+        if self.shards[0].rules().is_some() {
+            self.shards.iter().for_each(|shard| shard.orphan());
+        }
+    }
+}
+
+type Found<K, T> = Option<Arc<Flight<K, T>>>;
 
 impl<K, T> Group<K, T> {
     /// An empty group with the default hasher, seeded at random.
@@ -95,7 +116,7 @@ impl<K, T> Group<K, T> {
     }
 
     /// For a group that differs from the default.
-    pub fn builder() -> Builder<RandomState> {
+    pub fn builder() -> Builder<K, T> {
         Builder::new()
     }
 }
@@ -111,19 +132,25 @@ impl<K, T, S> Group<K, T, S> {
     /// assert!(group.is_empty());
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Builder::new().hasher(hasher).build()
+        Builder::<K, T>::new().hasher(hasher).build()
     }
 
-    fn from_parts(hasher: S, shards: usize) -> Self {
+    fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
+        let rules = rules.map(Arc::new);
+        let drain = Arc::new(Drain::new(shards as usize));
         let shards = (0..shards)
-            .map(|index| Arc::new(Shard::new(index, shards)))
+            .map(|index| Arc::new(Shard::new(index, shards, rules.clone())))
             .collect();
         Self {
-            inner: Arc::new(Inner { hasher, shards }),
+            inner: Arc::new(Inner {
+                hasher,
+                shards,
+                drain,
+            }),
         }
     }
 
-    /// Keys in flight. Forgotten flights are not counted.
+    /// Keys in flight. Forgotten flights and retained outcomes are not counted.
     pub fn len(&self) -> usize {
         self.inner.shards.iter().map(|shard| shard.len()).sum()
     }
@@ -146,12 +173,92 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((group.stats().aborted, group.stats().in_flight), (1, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        gather(self.inner.shards.iter().map(|shard| &**shard))
+    }
+
+    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a flight still join, and
+    /// retained outcomes are still given out. From any thread, any number of times; there is no way back.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group, Rejected};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("running") else { unreachable!() };
+    /// group.close();
+    /// assert!(matches!(group.begin("new"), Begin::Rejected(Rejected::Closed)));
+    /// assert!(matches!(group.begin("running"), Begin::Waiter(_)));
+    /// let drained = group.drained();
+    /// primary.settle(7).unwrap();
+    /// drained.await;
+    /// # });
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) {
         for shard in &self.inner.shards {
-            let (tally, in_flight, waiting) = shard.tally();
-            stats.add(&tally, in_flight, waiting);
+            shard.close(&self.inner.drain);
         }
-        stats
+    }
+
+    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their drivers are woken, and
+    /// the value of a primary that settles later comes back to it. To begin nothing new either, [`close`](Self::close)
+    /// first.
+    ///
+    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that a caller runs
+    /// itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is dropped when that caller is polled next.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Cause, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// group.abort_all();
+    /// assert!(group.is_empty());
+    /// let late = primary.settle(7).unwrap_err();
+    /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
+    /// ```
+    pub fn abort_all(&self) {
+        /// Goes on with the rest when a waker of one flight panics.
+        struct Rest<'a, K, T>(&'a Shard<K, T>, alloc::vec::IntoIter<Arc<Flight<K, T>>>);
+        impl<K, T> Drop for Rest<'_, K, T> {
+            fn drop(&mut self) {
+                for flight in self.1.by_ref() {
+                    isolate(|| Flight::abort(&flight, self.0, Cause::Closed));
+                }
+            }
+        }
+        let shards = self.inner.shards.iter();
+        let mut all: alloc::vec::Vec<_> = shards
+            .map(|shard| Rest(shard, shard.flights().into_iter()))
+            .collect();
+        for Rest(shard, flights) in &mut all {
+            for flight in flights {
+                Flight::abort(&flight, shard, Cause::Closed);
+            }
+        }
+    }
+
+    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and superseded ones until
+    /// their primaries are done.
+    ///
+    /// # Deadlocks
+    ///
+    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never settled keeps it
+    /// waiting: [`abort_all`](Self::abort_all) ends what is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn drained(&self) -> Drained {
+        Drained::new(self.inner.drain.clone())
+    }
+
+    /// The same calls, for a payload with this fingerprint: a call of the same key with another payload is
+    /// [`Rejected::Mismatch`]. See [`Fingerprint`].
+    pub fn fingerprinted(&self, fingerprint: Fingerprint) -> Fingerprinted<'_, Self> {
+        Fingerprinted {
+            of: self,
+            fingerprint,
+        }
     }
 
     #[inline(always)]
@@ -186,7 +293,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     #[inline]
     pub fn begin(&self, key: K) -> Begin<K, T> {
         let hash = self.inner.hasher.hash_one(&key);
-        let (begin, key) = Shard::begin(self.shard(hash), hash, key, |_| true, || None);
+        let shard = self.shard(hash);
+        if shard.rules().is_none() {
+            return Shard::begin(shard, hash, key);
+        }
+        let ((begin, key), _) = self.begin_with(key, None, |_| true, || None);
         drop(key);
         begin
     }
@@ -206,20 +317,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + alloc::borrow::ToOwned<Owned = K> + ?Sized,
     {
-        let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard(hash);
-        match shard.join(hash, |candidate| candidate.borrow() == key) {
-            Some(begin) => begin,
-            None => {
-                let (begin, key) = Shard::begin(shard, hash, key.to_owned(), |_| true, || None);
-                drop(key);
-                begin
-            }
-        }
+        self.begin_ref_with(key, None)
     }
 
     /// Takes the key out of the registry: the next call begins a new flight. The old one goes on for those already in
-    /// it, and its late settle never touches the new one. True if the key was in flight.
+    /// it, and its late settle never touches the new one. True if the key was in flight, or its outcome retained.
+    ///
+    /// A flight that is forgotten is not retained when it settles; a retained outcome is freed now.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -237,12 +341,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard(hash);
-        match shard.find(hash, |candidate| candidate.borrow() == key) {
-            Some(flight) => !flight.cell.snapshot().ended() && shard.detach(&flight),
-            None => false,
-        }
+        let (shard, found) = self.lookup(key);
+        found.is_some_and(|flight| {
+            let word = flight.cell.snapshot();
+            (!word.ended() || word.settled()) && shard.detach(&flight)
+        })
     }
 
     /// Whether the key is in flight.
@@ -251,11 +354,31 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.inner.hasher.hash_one(key);
-        let found = self
-            .shard(hash)
-            .find(hash, |candidate| candidate.borrow() == key);
-        found.is_some_and(|flight| !flight.cell.snapshot().ended())
+        self.lookup(key)
+            .1
+            .is_some_and(|flight| !flight.cell.snapshot().ended())
+    }
+
+    /// The retained outcome of the key, if there is one. Counts nothing and joins nothing.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::builder().retain(std::time::Duration::from_secs(60)).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// assert!(group.peek("k").is_none());
+    /// primary.settle(7).unwrap();
+    /// assert_eq!(*group.peek("k").unwrap(), 7);
+    /// ```
+    pub fn peek<Q>(&self, key: &Q) -> Option<Settled<K, T>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (shard, found) = self.lookup(key);
+        let flight = found.filter(|flight| flight.cell.snapshot().settled())?;
+        let now = shard.now();
+        (!shard.is_expired(&flight, now)).then(|| Settled::new(flight))
     }
 
     /// How many duplicates wait for the key now: joined, polled or not, and neither dropped nor resolved.
@@ -264,17 +387,69 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.inner.hasher.hash_one(key);
-        let found = self
-            .shard(hash)
-            .find(hash, |candidate| candidate.borrow() == key);
-        found.map_or(0, |flight| flight.waiting())
+        self.lookup(key).1.map_or(0, |flight| flight.waiting())
     }
 
-    /// The key's shard, for the ready-made calls.
-    pub(crate) fn locate(&self, key: &K) -> (u64, &Arc<Shard<K, T>>) {
+    fn lookup<Q>(&self, key: &Q) -> (&Arc<Shard<K, T>>, Found<K, T>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let hash = self.inner.hasher.hash_one(key);
-        (hash, self.shard(hash))
+        let shard = self.shard(hash);
+        (
+            shard,
+            shard.lookup(hash, |candidate| candidate.borrow() == key),
+        )
+    }
+
+    /// A begin that asks for more than its key. Also returns a duplicate's key, which the caller drops once what it got
+    /// is in a guard's hands, and the key's shard.
+    pub(crate) fn begin_with(
+        &self,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        admit: impl Fn(&Flight<K, T>) -> bool,
+        baton: impl FnOnce() -> Option<Arc<Wakeable<Baton<T>>>>,
+    ) -> (Begun<K, T>, &Arc<Shard<K, T>>) {
+        let hash = self.inner.hasher.hash_one(&key);
+        let shard = self.shard(hash);
+        let request = Request {
+            hash,
+            fingerprint,
+            now: shard.now(),
+            ..Request::default()
+        };
+        (
+            Shard::search(shard, &request, Search::new(hash), key, admit, baton),
+            shard,
+        )
+    }
+
+    pub(crate) fn begin_ref_with<Q>(&self, key: &Q, fingerprint: Option<Fingerprint>) -> Begin<K, T>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + alloc::borrow::ToOwned<Owned = K> + ?Sized,
+    {
+        let hash = self.inner.hasher.hash_one(key);
+        let shard = self.shard(hash);
+        let request = Request {
+            hash,
+            fingerprint,
+            now: shard.now(),
+            ..Request::default()
+        };
+        if let Some(begin) = shard.join(&request, |candidate| candidate.borrow() == key) {
+            return begin;
+        }
+        let key = key.to_owned();
+        if fingerprint.is_none() && shard.rules().is_none() {
+            return Shard::begin(shard, hash, key);
+        }
+        let (begin, key) =
+            Shard::search(shard, &request, Search::new(hash), key, |_| true, || None);
+        drop(key);
+        begin
     }
 }
 

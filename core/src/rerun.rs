@@ -1,0 +1,244 @@
+//! [`Rerun`]: run an operation in a flight; if its caller is lost, another caller runs its own. Policy *Rerun*.
+
+use core::fmt;
+use core::future::Future;
+use core::hash::{BuildHasher, Hash};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::baton::{Policy, Turn};
+use crate::error::{Aborted, Cause, WorkError};
+use crate::fingerprint::Fingerprint;
+use crate::flight::{Flight, FlightId};
+use crate::group::Group;
+use crate::participant::{Participant, Role};
+use crate::reentry::Entered;
+use crate::settled::Settled;
+use crate::sync::isolate;
+
+/// How often a lost operation is run again, for a whole flight. The one that begins the flight decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Budget(usize);
+
+impl Budget {
+    /// Up to `reruns` runs after the first one.
+    pub const fn times(reruns: usize) -> Self {
+        Self(reruns)
+    }
+}
+
+impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
+    /// Runs the operation for `key`, or waits for the one that runs, ready to run its own if that one is lost.
+    ///
+    /// Each caller brings its own operation, made only when it is its turn. It stays in its caller's future, so it
+    /// may be `!Send` and may borrow. When the driver is lost (dropped, or its operation panicked), its operation is
+    /// dropped first; then everyone is woken, and the first one that is polled runs its own, from the beginning.
+    /// Exactly one does; one that is idle stalls nobody. The flight stays registered throughout.
+    ///
+    /// Use it where running the operation again is harmless. Where it is not, use [`work`](Self::work), which never
+    /// restarts, or an adapter's `spawn`.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkError::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when the budget is used
+    /// up, with [`Cause::Dropped`] when nobody is left. [`WorkError::Rejected`] when the call was turned away, at the
+    /// first poll.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the operation goes on in the caller that ran it, and counts as a loss for the others.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the flight; if it drove, the operation is lost and another participant runs its own.
+    ///
+    /// # Deadlocks
+    ///
+    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oneflight_core::{Budget, Group};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, String> = Group::new();
+    /// let name = String::from("borrowed");
+    /// let mut first = group.work_rerun("k", Budget::times(1), || std::future::pending());
+    /// let second = group.work_rerun("k", Budget::times(1), || async { name.clone() });
+    /// // The first one drives, and is lost.
+    /// assert!(futures_lite::future::poll_once(&mut std::pin::pin!(first)).await.is_none());
+    /// assert_eq!(*second.await.unwrap(), "borrowed");
+    /// # });
+    /// ```
+    #[doc(alias = "retry")]
+    pub fn work_rerun<M, F>(&self, key: K, budget: Budget, make: M) -> Rerun<K, T, M, F>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T>,
+    {
+        self.work_rerun_with(key, None, budget, make)
+    }
+
+    pub(crate) fn work_rerun_with<M, F>(
+        &self,
+        key: K,
+        fingerprint: Option<Fingerprint>,
+        budget: Budget,
+        make: M,
+    ) -> Rerun<K, T, M, F> {
+        let role = self.participate(key, fingerprint, Policy::Rerun(budget.0));
+        Rerun {
+            role,
+            make: Some(make),
+            operation: None,
+        }
+    }
+}
+
+pin_project! {
+    /// A caller of [`Group::work_rerun`]: takes part in the flight, with an operation of its own.
+    ///
+    /// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it was ready is ready
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant runs its own.
+    #[must_use = "futures do nothing unless polled or awaited"]
+    pub struct Rerun<K, T, M, F> {
+        role: Role<K, T>,
+        make: Option<M>,
+        #[pin]
+        operation: Option<F>,
+    }
+
+    impl<K, T, M, F> PinnedDrop for Rerun<K, T, M, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Role::Participant(participant) = this.role {
+                // First the operation, then the succession: two never run at once.
+                drop(Succession { operation: this.operation, participant });
+            }
+        }
+    }
+}
+
+/// Drops the operation and passes the flight on, also when that drop panics.
+struct Succession<'a, K, T, F> {
+    operation: Pin<&'a mut Option<F>>,
+    participant: &'a mut Participant<K, T>,
+}
+
+impl<K, T, F> Drop for Succession<'_, K, T, F> {
+    fn drop(&mut self) {
+        struct Leave<'a, K, T>(&'a mut Participant<K, T>);
+        impl<K, T> Drop for Leave<'_, K, T> {
+            fn drop(&mut self) {
+                self.0.leave();
+            }
+        }
+        let _then = Leave(self.participant);
+        if crate::sync::panicking() {
+            isolate(|| self.operation.set(None));
+        } else {
+            self.operation.set(None);
+        }
+    }
+}
+
+impl<K, T, M, F> Rerun<K, T, M, F> {
+    /// The identity of the flight it takes part in; `None` if it was turned away.
+    pub fn id(&self) -> Option<FlightId> {
+        self.role.id()
+    }
+
+    /// The outcome, if the flight has ended (or the call was turned away), without polling.
+    pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
+        self.role.get()
+    }
+}
+
+impl<K, T, M, F> Future for Rerun<K, T, M, F>
+where
+    M: FnOnce() -> F,
+    F: Future<Output = T>,
+{
+    type Output = Result<Settled<K, T>, WorkError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let participant = match this.role {
+            Role::Participant(participant) => participant,
+            Role::Waiter(waiter) => return Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
+            Role::Rejected(why) => return Poll::Ready(Err(WorkError::Rejected(*why))),
+        };
+        if !participant.flight.cell.snapshot().ended() {
+            if participant.is_gone() {
+                // Polled on after its operation panicked: there is nothing left to run.
+                return Poll::Ready(Err(WorkError::Aborted(Aborted::new(Cause::Panicked))));
+            }
+            let (drives, _old) = if this.operation.is_some() {
+                let (baton, seat) = participant.baton();
+                (true, baton.repark(seat, cx.waker()))
+            } else {
+                let (turn, old) = participant.turn(cx.waker());
+                (matches!(turn, Turn::Drive(_)), old)
+            };
+            if drives {
+                drive(participant, this.make, this.operation.as_mut(), cx);
+            }
+        }
+        match Flight::get(&participant.flight) {
+            Some(outcome) => {
+                // Settled by itself, or ended from outside: either way nobody needs it any more.
+                this.operation.set(None);
+                Poll::Ready(outcome.map_err(WorkError::Aborted))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Polls this caller's own operation once, making it first if it is new.
+fn drive<K, T, M, F>(
+    participant: &mut Participant<K, T>,
+    make: &mut Option<M>,
+    operation: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) where
+    M: FnOnce() -> F,
+    F: Future<Output = T>,
+{
+    let flight = participant.flight.clone();
+    let mut held = Succession {
+        operation,
+        participant,
+    };
+    let poll = {
+        let _entered = Entered::new(&flight);
+        if let Some(make) = make.take() {
+            held.operation.set(Some(make()));
+        }
+        match held.operation.as_mut().as_pin_mut() {
+            Some(operation) => operation.poll(cx),
+            None => unreachable!("a participant drives once"),
+        }
+    };
+    // No panic: it goes on driving.
+    let shard = held.participant.shard.clone();
+    core::mem::forget(held);
+    if let Poll::Ready(value) = poll {
+        drop(Flight::settle(&flight, &shard, value));
+    }
+}
+
+impl<K, T, M, F> fmt::Debug for Rerun<K, T, M, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rerun")
+            .field("id", &self.id())
+            .field("role", &self.role.name())
+            .finish_non_exhaustive()
+    }
+}

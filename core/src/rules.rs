@@ -1,0 +1,137 @@
+//! What a group is configured to: its limits and its replay window. Fixed when it is built, shared by its shards; a
+//! group without any has none of this.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use crate::clock::Clock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Whether an outcome is retained. What a group's `keep` answers, directly or by `into()`.
+///
+/// `true` and `false`, a `Duration` and an `Option<Duration>` can be answered as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Not retained: the key is free when the flight settles.
+    No,
+    /// For the group's `retain` time.
+    Yes,
+    /// For a time of its own. Each distinct duration is a window with a queue of its own: use a handful of them.
+    For(Duration),
+}
+
+impl From<bool> for Keep {
+    fn from(keep: bool) -> Self {
+        if keep { Keep::Yes } else { Keep::No }
+    }
+}
+
+impl From<Duration> for Keep {
+    fn from(time: Duration) -> Self {
+        Keep::For(time)
+    }
+}
+
+impl From<Option<Duration>> for Keep {
+    fn from(time: Option<Duration>) -> Self {
+        time.map_or(Keep::No, Keep::For)
+    }
+}
+
+/// Asks whether an outcome is retained.
+pub(crate) type Classify<T> = Box<dyn Fn(&T) -> Keep + Send + Sync>;
+
+pub(crate) struct Rules<T> {
+    clock: Option<Box<dyn Clock>>,
+    pub(crate) retain: Option<Retain<T>>,
+    pub(crate) max_waiters: usize,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_flights: usize,
+    /// Counted only where there is a limit: it is the one word that all shards share.
+    in_flight: AtomicUsize,
+}
+
+pub(crate) struct Retain<T> {
+    pub(crate) time: Duration,
+    /// The most outcomes retained in one shard.
+    pub(crate) capacity: usize,
+    pub(crate) classify: Option<Classify<T>>,
+}
+
+/// When an outcome that is being settled expires, and in which queue it waits for that.
+#[derive(Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) time: Duration,
+    pub(crate) now: Duration,
+}
+
+impl Window {
+    pub(crate) fn deadline(self) -> Duration {
+        self.now.saturating_add(self.time)
+    }
+}
+
+impl<T> Rules<T> {
+    pub(crate) fn new(
+        clock: Option<Box<dyn Clock>>,
+        retain: Option<Retain<T>>,
+        max_waiters: usize,
+        max_age: Option<Duration>,
+        max_flights: usize,
+    ) -> Self {
+        Self {
+            clock,
+            retain,
+            max_waiters,
+            max_age,
+            max_flights,
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// Runs the user's `keep` and clock: under no lock, before the value is published.
+    pub(crate) fn window(&self, value: &T) -> Option<Window> {
+        let retain = self.retain.as_ref()?;
+        let time = match retain
+            .classify
+            .as_ref()
+            .map_or(Keep::Yes, |classify| classify(value))
+        {
+            Keep::No => return None,
+            Keep::Yes => retain.time,
+            Keep::For(time) => time,
+        };
+        (time > Duration::ZERO).then(|| Window {
+            time,
+            now: self.read(),
+        })
+    }
+
+    /// The time, if anything depends on it. Runs the user's clock.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        (self.retain.is_some() || self.max_age.is_some()).then(|| self.read())
+    }
+
+    fn read(&self) -> Duration {
+        self.clock
+            .as_ref()
+            .map_or(Duration::ZERO, |clock| clock.now())
+    }
+
+    /// Takes one of the group's flights, if there is one left.
+    pub(crate) fn take_off(&self) -> bool {
+        self.max_flights == usize::MAX
+            || self
+                .in_flight
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                    (n < self.max_flights).then(|| n + 1)
+                })
+                .is_ok()
+    }
+
+    pub(crate) fn land(&self) {
+        if self.max_flights != usize::MAX {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
