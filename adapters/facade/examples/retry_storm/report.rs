@@ -48,10 +48,15 @@ impl<W: Write> Report<W> {
     }
 
     pub(crate) fn begin_storms(&mut self, duplicates: usize) -> io::Result<()> {
-        let duplicates = table::count(duplicates);
+        let duplicates = match duplicates {
+            1 => "1 duplicate of one request waits, as a task,".to_string(),
+            _ => format!(
+                "{} duplicates of one request wait, as tasks,",
+                table::count(duplicates)
+            ),
+        };
         self.say(&format!(
-            "oneflight: {duplicates} duplicates of one request wait, as tasks, for the blocking call that the first \
-             one made.\n"
+            "oneflight: {duplicates} for the blocking call that the first one made.\n"
         ))
     }
 
@@ -62,8 +67,9 @@ impl<W: Write> Report<W> {
 
     pub(crate) fn begin_parked(&mut self) -> io::Result<()> {
         self.say(
-            "For contrast, without oneflight: each duplicate parks a thread of tokio's blocking pool, and so holds it,\n\
-             until the first one's call, which needs a thread of the same pool, has ended.\n",
+            "For contrast, without oneflight: each duplicate parks a thread of tokio's blocking pool until the first\n\
+             one's call has ended, and that call needs a thread of the pool too. The pool is as large as the one that\n\
+             tokio had above.\n",
         )
     }
 
@@ -102,10 +108,10 @@ impl<W: Write> Report<W> {
         let storms = self.storms();
         if let Some(storm) = storms.first() {
             let all = table::count(storm.duplicates);
-            parts.push(format!("one execution, all {all} duplicates resumed"));
+            parts.push(format!("1 execution, {all} of {all} resumed"));
             parts.push(
                 match storms.iter().all(|row| row.threads_waiting.is_some()) {
-                    true => "waiting took no thread".to_string(),
+                    true => "no thread for waiting".to_string(),
                     false => "threads can not be read here".to_string(),
                 },
             );
@@ -116,7 +122,7 @@ impl<W: Write> Report<W> {
                     pool, duplicates, ..
                 } = row;
                 parts.push(format!(
-                    "the parked way is wedged by {duplicates} duplicates on {pool} threads"
+                    "the parked way: deadlock with {duplicates} on {pool} threads"
                 ));
             }
         }
@@ -124,7 +130,7 @@ impl<W: Write> Report<W> {
             let [requests, executions] = [row.requests, row.executions].map(table::count);
             let name = row.runtime;
             parts.push(format!(
-                "{name}: {executions} executions answered all {requests} requests"
+                "{name}: {requests} of {requests} requests answered, executions: {executions}"
             ));
         }
         parts.join("; ")

@@ -123,7 +123,7 @@ async fn measure<E: Executor>(
 
     let storm = Arc::new(Storm::new(duplicates, limit));
     let first = request::<E>(&storm);
-    storm.running.wait().await;
+    let _ = in_time(&runtime, limit, storm.running.wait()).await;
     let threads_before = os::threads();
     let heap_before = os::live_heap();
     for _ in 0..duplicates {
@@ -134,11 +134,7 @@ async fn measure<E: Executor>(
         });
     }
 
-    let time_is_up = async {
-        runtime.sleep(limit * 2).await;
-        None
-    };
-    let settle_to_last = future::or(async { *storm.all_ended.wait().await }, time_is_up).await;
+    let took = in_time(&runtime, limit * 2, storm.all_ended.wait()).await;
     let receipt = first.await.ok();
     let heap = receipt
         .as_ref()
@@ -150,10 +146,23 @@ async fn measure<E: Executor>(
         resumed: storm.resumed.load(Relaxed),
         threads_before,
         threads_waiting: receipt.as_ref().and_then(|receipt| receipt.threads),
-        settle_to_last_us: settle_to_last.map(|took| took.as_micros() as u64),
+        settle_to_last_us: took.copied().flatten().map(|took| took.as_micros() as u64),
         bytes_per_waiter: heap.map(|heap| (heap / duplicates as f64 * 10.0).round() / 10.0),
         waiting: receipt.map_or(0, |receipt| receipt.waiting),
     }
+}
+
+/// What `wanted` comes to, if it does so within `limit`: a fault shall be told, not waited for.
+async fn in_time<R: Runtime, F: Future>(
+    runtime: &R,
+    limit: Duration,
+    wanted: F,
+) -> Option<F::Output> {
+    let time_is_up = async {
+        runtime.sleep(limit).await;
+        None
+    };
+    future::or(async { Some(wanted.await) }, time_is_up).await
 }
 
 /// Makes the runtime start the threads that it starts at its first use.

@@ -15,7 +15,7 @@ pub(crate) fn storms(rows: &[&StormRow]) -> String {
         "resumed",
         "threads\nbefore",
         "threads\nwaiting",
-        "settle to\nlast, ms",
+        "settle to\nlast, µs",
         "bytes a\nwaiter",
     ]);
     for row in rows {
@@ -26,7 +26,8 @@ pub(crate) fn storms(rows: &[&StormRow]) -> String {
             count(row.resumed),
             readable(row.threads_before),
             readable(row.threads_waiting),
-            measured(row.settle_to_last_us.map(|us| us as f64 / 1000.0), 1),
+            row.settle_to_last_us
+                .map_or_else(|| "none".to_string(), |us| count(us as usize)),
             measured(row.bytes_per_waiter, 0),
         ]);
     }
@@ -65,7 +66,7 @@ pub(crate) fn traces(rows: &[&TraceRow]) -> String {
         "aborted",
         "largest\nflight",
         "threads,\npeak",
-        "duplicates waited,\nms: p50 / p99 / max",
+        "duplicates waited, ms\nmedian / p99 / max",
     ]);
     for row in rows {
         let waited = [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms];
@@ -134,7 +135,10 @@ mod tests {
             waiting: 10_000,
         }]);
         assert_eq!(table.matches("can not be read here").count(), 2, "{table}");
-        assert!(table.contains("10,000") && table.contains("1.5"), "{table}");
+        assert!(
+            table.contains("10,000") && table.contains("1,500"),
+            "{table}"
+        );
     }
 
     #[test]
