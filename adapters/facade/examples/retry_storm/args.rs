@@ -1,0 +1,163 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::executor::Name;
+
+const EXAMPLES: &str = "\
+Examples:
+  retry_storm                                  the storm on every runtime, as a table
+  retry_storm --duplicates 1000000             a larger one
+  retry_storm --runtime smol --json            one runtime, for a program to read
+  retry_storm --trace trace.jsonl              a recorded trace, on tokio
+  zcat trace.gz | retry_storm --trace - --runtime all
+
+  With cargo, from the root of the workspace:
+  cargo run --release --example retry_storm -- --runtime smol --json
+
+A trace has one request on each line:
+  {\"at_ms\":12,\"token\":\"charge:42\",\"work_ms\":250}
+  at_ms    when the request comes, in milliseconds from the start
+  token    requests with the same token are duplicates of each other
+  work_ms  how long the work takes if this request is the one that runs it
+  Times are whole numbers up to 86400000 (a day). Lines may be in any order; blank ones
+  are skipped. The whole trace is checked before anything runs.
+
+Exit status:
+  0  everything ran, and as promised: one execution, every duplicate resumed, no thread
+     for waiting
+  1  a run failed, or did not show what was promised; standard error says what
+  2  a bad option, or a trace that can not be read; nothing was run";
+
+/// Thousands of retries of one request while the first still runs: one execution, and nobody holds a thread.
+///
+/// Without --trace: on each runtime, one request makes a slow blocking call, and its
+/// duplicates wait for it. When all of them wait, the threads of the process are counted
+/// and the call ends. For contrast, the same is then done on tokio in the way that parks a
+/// thread of the pool for each duplicate: once with as many duplicates as the pool still
+/// serves, and once with one more.
+///
+/// With --trace: recorded requests are replayed in real time.
+#[derive(Debug, Parser)]
+#[command(name = "retry_storm", version, verbatim_doc_comment, after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// How many duplicates wait for the one that runs, from 1 to 10000000
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000),
+        conflicts_with = "trace"
+    )]
+    pub(crate) duplicates: u32,
+
+    /// The runtime to run on [default: all; with --trace: tokio]
+    #[arg(long, value_name = "RUNTIME")]
+    pub(crate) runtime: Option<Choice>,
+
+    /// Replay the requests of this file (JSON lines; - for standard input) in real time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Print one JSON object a line instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    /// tokio, with a worker thread for each core
+    Tokio,
+    /// tokio, all tasks on one thread
+    TokioCurrent,
+    /// smol's global executor
+    Smol,
+    /// async-std's global executor (async-std is discontinued upstream)
+    AsyncStd,
+    /// each of them in turn
+    All,
+}
+
+impl Args {
+    /// The runtimes to run on.
+    pub(crate) fn runtimes(&self) -> Vec<Name> {
+        let default = match self.trace {
+            Some(_) => Choice::Tokio,
+            None => Choice::All,
+        };
+        match self.runtime.unwrap_or(default) {
+            Choice::Tokio => vec![Name::Tokio],
+            Choice::TokioCurrent => vec![Name::TokioCurrent],
+            Choice::Smol => vec![Name::Smol],
+            Choice::AsyncStd => vec![Name::AsyncStd],
+            Choice::All => vec![Name::Tokio, Name::TokioCurrent, Name::Smol, Name::AsyncStd],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn no_argument_is_ten_thousand_on_every_runtime() {
+        let args = parse("retry_storm").unwrap();
+        assert_eq!(args.duplicates, 10_000);
+        assert_eq!(args.runtimes().len(), 4);
+        assert!(!args.json);
+    }
+
+    #[test]
+    fn a_trace_runs_on_tokio_unless_told_otherwise() {
+        let args = parse("retry_storm --trace -").unwrap();
+        assert_eq!(args.runtimes(), [Name::Tokio]);
+        let args = parse("retry_storm --trace - --runtime async-std").unwrap();
+        assert_eq!(args.runtimes(), [Name::AsyncStd]);
+    }
+
+    #[test]
+    fn bad_options_are_refused_with_status_two() {
+        use ErrorKind::{ArgumentConflict, InvalidValue, UnknownArgument, ValueValidation};
+        for (line, kind) in [
+            ("retry_storm --duplicates 0", ValueValidation),
+            ("retry_storm --duplicates 10000001", ValueValidation),
+            ("retry_storm --duplicates=-1", ValueValidation),
+            ("retry_storm --duplicates 1.5", ValueValidation),
+            ("retry_storm --duplicates many", ValueValidation),
+            ("retry_storm --duplicates", InvalidValue),
+            ("retry_storm --runtime glommio", InvalidValue),
+            ("retry_storm --trace", InvalidValue),
+            ("retry_storm --trace - --duplicates 5", ArgumentConflict),
+            ("retry_storm --storm", UnknownArgument),
+            ("retry_storm trace.jsonl", UnknownArgument),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 2), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_option_and_exit_status() {
+        let help = Args::command().render_long_help().to_string();
+        for part in [
+            "--duplicates",
+            "--runtime",
+            "--trace",
+            "--json",
+            "tokio-current",
+            "Examples:",
+            "Exit status:",
+        ] {
+            assert!(help.contains(part), "{part} is not in the help");
+        }
+    }
+}

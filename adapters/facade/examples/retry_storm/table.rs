@@ -1,0 +1,163 @@
+//! The rows, as tables for a person.
+
+use std::fmt::Display;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::HumanCount;
+
+use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
+
+pub(crate) fn storms(rows: &[&StormRow]) -> String {
+    let mut table = table(&[
+        "runtime",
+        "duplicates",
+        "executions",
+        "resumed",
+        "threads\nbefore",
+        "threads\nwaiting",
+        "settle to\nlast, µs",
+        "bytes a\nwaiter",
+    ]);
+    for row in rows {
+        table.add_row([
+            row.runtime.to_string(),
+            count(row.duplicates),
+            count(row.executions),
+            count(row.resumed),
+            readable(row.threads_before),
+            readable(row.threads_waiting),
+            row.settle_to_last_us
+                .map_or_else(|| "none".to_string(), |us| count(us as usize)),
+            measured(row.bytes_per_waiter, 0),
+        ]);
+    }
+    aligned(table)
+}
+
+pub(crate) fn parked(rows: &[&ParkedRow]) -> String {
+    let mut table = table(&[
+        "pool, threads",
+        "duplicates",
+        "threads they hold",
+        "outcome",
+    ]);
+    for row in rows {
+        let outcome = match row.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Deadlock => "deadlock",
+        };
+        table.add_row([
+            count(row.pool),
+            count(row.duplicates),
+            count(row.parked),
+            outcome.to_string(),
+        ]);
+    }
+    aligned(table)
+}
+
+pub(crate) fn traces(rows: &[&TraceRow]) -> String {
+    let mut table = table(&[
+        "runtime",
+        "requests",
+        "tokens",
+        "executions",
+        "joined",
+        "aborted",
+        "largest\nflight",
+        "threads,\npeak",
+        "duplicates waited, ms\nmedian / p99 / max",
+    ]);
+    for row in rows {
+        let waited = [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms];
+        let waited = match waited {
+            [None, ..] => "no duplicates".to_string(),
+            waited => waited.map(|ms| measured(ms, 0)).join(" / "),
+        };
+        table.add_row([
+            row.runtime.to_string(),
+            count(row.requests),
+            count(row.tokens),
+            count(row.executions),
+            count(row.joined as usize),
+            count(row.aborted as usize),
+            count(row.largest_flight),
+            readable(row.threads_peak),
+            waited,
+        ]);
+    }
+    aligned(table)
+}
+
+fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(headings);
+    table
+}
+
+/// Numbers stand right, below each other.
+fn aligned(mut table: Table) -> String {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+pub(crate) fn count(value: usize) -> String {
+    HumanCount(value as u64).to_string()
+}
+
+fn readable(value: Option<usize>) -> String {
+    value.map_or_else(|| "can not be read here".to_string(), count)
+}
+
+fn measured(value: Option<impl Display>, digits: usize) -> String {
+    value.map_or_else(|| "none".to_string(), |value| format!("{value:.digits$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::Name;
+
+    #[test]
+    fn threads_that_can_not_be_read_are_said_to_be_so() {
+        let table = storms(&[&StormRow {
+            runtime: Name::Smol,
+            duplicates: 10_000,
+            executions: 1,
+            resumed: 10_000,
+            threads_before: None,
+            threads_waiting: None,
+            settle_to_last_us: Some(1500),
+            bytes_per_waiter: Some(300.0),
+            waiting: 10_000,
+        }]);
+        assert_eq!(table.matches("can not be read here").count(), 2, "{table}");
+        assert!(
+            table.contains("10,000") && table.contains("1,500"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_replay_without_duplicates_says_so() {
+        let table = traces(&[&TraceRow {
+            runtime: Name::Tokio,
+            requests: 1,
+            tokens: 1,
+            executions: 1,
+            joined: 0,
+            aborted: 0,
+            largest_flight: 0,
+            threads_peak: Some(3),
+            resumed: 1,
+            elapsed_ms: 1,
+            waited_median_ms: None,
+            waited_p99_ms: None,
+            waited_max_ms: None,
+        }]);
+        assert!(table.contains("no duplicates"), "{table}");
+    }
+}
