@@ -91,6 +91,7 @@ macro_rules! on {
                     a_driver_that_leaves_a_waiting_operation_wakes_nobody
                     a_participant_that_does_not_drive_leaves_unnoticed
                     duplicates_that_come_while_the_operation_is_made_take_it_over
+                    an_idle_driver_does_not_stall_a_participant_that_is_polled
                     an_operation_that_wakes_itself_is_polled_again;
                 work_ends:
                     the_last_participant_to_leave_ends_the_flight
@@ -121,3 +122,28 @@ on!(smol_global, SmolGlobal,);
 on!(smol_local, SmolLocal, and_not_send);
 on!(async_std, AsyncStd,);
 on!(hand, Hand, and_not_send);
+
+/// A case that is written and not listed above would never run.
+#[test]
+fn every_case_is_listed() {
+    let here = include_str!("conformance.rs");
+    let listed: Vec<&str> = here
+        .lines()
+        .map(|line| line.trim().trim_end_matches(';'))
+        .collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cases");
+    let mut cases = 0;
+    for file in std::fs::read_dir(folder).expect("the cases are there") {
+        let path = file.expect("readable").path();
+        let source = std::fs::read_to_string(&path).expect("readable");
+        for line in source.lines() {
+            let Some(name) = line.strip_prefix("pub async fn ") else {
+                continue;
+            };
+            let (name, _) = name.split_once('<').expect("generic over the executor");
+            assert!(listed.contains(&name), "{name} is not listed");
+            cases += 1;
+        }
+    }
+    assert!(cases > 60, "only {cases} cases found");
+}

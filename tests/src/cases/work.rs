@@ -148,6 +148,24 @@ async fn finish_with<R: TestRuntime>(
     assert!(remote.dropped());
 }
 
+/// It stalls those that nobody polls; one that is polled goes on without it.
+pub async fn an_idle_driver_does_not_stall_a_participant_that_is_polled<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let (remote, operation) = scripted();
+    let mut idle = group.work("k", || operation);
+    let bell = CountingWaker::new();
+    assert!(poll(&mut idle, bell.waker()).is_pending());
+    remote.wake();
+    assert_eq!(bell.wakes(), 1);
+    // And nobody polls it.
+    let active = rt.task(group.work("k", || ready(0)));
+    until(|| remote.polls() == 2).await;
+    remote.finish();
+    assert_eq!(*active.await.unwrap(), 3);
+    assert_eq!(bell.wakes(), 2, "once as the driver, once for the outcome");
+    assert_eq!(*idle.await.unwrap(), 3);
+}
+
 /// They park, and are woken when it is made, since the maker need not come back soon.
 pub async fn duplicates_that_come_while_the_operation_is_made_take_it_over<R: TestRuntime>(rt: R) {
     let group = Group::new();
