@@ -162,7 +162,7 @@ pub async fn an_idle_driver_does_not_stall_a_participant_that_is_polled<R: TestR
     until(|| remote.polls() == 2).await;
     remote.finish();
     assert_eq!(*active.await.unwrap(), 3);
-    assert_eq!(bell.wakes(), 2, "once as the driver, once for the outcome");
+    assert_eq!(bell.wakes(), 1, "a wake that it has not followed is enough");
     assert_eq!(*idle.await.unwrap(), 3);
 }
 
