@@ -25,6 +25,7 @@ macro_rules! on {
                 begin:
                     callers_that_begin_at_once_get_one_primary
                     a_begin_that_finds_an_aborted_flight_replaces_it
+                    a_begin_that_finds_a_settled_flight_is_ready_or_the_next
                     only_a_primary_clones_a_borrowed_key
                     the_ids_of_a_key_rise;
                 blocking:

@@ -12,6 +12,7 @@ use oneflight_conformance::{CountingWaker, poll, watched};
 const THREADS: u64 = 4;
 const OPERATIONS: usize = 25_000;
 const KEYS: u8 = 8;
+const ROUNDS: u64 = 5;
 /// What a thread holds at most: enough to let others' flights pile up, little enough to end many.
 const HELD: usize = 12;
 
@@ -171,35 +172,38 @@ impl Caller {
 
 #[test]
 fn a_hundred_thousand_operations_add_up() {
-    watched("stress", || {
-        let group = Group::new();
-        let ended = Arc::new(Barrier::new(THREADS as usize));
-        let threads: Vec<_> = (0..THREADS)
-            .map(|seed| {
-                let (group, ended) = (group.clone(), ended.clone());
-                thread::spawn(move || run(Caller::new(group, seed), &ended))
-            })
-            .collect();
-        let mut saw = Saw::default();
-        for thread in threads {
-            saw += thread.join().unwrap();
-        }
+    watched("stress", || (0..ROUNDS).for_each(round));
+}
 
-        let stats = group.stats();
-        println!("{stats:?}");
-        assert_eq!((stats.begun, stats.joined), (saw.begun, saw.joined));
-        assert_eq!(stats.settled, saw.settled);
-        assert_eq!(stats.aborted_by(Cause::Cancelled), saw.cancelled);
-        assert_eq!(stats.aborted_by(Cause::Dropped), saw.dropped);
-        assert_eq!(stats.aborted, saw.cancelled + saw.dropped);
-        assert_eq!(stats.begun, stats.settled + stats.aborted);
-        assert_eq!(stats.waited + stats.cancelled, saw.waited + saw.left);
-        assert!(stats.waited >= saw.waited && stats.cancelled <= saw.left);
-        assert_eq!((stats.in_flight, stats.waiting), (0, 0));
-        assert!(group.is_empty());
-        // Otherwise it shows little.
-        assert!(stats.joined > stats.begun / 2 && stats.cancelled > 0);
-    });
+fn round(nth: u64) {
+    let group = Group::new();
+    let ended = Arc::new(Barrier::new(THREADS as usize));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|seed| {
+            let (group, ended) = (group.clone(), ended.clone());
+            let seed = nth * THREADS + seed;
+            thread::spawn(move || run(Caller::new(group, seed), &ended))
+        })
+        .collect();
+    let mut saw = Saw::default();
+    for thread in threads {
+        saw += thread.join().unwrap();
+    }
+
+    let stats = group.stats();
+    println!("{stats:?}");
+    assert_eq!((stats.begun, stats.joined), (saw.begun, saw.joined));
+    assert_eq!(stats.settled, saw.settled);
+    assert_eq!(stats.aborted_by(Cause::Cancelled), saw.cancelled);
+    assert_eq!(stats.aborted_by(Cause::Dropped), saw.dropped);
+    assert_eq!(stats.aborted, saw.cancelled + saw.dropped);
+    assert_eq!(stats.begun, stats.settled + stats.aborted);
+    assert_eq!(stats.waited + stats.cancelled, saw.waited + saw.left);
+    assert!(stats.waited >= saw.waited && stats.cancelled <= saw.left);
+    assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+    assert!(group.is_empty());
+    // Otherwise it shows little.
+    assert!(stats.joined > stats.begun / 2 && stats.cancelled > 0);
 }
 
 /// One thread's part. At the end every flight ends; whoever is parked then has been woken, once.

@@ -1,11 +1,12 @@
 //! Who becomes primary.
 
 use std::hash::{Hash, Hasher};
+use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use oneflight::{Begin, Cause};
+use oneflight::{Begin, Primary};
 
 use super::Group;
 use crate::{TestRuntime, primary, until, waiter};
@@ -73,39 +74,14 @@ pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
     assert!(group.is_empty());
 }
 
-/// A begin races with the loss of the primary before it: it waits for that one, or is the next, and what the lost one
-/// still does to the registry does not touch it.
+/// A begin follows on the heels of the end, while the one who ends the flight has yet to take it out of the registry. It
+/// is the next primary, and what the late remover does to the registry does not touch it.
 pub async fn a_begin_that_finds_an_aborted_flight_replaces_it<R: TestRuntime>(rt: R) {
-    for _ in 0..300 {
+    for _ in 0..500 {
         let group = Group::new();
-        let lost = primary(group.begin("k"));
-        let start = Arc::new(Barrier::new(2));
-        let thread = {
-            let start = start.clone();
-            thread::spawn(move || {
-                start.wait();
-                drop(lost);
-            })
-        };
-        let next = rt.task({
-            let group = group.clone();
-            async move {
-                start.wait();
-                loop {
-                    match group.begin("k") {
-                        Begin::Primary(primary) => return primary,
-                        Begin::Waiter(waiter) => {
-                            let aborted = waiter.await.unwrap_err();
-                            assert_eq!(aborted.cause(), Cause::Dropped);
-                        }
-                        Begin::Rejected(why) => panic!("{why}"),
-                    }
-                }
-            }
-        });
-        let next = next.await;
-        until(|| thread.is_finished()).await;
-        thread.join().unwrap();
+        let next = on_the_heels(&rt, &group, |lost| drop(lost)).await;
+        // A waiter here would be one of a flight that had ended before.
+        let next = primary(next);
         assert!(group.contains("k"), "the late remover took the newer one");
         let waiter = waiter(group.begin("k"));
         next.settle(2).unwrap();
@@ -114,6 +90,58 @@ pub async fn a_begin_that_finds_an_aborted_flight_replaces_it<R: TestRuntime>(rt
         assert_eq!((stats.begun, stats.settled, stats.aborted), (2, 1, 1));
         assert_eq!((stats.in_flight, group.len()), (0, 0));
     }
+}
+
+/// The same after a settle: a waiter then is ready, and a primary is safe from the late remover.
+pub async fn a_begin_that_finds_a_settled_flight_is_ready_or_the_next<R: TestRuntime>(rt: R) {
+    for _ in 0..500 {
+        let group = Group::new();
+        let settle = |first: Primary<_, _>| drop(first.settle(1));
+        match on_the_heels(&rt, &group, settle).await {
+            Begin::Waiter(late) => assert_eq!(*late.get().expect("ready").unwrap(), 1),
+            next => {
+                let next = primary(next);
+                assert!(group.contains("k"), "the late remover took the newer one");
+                next.settle(2).unwrap();
+            }
+        }
+        let stats = group.stats();
+        assert_eq!(stats.begun, stats.settled);
+        assert_eq!(stats.joined, stats.waited);
+        assert_eq!((stats.in_flight, group.len()), (0, 0));
+    }
+}
+
+/// A flight ends on a thread; a task begins its key as soon as it sees the end.
+async fn on_the_heels<R: TestRuntime>(
+    rt: &R,
+    group: &Group,
+    end: impl FnOnce(Primary<&'static str, usize>) + Send + 'static,
+) -> Begin<&'static str, usize> {
+    let first = primary(group.begin("k"));
+    let witness = waiter(group.begin("k"));
+    let start = Arc::new(Barrier::new(2));
+    let thread = {
+        let start = start.clone();
+        thread::spawn(move || {
+            start.wait();
+            end(first);
+        })
+    };
+    let next = rt.task({
+        let group = group.clone();
+        async move {
+            start.wait();
+            while witness.get().is_none() {
+                hint::spin_loop();
+            }
+            group.begin("k")
+        }
+    });
+    let next = next.await;
+    until(|| thread.is_finished()).await;
+    thread.join().unwrap();
+    next
 }
 
 /// `begin_ref` clones the key when its caller executes, and not for a duplicate.
