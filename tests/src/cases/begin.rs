@@ -11,6 +11,9 @@ use oneflight::{Begin, Primary};
 use super::Group;
 use crate::{TestRuntime, primary, until, waiter};
 
+/// How often the ends are raced with.
+const RACES: usize = 300;
+
 /// Threads and tasks race for a key, and all but one wait.
 pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
     const THREADS: usize = 4;
@@ -77,9 +80,9 @@ pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
 /// A begin follows on the heels of the end, while the one who ends the flight has yet to take it out of the registry. It
 /// is the next primary, and what the late remover does to the registry does not touch it.
 pub async fn a_begin_that_finds_an_aborted_flight_replaces_it<R: TestRuntime>(rt: R) {
-    for _ in 0..500 {
+    for _ in 0..RACES {
         let group = Group::new();
-        let next = on_the_heels(&rt, &group, |lost| drop(lost)).await;
+        let next = on_the_heels(&rt, &group, drop).await;
         // A waiter here would be one of a flight that had ended before.
         let next = primary(next);
         assert!(group.contains("k"), "the late remover took the newer one");
@@ -94,7 +97,7 @@ pub async fn a_begin_that_finds_an_aborted_flight_replaces_it<R: TestRuntime>(rt
 
 /// The same after a settle: a waiter then is ready, and a primary is safe from the late remover.
 pub async fn a_begin_that_finds_a_settled_flight_is_ready_or_the_next<R: TestRuntime>(rt: R) {
-    for _ in 0..500 {
+    for _ in 0..RACES {
         let group = Group::new();
         let settle = |first: Primary<_, _>| drop(first.settle(1));
         match on_the_heels(&rt, &group, settle).await {
@@ -132,8 +135,14 @@ async fn on_the_heels<R: TestRuntime>(
         let group = group.clone();
         async move {
             start.wait();
+            let mut spins = 0;
             while witness.get().is_none() {
                 hint::spin_loop();
+                spins += 1;
+                // The other one may need this core.
+                if spins % 500 == 0 {
+                    thread::yield_now();
+                }
             }
             group.begin("k")
         }
