@@ -1,1 +1,75 @@
 //! One suite, every executor.
+//!
+//! Each case is written once, as an async function over [`TestRuntime`], and `tests/conformance.rs` makes one test of
+//! it for each executor.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `runtime` | [`TestRuntime`]: what a case may ask of an executor; [`conform`], which runs one |
+//! | `executors` | its implementations, [`executors::Hand`] among them: an executor that is none |
+//! | `cases` | the cases, a file for each theme |
+//! | `counting` | [`CountingWaker`] and [`Counted`]: who was polled, woken, kept |
+//! | `scripted` | an operation that does what the case tells it |
+//! | `task` | [`until`], and tasks that give their output back or are dropped on demand |
+//! | `watchdog` | nothing hangs for ever |
+//!
+//! A case waits for counts and states, never for time.
+
+#![forbid(unsafe_code)]
+
+pub mod cases;
+pub mod counting;
+pub mod executors;
+pub mod runtime;
+pub mod scripted;
+pub mod task;
+pub mod watchdog;
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use oneflight::{Begin, Primary, Waiter};
+
+pub use counting::{Counted, CountingWaker, Counts};
+pub use runtime::{LocalRuntime, TestRuntime, conform};
+pub use scripted::{Remote, scripted};
+pub use task::{Cancel, Task, until};
+pub use watchdog::watched;
+
+/// The primary, where the case knows that it is one.
+#[track_caller]
+pub fn primary<K, T>(begin: Begin<K, T>) -> Primary<K, T> {
+    match begin {
+        Begin::Primary(primary) => primary,
+        other => panic!("expected the primary, got {}", role(&other)),
+    }
+}
+
+/// The waiter, where the case knows that it is one.
+#[track_caller]
+pub fn waiter<K, T>(begin: Begin<K, T>) -> Waiter<K, T> {
+    match begin {
+        Begin::Waiter(waiter) => waiter,
+        other => panic!("expected a waiter, got {}", role(&other)),
+    }
+}
+
+fn role<K, T>(begin: &Begin<K, T>) -> &'static str {
+    match begin {
+        Begin::Primary(_) => "the primary",
+        Begin::Waiter(_) => "a waiter",
+        Begin::Rejected(_) => "a rejection",
+    }
+}
+
+/// Polls once, by hand.
+pub fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Panics without the hook: a panic that a case wants makes no noise.
+pub fn quiet_panic() -> ! {
+    resume_unwind(Box::new("on purpose"))
+}

@@ -1,0 +1,54 @@
+//! Every executor of the suite, behind one trait.
+
+mod async_std;
+mod hand;
+mod smol;
+mod tokio;
+
+pub use self::async_std::AsyncStd;
+pub use self::hand::{Hand, HandRuntime};
+pub use self::smol::{SmolGlobal, SmolLocal};
+pub use self::tokio::{TokioCurrent, TokioLocal, TokioMulti};
+
+/// The calls that an adapter brings, by its own traits.
+macro_rules! through_adapter {
+    ($adapter:ident, $runtime:ty) => {
+        fn detach<K, T, M, F>(
+            &self,
+            group: &oneflight::Group<K, T>,
+            key: K,
+            make: M,
+        ) -> oneflight::Detached<K, T>
+        where
+            K: std::hash::Hash + Eq + Send + Sync + 'static,
+            T: Send + Sync + 'static,
+            M: FnOnce() -> F + Send + 'static,
+            F: Future<Output = T> + Send + 'static,
+        {
+            oneflight::$adapter::GroupExt::spawn(group, key, make)
+        }
+
+        fn detach_blocking<K, T, F>(
+            &self,
+            group: &oneflight::Group<K, T>,
+            key: K,
+            call: F,
+        ) -> oneflight::Detached<K, T>
+        where
+            K: std::hash::Hash + Eq + Send + Sync + 'static,
+            T: Send + Sync + 'static,
+            F: FnOnce() -> T + Send + 'static,
+        {
+            oneflight::$adapter::GroupExt::spawn_blocking(group, key, call)
+        }
+
+        fn timeout<'a, K, T>(
+            &self,
+            waiter: &'a mut oneflight::Waiter<K, T>,
+            duration: std::time::Duration,
+        ) -> oneflight::rt::Timeout<'a, K, T, <$runtime as oneflight::rt::Runtime>::Sleep> {
+            oneflight::$adapter::WaiterExt::timeout(waiter, duration)
+        }
+    };
+}
+use through_adapter;
