@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod arena;
+
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -133,7 +135,7 @@ pub(crate) fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 pub(crate) struct Spy {
     wakes: AtomicUsize,
     on_wake: Mutex<Option<Act>>,
-    on_drop: Option<Act>,
+    on_drop: Mutex<Option<Act>>,
 }
 
 impl Spy {
@@ -142,16 +144,18 @@ impl Spy {
     }
 
     pub(crate) fn on_wake(act: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            on_wake: Mutex::new(Some(Box::new(act))),
-            ..Self::default()
-        })
+        Self::new(Some(Box::new(act)), None)
     }
 
     pub(crate) fn on_drop(act: impl FnOnce() + Send + 'static) -> Arc<Self> {
+        Self::new(None, Some(Box::new(act)))
+    }
+
+    fn new(on_wake: Option<Act>, on_drop: Option<Act>) -> Arc<Self> {
         Arc::new(Self {
-            on_drop: Some(Box::new(act)),
-            ..Self::default()
+            wakes: AtomicUsize::new(0),
+            on_wake: Mutex::new(on_wake),
+            on_drop: Mutex::new(on_drop),
         })
     }
 
@@ -167,7 +171,11 @@ impl Wake for Spy {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wakes.fetch_add(1, Ordering::SeqCst);
-        let act = self.on_wake.lock().expect("never held over user code").take();
+        let act = self
+            .on_wake
+            .lock()
+            .expect("never held over user code")
+            .take();
         if let Some(act) = act {
             act();
         }
@@ -176,7 +184,8 @@ impl Wake for Spy {
 
 impl Drop for Spy {
     fn drop(&mut self) {
-        if let Some(act) = self.on_drop.take() {
+        let act = self.on_drop.get_mut().expect("never held over user code");
+        if let Some(act) = act.take() {
             act();
         }
     }
@@ -205,7 +214,10 @@ impl Runtime for Shelf {
     type Sleep = std::future::Ready<()>;
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        self.tasks.lock().expect("never poisoned").push(Box::pin(task));
+        self.tasks
+            .lock()
+            .expect("never poisoned")
+            .push(Box::pin(task));
     }
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
@@ -213,6 +225,9 @@ impl Runtime for Shelf {
     }
 
     fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        self.calls.lock().expect("never poisoned").push(Box::new(call));
+        self.calls
+            .lock()
+            .expect("never poisoned")
+            .push(Box::new(call));
     }
 }
