@@ -155,7 +155,7 @@ fn a_duplicates_key_goes_at_once_and_the_value_with_the_last_handle() {
         .map(|_| waiter(&world.group, world.key(1)))
         .collect();
     assert_eq!(world.alive(), (1, 0, 0));
-    let settled = owner.settle(world.values.make()).ok().expect("first");
+    let settled = owner.settle(world.values.make()).expect("first");
     drop(waiters);
     let copy = settled.clone();
     drop(settled);

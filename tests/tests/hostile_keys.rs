@@ -247,8 +247,7 @@ fn a_key_may_forget_every_key_at_any_call() {
 #[test]
 fn a_key_may_ask_at_any_call() {
     sweep_reentering(|group, plan| {
-        assert!(group.len() <= 6);
-        assert_eq!(group.is_empty(), group.len() == 0);
+        assert!(group.is_empty() || (1..=6).contains(&group.len()));
         assert!(group.waiters(&key(plan, 1)) <= 6);
         assert_ledger(group);
         assert!(!format!("{group:?}").is_empty());

@@ -419,6 +419,46 @@ fn an_operation_may_drop_all_other_participants() {
     });
 }
 
+/// A maker of operations that is never called, and panics when it is dropped.
+fn unused_maker() -> impl FnOnce() -> Operation + Send + 'static {
+    let bomb = bomb(|| panic!("an unused maker's drop"));
+    move || {
+        drop(bomb);
+        unreachable!("a duplicate's operation is never made")
+    }
+}
+
+#[test]
+fn a_participant_whose_unused_maker_panics_leaves_its_flight() {
+    let group = Registry::new();
+    let driver = group.work("k", || Operation::ready(9));
+    let waiting = waiter(&group, "k");
+    let text = panic_text(|| group.work("k", unused_maker()));
+    assert_eq!(text.as_deref(), Some("an unused maker's drop"));
+    assert_eq!(group.waiters("k"), 1);
+    drop(driver);
+    assert_eq!(aborted(waiting.get()), Cause::Dropped);
+    assert_idle(&group);
+}
+
+#[test]
+fn a_caller_of_spawn_whose_unused_maker_panics_leaves_its_flight() {
+    let group = Registry::new();
+    let owner = primary(&group, "k");
+    assert!(panics(|| group.spawn_on(&Drops, "k", unused_maker())));
+    assert_eq!(owner.waiters(), 0);
+    let call = bomb(|| panic!("an unused call's drop"));
+    assert!(panics(|| {
+        group.spawn_blocking_on(&Drops, "k", move || {
+            drop(call);
+            unreachable!("a duplicate's call is never made")
+        })
+    }));
+    assert_eq!(owner.waiters(), 0);
+    drop(owner);
+    assert_idle(&group);
+}
+
 /// A value whose drop does what it was told.
 struct Bomb(Option<Act>);
 
