@@ -7,8 +7,9 @@ use std::borrow::ToOwned;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
-use oneflight_core::{Begin, Group};
+use oneflight_core::{Begin, Cause, Group};
 use support::{assert_idle, assert_ledger, panics, poll_idly, primary, waiter, within_limit};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,6 +316,60 @@ fn a_participant_lost_to_a_panic_of_an_old_key_still_leaves_its_flight() {
         );
         assert_idle(&group);
     });
+}
+
+/// Runs `newcomer`; while it compares its key, the flight it found is abandoned, and perhaps forgotten before.
+fn while_comparing(newcomer: impl FnOnce(&Registry, Key), forget: bool) {
+    let group = Registry::new();
+    let plan = Arc::new(Plan::default());
+    let first = Mutex::new(Some(group.work(key(&plan, 1), std::future::pending)));
+    let (inner, plans) = (group.clone(), plan.clone());
+    plan.arm(
+        Part::Eq,
+        1,
+        Arc::new(move || {
+            if forget {
+                assert!(inner.forget(&key(&plans, 1)));
+            }
+            drop(first.lock().expect("not poisoned").take());
+        }),
+    );
+    newcomer(&group, key(&plan, 1));
+    assert_idle(&group);
+}
+
+#[test]
+fn a_participant_that_comes_as_the_last_one_leaves_does_not_inherit_the_cancel() {
+    for forget in [false, true] {
+        while_comparing(
+            |group, key| {
+                let mut work = group.work(key, || async { 7 });
+                match poll_idly(&mut work) {
+                    Poll::Ready(Ok(settled)) => assert_eq!(*settled, 7),
+                    _ => panic!("it must run its own operation"),
+                }
+                assert_eq!(group.stats().begun, 2);
+            },
+            forget,
+        );
+    }
+}
+
+#[test]
+fn a_plain_waiter_that_was_counted_before_the_last_participant_left_is_told() {
+    for forget in [false, true] {
+        while_comparing(
+            |group, key| match group.begin(key) {
+                Begin::Waiter(waiter) => {
+                    let aborted = waiter.get().expect("ended").unwrap_err();
+                    assert_eq!(aborted.cause(), Cause::Dropped);
+                    assert_eq!((group.stats().joined, group.stats().waited), (1, 1));
+                }
+                _ => panic!("it was counted before the flight ended"),
+            },
+            forget,
+        );
+    }
 }
 
 #[test]
