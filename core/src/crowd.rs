@@ -62,20 +62,25 @@ impl WaitingRoom {
             return state.load();
         }
         let waker = waker.clone();
-        let (before, old) = self.crowd.with(|crowd| {
-            let mut old = crowd.slab.park(seat, waker);
+        let (before, _old, _own) = self.crowd.with(|crowd| {
+            let word = state.load();
+            if word.ended() {
+                // The slab may be drained already, and then nothing in it would take this waker.
+                return (word, Spent(None), Spent(Some(waker)));
+            }
+            let old = crowd.slab.park(seat, waker);
             if crowd.listener.is_none() {
                 crowd.listener = Some(self.event.listen());
             }
             let before = state.register();
-            if before.ended() {
-                // Too late for the ender to see it: take it back, so that nothing is left behind.
-                let own = crowd.slab.leave(seat);
-                old = old.or(own);
-            }
-            (before, Spent(old))
+            // Too late for the ender to see it: take it back, so that nothing is left behind.
+            let own = if before.ended() {
+                crowd.slab.leave(seat)
+            } else {
+                None
+            };
+            (before, Spent(old), Spent(own))
         });
-        drop(old);
         before
     }
 

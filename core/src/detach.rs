@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::{Begin, Group};
-use crate::primary::Primary;
+use crate::primary::{Primary, Run};
 use crate::rt::Runtime;
 use crate::settled::Settled;
 use crate::sync::{Arc, isolate};
@@ -67,11 +67,10 @@ where
         F: Future<Output = T> + Send + 'static,
     {
         self.detach(key, fingerprint, |primary| {
-            let task = async move {
-                let operation = primary.guarded(make);
-                drop(primary.run(operation).await);
-            };
-            runtime.spawn(Contained { task });
+            runtime.spawn(Task {
+                start: Some((primary, make)),
+                run: None,
+            });
         })
     }
 
@@ -121,6 +120,7 @@ where
     ) -> Detached<K, T> {
         let ((begin, key), _) = self.begin_with(key, fingerprint, |_| true, || None);
         drop(key);
+        let mut launch = Some(launch);
         let role = match begin {
             Begin::Primary(primary) => {
                 // Before the launch: the runtime may run or drop the task inline.
@@ -129,30 +129,50 @@ where
                     shard: primary.shard().clone(),
                 };
                 let watch = primary.watch();
-                launch(primary);
+                if let Some(launch) = launch.take() {
+                    launch(primary);
+                }
                 Role::Owner(watch, handle)
             }
             Begin::Waiter(waiter) => Role::Waiter(waiter),
             Begin::Rejected(why) => Role::Rejected(why),
         };
-        Detached { role }
+        let detached = Detached { role };
+        // While `detached` is a guard: the drop of what a duplicate did not need is the user's.
+        drop(launch);
+        detached
     }
 }
 
 pin_project! {
-    /// A task whose panic ends in it. The flight was told on the way out.
-    struct Contained<F> {
+    /// The operation as a task. It is made, polled and dropped apart, so that each panic of it ends here, and two of them
+    /// never meet.
+    struct Task<K, T, M, F> {
+        start: Option<(Primary<K, T>, M)>,
         #[pin]
-        task: F,
+        run: Option<Run<K, T, F>>,
     }
 }
 
-impl<F: Future<Output = ()>> Future for Contained<F> {
+impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let task = self.project().task;
-        isolate(|| task.poll(cx)).unwrap_or(Poll::Ready(()))
+        let mut this = self.project();
+        if let Some((primary, make)) = this.start.take() {
+            let Some(operation) = isolate(|| primary.guarded(make)) else {
+                return Poll::Ready(());
+            };
+            this.run.set(Some(primary.run(operation)));
+        }
+        let Some(run) = this.run.as_mut().as_pin_mut() else {
+            return Poll::Ready(());
+        };
+        if let Some(Poll::Pending) = isolate(|| run.poll(cx).map(drop)) {
+            return Poll::Pending;
+        }
+        isolate(|| this.run.set(None));
+        Poll::Ready(())
     }
 }
 

@@ -205,14 +205,19 @@ pub(crate) fn panicking() -> bool {
 /// Runs `f` and ends a panic of it here. Used where a second panic would abort the process, or where one
 /// participant's panic must not reach another. Without `std` a panic can not be caught and goes on.
 ///
-/// The payload is forgotten, not dropped: its destructor is the user's and could panic again.
+/// The payload's destructor is the user's too and may panic in its turn; a payload of that is let be.
 pub(crate) fn isolate<R>(f: impl FnOnce() -> R) -> Option<R> {
     #[cfg(feature = "std")]
-    return std::panic::catch_unwind(core::panic::AssertUnwindSafe(f))
-        .map_err(core::mem::forget)
+    return catch(f)
+        .map_err(|payload| core::mem::forget(catch(|| drop(payload))))
         .ok();
     #[cfg(not(feature = "std"))]
     return Some(f());
+}
+
+#[cfg(feature = "std")]
+fn catch<R>(f: impl FnOnce() -> R) -> std::thread::Result<R> {
+    std::panic::catch_unwind(core::panic::AssertUnwindSafe(f))
 }
 
 /// Drops what belongs to the user. If that panics while this thread unwinds already, the panic ends here.

@@ -91,14 +91,18 @@ where
         M: FnOnce() -> F,
         F: Future<Output = T> + Send + 'static,
     {
+        let mut make = Some(make);
         let mut work = Work {
             role: self.participate(key, fingerprint, Policy::Continue),
         };
         if let Role::Participant(participant) = &mut work.role {
-            if participant.is_first() {
+            if let (true, Some(make)) = (participant.is_first(), make.take()) {
                 participant.make(|| Operation::new(make()));
             }
         }
+        // While `work` is a guard: the drop of what a duplicate did not need is the user's, and should it panic, a value
+        // that is already on its way out would be leaked.
+        drop(make);
         work
     }
 }

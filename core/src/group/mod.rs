@@ -32,7 +32,6 @@ use search::Search;
 use shard::{Begun, Request, Shard};
 
 /// What [`Group::begin`] came to: exactly three paths.
-#[derive(Debug)]
 #[must_use = "dropping a primary aborts its flight, dropping a waiter leaves it"]
 pub enum Begin<K, T> {
     /// Nobody runs this key: the caller does, and owes an outcome.
@@ -41,6 +40,16 @@ pub enum Begin<K, T> {
     Waiter(Waiter<K, T>),
     /// Turned away at once, with the reason. Nothing is held.
     Rejected(Rejected),
+}
+
+impl<K, T> fmt::Debug for Begin<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Begin::Primary(primary) => f.debug_tuple("Primary").field(primary).finish(),
+            Begin::Waiter(waiter) => f.debug_tuple("Waiter").field(waiter).finish(),
+            Begin::Rejected(why) => f.debug_tuple("Rejected").field(why).finish(),
+        }
+    }
 }
 
 /// The registry: one flight for each key.

@@ -47,6 +47,12 @@ impl<K, T> Search<K, T> {
         }
     }
 
+    /// Drops what the last lock hold has done with.
+    pub(crate) fn let_go(&mut self) {
+        drop(self.stale.take());
+        drop(self.later.take());
+    }
+
     pub(crate) fn supersedes(&self) -> bool {
         self.superseded.is_some()
     }

@@ -201,6 +201,8 @@ impl<K, T> Shard<K, T> {
                         }
                     }),
                 });
+            // Under no lock, and before anything more is counted: these drops may be the user's.
+            search.let_go();
             let begin = match found {
                 Err(begin) => Some(begin),
                 Ok(candidate) => {
@@ -214,6 +216,9 @@ impl<K, T> Shard<K, T> {
                 this.finish(search, &begin);
                 return (begin, material.map(|(key, _)| key));
             }
+            if let Some((key, _)) = &material {
+                this.skip_strangers(&mut search, |other| other == key);
+            }
         }
     }
 
@@ -224,6 +229,7 @@ impl<K, T> Shard<K, T> {
             let candidate = self
                 .table
                 .with(|table| table.find(self, &mut search, request))?;
+            search.let_go();
             if let Some(begin) = search.compare(candidate, request.fingerprint, &eq, |_| true) {
                 self.finish(search, &begin);
                 return Some(begin);
@@ -232,6 +238,22 @@ impl<K, T> Shard<K, T> {
                 // Only a begin that can put a new flight in its place may end it.
                 return None;
             }
+        }
+    }
+
+    /// Passes over the other keys that share the whole hash, all in one lock hold. There are none but by malice, or by a
+    /// poor hasher.
+    fn skip_strangers(&self, search: &mut Search<K, T>, eq: impl Fn(&K) -> bool) {
+        if !search.has_undone() {
+            return;
+        }
+        let mut others = self.table.with(|table| table.others(search));
+        others.sort_unstable_by_key(|flight| flight.id);
+        for flight in &others {
+            if eq(&flight.key) {
+                break;
+            }
+            search.after = Some(flight.id);
         }
     }
 
@@ -256,14 +278,10 @@ impl<K, T> Shard<K, T> {
 
     /// The flight registered under the key: in flight, retained, or ended and not taken out yet.
     pub(crate) fn lookup(&self, hash: u64, eq: impl Fn(&K) -> bool) -> Option<Arc<Flight<K, T>>> {
-        let mut search = Search::new(hash);
-        loop {
-            let flight = self.table.with(|table| table.next(&search))?;
-            if eq(&flight.key) {
-                return Some(flight);
-            }
-            search.passed(&flight, false);
-        }
+        let mut found = self.table.with(|table| table.others(&Search::new(hash)));
+        // The newest first: a key has one flight in the registry, and the order is for those who look twice.
+        found.sort_unstable_by_key(|flight| core::cmp::Reverse(flight.id));
+        found.into_iter().find(|flight| eq(&flight.key))
     }
 
     /// Whether a retained flight is past its window.
@@ -454,16 +472,19 @@ impl<K, T> Section<Table<K, T>> for Last<'_, K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// The oldest flight with this hash that the search has not compared yet.
-    fn next(&self, search: &Search<K, T>) -> Option<Arc<Flight<K, T>>> {
+    /// The flights with this hash that the search has not compared yet.
+    fn left<'a>(&'a self, search: &Search<K, T>) -> impl Iterator<Item = &'a Arc<Flight<K, T>>> {
+        let (hash, after) = (search.hash, search.after);
         let same = self
             .live
-            .iter_hash(search.hash)
-            .filter(|entry| entry.hash == search.hash);
-        let left = same
-            .map(|entry| &entry.flight)
-            .filter(|flight| Some(flight.id) > search.after);
-        left.min_by_key(|flight| flight.id).cloned()
+            .iter_hash(hash)
+            .filter(move |entry| entry.hash == hash);
+        same.map(|entry| &entry.flight)
+            .filter(move |flight| Some(flight.id) > after)
+    }
+
+    fn others(&self, search: &Search<K, T>) -> Vec<Arc<Flight<K, T>>> {
+        self.left(search).cloned().collect()
     }
 
     /// The next candidate, joined before its key is compared.
@@ -478,7 +499,7 @@ impl<K, T> Table<K, T> {
         if request.alone {
             return None;
         }
-        let flight = self.next(search)?;
+        let flight = self.left(search).min_by_key(|flight| flight.id)?.clone();
         let note = self.note(flight.id);
         if note
             .deadline
