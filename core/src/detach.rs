@@ -124,15 +124,11 @@ where
         let role = match begin {
             Begin::Primary(primary) => {
                 // Before the launch: the runtime may run or drop the task inline.
-                let handle = AbortHandle {
-                    flight: primary.flight().clone(),
-                    shard: primary.shard().clone(),
-                };
-                let watch = primary.watch();
+                let (watch, shard) = (primary.watch(), primary.shard().clone());
                 if let Some(launch) = launch.take() {
                     launch(primary);
                 }
-                Role::Owner(watch, handle)
+                Role::Owner(watch, shard)
             }
             Begin::Waiter(waiter) => Role::Waiter(waiter),
             Begin::Rejected(why) => Role::Rejected(why),
@@ -194,7 +190,7 @@ pub struct Detached<K, T> {
 
 enum Role<K, T> {
     /// The caller that started it: waits as the others do, but is no duplicate and is not counted.
-    Owner(Watch<K, T>, AbortHandle<K, T>),
+    Owner(Watch<K, T>, Arc<Shard<K, T>>),
     Waiter(Waiter<K, T>),
     Rejected(Rejected),
 }
@@ -227,8 +223,11 @@ impl<K, T> Detached<K, T> {
     /// ```
     pub fn abort_handle(&self) -> Option<AbortHandle<K, T>> {
         match &self.role {
-            Role::Owner(_, handle) => Some(handle.clone()),
-            _ => None,
+            Role::Owner(watch, shard) => Some(AbortHandle {
+                flight: watch.flight().clone(),
+                shard: shard.clone(),
+            }),
+            Role::Waiter(_) | Role::Rejected(_) => None,
         }
     }
 

@@ -237,6 +237,14 @@ impl<T> fmt::Display for RunError<T> {
 
 impl<T> Error for RunError<T> {}
 
+impl<T> From<SettleError<T>> for RunError<T> {
+    fn from(late: SettleError<T>) -> Self {
+        // A flight's primary settles once, so it was too late for another reason: an abort.
+        let cause = late.cause.unwrap_or(Cause::Cancelled);
+        Self::new(Some(late.value), cause)
+    }
+}
+
 impl<T> From<RunError<T>> for Aborted {
     fn from(error: RunError<T>) -> Self {
         error.aborted

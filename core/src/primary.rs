@@ -254,24 +254,15 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
         let Some(primary) = this.primary.take() else {
             unreachable!("looked at above")
         };
-        let result = match value {
-            Some(value) => primary.settle(value).map_err(|late| {
-                let cause = late.cause().unwrap_or(Cause::Cancelled);
-                RunError::new(Some(late.into_value()), cause)
-            }),
+        Poll::Ready(match value {
+            Some(value) => primary.settle(value).map_err(RunError::from),
             None => {
-                let cause = primary
-                    .flight()
-                    .cell
-                    .snapshot()
-                    .cause()
-                    .unwrap_or(Cause::Cancelled);
+                let cause = primary.flight().cell.snapshot().cause();
                 drop(primary);
-                Err(RunError::new(None, cause))
+                this.operation.set(None);
+                Err(RunError::new(None, cause.unwrap_or(Cause::Cancelled)))
             }
-        };
-        this.operation.set(None);
-        Poll::Ready(result)
+        })
     }
 }
 

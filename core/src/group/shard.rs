@@ -278,10 +278,17 @@ impl<K, T> Shard<K, T> {
 
     /// The flight registered under the key: in flight, retained, or ended and not taken out yet.
     pub(crate) fn lookup(&self, hash: u64, eq: impl Fn(&K) -> bool) -> Option<Arc<Flight<K, T>>> {
-        let mut found = self.table.with(|table| table.others(&Search::new(hash)));
-        // The newest first: a key has one flight in the registry, and the order is for those who look twice.
-        found.sort_unstable_by_key(|flight| core::cmp::Reverse(flight.id));
-        found.into_iter().find(|flight| eq(&flight.key))
+        let mut search = Search::new(hash);
+        let flight = self
+            .table
+            .with(|table| table.left(&search).min_by_key(|flight| flight.id).cloned())?;
+        if eq(&flight.key) {
+            return Some(flight);
+        }
+        // Another key that shares the whole hash: look at all of them.
+        search.after = Some(flight.id);
+        let others = self.table.with(|table| table.others(&search));
+        others.into_iter().find(|flight| eq(&flight.key))
     }
 
     /// Whether a retained flight is past its window.
