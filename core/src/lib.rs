@@ -75,6 +75,7 @@ mod fingerprint;
 mod flight;
 mod gate;
 mod group;
+pub mod guide;
 mod hash;
 mod participant;
 mod primary;
