@@ -17,6 +17,7 @@ use crate::baton::Baton;
 use crate::cell::SettleCell;
 use crate::error::{Aborted, Cause, SettleError};
 use crate::group::shard::{Ending, Shard};
+use crate::observe::Observed;
 use crate::settled::Settled;
 use crate::state::Snapshot;
 use crate::sync::{Arc, Wakeable};
@@ -58,6 +59,7 @@ pub(crate) struct Flight<K, T> {
     pub(crate) id: FlightId,
     /// Who drives, where that can change hands: only `work` flights have one.
     pub(crate) baton: Option<Arc<Wakeable<Baton<T>>>>,
+    pub(crate) observed: Observed,
 }
 
 impl<K, T> Flight<K, T> {
@@ -75,6 +77,7 @@ impl<K, T> Flight<K, T> {
             Ok(before) => {
                 if shard.retire_settled(this, before) {
                     this.tell(before);
+                    this.observed.ended(Ending::Settled(None));
                 } else {
                     Self::conclude(this, shard, before, Ending::Settled(None));
                 }
@@ -119,6 +122,7 @@ impl<K, T> Flight<K, T> {
     fn conclude(this: &Arc<Self>, shard: &Shard<K, T>, before: Snapshot, ending: Ending) {
         let _later = shard.retire(this, before, ending);
         this.tell(before);
+        this.observed.ended(ending);
     }
 
     /// Fires the wakers: plain waiters, then participants.

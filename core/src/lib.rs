@@ -45,6 +45,8 @@
 //! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
+//! | `tracing` | no | a span for each flight, an event in each duplicate that links to it (target `oneflight`) |
+//! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //!
 //! Without `std` and without `critical-section` the locks spin. A task that is preempted while it holds one (by a
@@ -77,6 +79,7 @@ mod gate;
 mod group;
 pub mod guide;
 mod hash;
+mod observe;
 mod participant;
 mod primary;
 mod reentry;

@@ -81,6 +81,11 @@ impl<K, T> Primary<K, T> {
             .unwrap_or_else(|| unreachable!("only a settle takes it"))
     }
 
+    #[inline(always)]
+    pub(crate) fn observe(&self) {
+        self.flight().observed.begun(self.flight().id);
+    }
+
     pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {
         &self.shard
     }

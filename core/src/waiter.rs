@@ -78,6 +78,11 @@ impl<K, T> Waiter<K, T> {
         self.watch.flight()
     }
 
+    #[inline(always)]
+    pub(crate) fn observe(&self) {
+        self.flight().observed.joined(self.flight().id);
+    }
+
     /// Leaves its count to the caller.
     pub(crate) fn disarm(mut self) {
         self.watch.settle_accounts();

@@ -41,12 +41,12 @@ where
     ///
     /// # Panics
     ///
-    /// A panic while the operation is made or polled ends the flight as [`Cause::Panicked`] for the others and goes
+    /// A panic while the operation is made or polled ends the flight as [`Cause::Panicked`](crate::Cause::Panicked) for the others and goes
     /// on in the caller that made or polled it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the flight. The last participant to leave ends it as [`Cause::Dropped`]; a
+    /// Dropping the future leaves the flight. The last participant to leave ends it as [`Cause::Dropped`](crate::Cause::Dropped); a
     /// newcomer after that begins anew and never inherits the cancellation.
     ///
     /// # Deadlocks
@@ -114,7 +114,7 @@ where
 /// # Cancel safety
 ///
 /// Dropping it leaves the flight. If it drove, another participant goes on with the same operation. If it was the
-/// last, the flight ends as [`Cause::Dropped`] and the operation is dropped.
+/// last, the flight ends as [`Cause::Dropped`](crate::Cause::Dropped) and the operation is dropped.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Work<K, T> {
     role: Role<K, T>,

@@ -29,6 +29,7 @@ use crate::flight::{Flight, FlightId};
 use crate::group::Begin;
 use crate::group::extras::{After, Extras, Later, Line, Note, Ticket, by_id};
 use crate::group::search::{Candidate, Search};
+use crate::observe::{Observed, rejected};
 use crate::primary::Primary;
 use crate::reentry::is_inside;
 use crate::retain::{Mark, SWEEP};
@@ -136,7 +137,11 @@ impl<K, T> Shard<K, T> {
             key: &mut unused,
         });
         match (found, unused) {
-            (Some(flight), None) => Begin::Primary(Primary::new(flight, this.clone())),
+            (Some(flight), None) => {
+                let primary = Primary::new(flight, this.clone());
+                primary.observe();
+                Begin::Primary(primary)
+            }
             (found, Some(key)) => Self::begin_again(this, hash, key, found.map(Waiter::new)),
             (None, None) => unreachable!("a key is taken for a flight only"),
         }
@@ -152,6 +157,7 @@ impl<K, T> Shard<K, T> {
             if *waiter.key() == key && !is_inside(waiter.flight()) {
                 // While the waiter is a guard: the drop of a duplicate's key is the user's.
                 drop(key);
+                waiter.observe();
                 return Begin::Waiter(waiter);
             }
             search.uncount(waiter);
@@ -266,6 +272,11 @@ impl<K, T> Shard<K, T> {
                     table.tally.reject(*why);
                 }
             });
+        }
+        match begin {
+            Begin::Primary(primary) => primary.observe(),
+            Begin::Waiter(waiter) => waiter.observe(),
+            Begin::Rejected(why) => rejected(*why),
         }
     }
 
@@ -612,6 +623,7 @@ impl<K, T> Table<K, T> {
             hash,
             id,
             baton,
+            observed: Observed::new(),
         })
     }
 
