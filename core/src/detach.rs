@@ -40,7 +40,7 @@ where
     /// # Panics
     ///
     /// Not by the operation, when built with `std`: its panic, also while it is made, ends in the task, and everyone
-    /// who waits gets [`Cause::Panicked`](crate::Cause::Panicked).
+    /// who waits gets [`Cause::Panicked`].
     ///
     /// # Cancel safety
     ///
@@ -260,7 +260,7 @@ pub struct AbortHandle<K, T> {
 }
 
 impl<K, T> AbortHandle<K, T> {
-    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`](crate::Cause::Cancelled) at
+    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
     /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its value is dropped. True
     /// if this ended it.
     pub fn abort(&self) -> bool {
