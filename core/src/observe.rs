@@ -12,7 +12,7 @@ use {
 
 use crate::error::Rejected;
 use crate::flight::FlightId;
-use crate::group::shard::Ending;
+use crate::group::table::Ending;
 
 /// A flight's span, from its begin to its end.
 pub(crate) struct Observed {

@@ -1,7 +1,8 @@
 //! Counting: in each shard, under the lock that is held anyway. No word is shared by all threads.
 
 use crate::error::{Cause, Rejected};
-use crate::group::shard::{Ending, Shard};
+use crate::group::shard::Shard;
+use crate::group::table::Ending;
 
 /// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
 ///

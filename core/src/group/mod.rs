@@ -7,6 +7,7 @@ mod builder;
 pub(crate) mod extras;
 pub(crate) mod search;
 pub(crate) mod shard;
+pub(crate) mod table;
 
 use alloc::boxed::Box;
 use core::borrow::Borrow;
