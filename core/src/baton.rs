@@ -12,8 +12,7 @@
 //! | `Ready`   | here, wants to be polled    | any participant that is polled: to `Polling`, and drives      |
 //! | `Over`    | gone, or with its poller, who drops it | nobody                                            |
 //!
-//! From every stage the end of the flight, the leaving of the last participant and the loss of a driver without
-//! budget go to `Over`.
+//! From every stage the end of the flight and the leaving of the last participant go to `Over`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then (or `Over`, if the
@@ -22,11 +21,11 @@
 //!    takes the operation, and only a wake or its leaving takes it out again, which changes the stage or the driver.
 //! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the driver has been; if it
 //!    leaves, everyone is woken then. So an operation that wants to be polled always has somebody woken for it.
-//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the one who is about to end it and
-//!    was the last or the driver; so a participant that finds `Over` finds the outcome, or is told of it.
+//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the last participant; so a
+//!    participant that finds `Over` finds the outcome.
 //!
 //! # Deadlock safety
-//! The desk's lock is taken alone, with no other lock held, and nothing of the user's runs under it: the operation
+//! No other lock is taken under the desk's, and nothing of the user's runs under it: the operation
 //! is polled and dropped outside, wakers are cloned before and fired and dropped after.
 
 use alloc::boxed::Box;
@@ -37,7 +36,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::error::Cause;
 use crate::slab::{Seat, Slab};
-use crate::sync::{Mutex, Wakes, discard};
+use crate::sync::{Fragile, Mutex, Wakes};
 use crate::wake::{Spent, fire, fire_one};
 
 /// What happens to a flight whose driver is lost.
@@ -50,28 +49,24 @@ pub(crate) enum Policy {
 }
 
 /// The operation of a flight; with nothing in it, the right to run one. If its drop panics while this thread unwinds already, that panic ends here.
-pub(crate) struct Operation<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+pub(crate) struct Operation<T>(Fragile<Boxed<T>>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T> Operation<T> {
     pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Box::pin(future)))
+        Self(Fragile(Some(Box::pin(future))))
     }
 
     const fn elsewhere() -> Self {
-        Self(None)
+        Self(Fragile(None))
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match &mut self.0 {
+        match &mut self.0.0 {
             Some(future) => future.as_mut().poll(cx),
             None => unreachable!("the driver of a re-run polls its own"),
         }
-    }
-}
-
-impl<T> Drop for Operation<T> {
-    fn drop(&mut self) {
-        discard(self.0.take());
     }
 }
 
@@ -167,7 +162,7 @@ impl<T> Baton<T> {
         let own = waker.clone();
         self.desk.with(|desk| {
             if matches!(desk.stage, Stage::Over) {
-                return (Turn::Over, Spent(Some(own)));
+                return (Turn::Over, Fragile(Some(own)));
             }
             let spare = if desk.parked.will_wake(*seat, waker) {
                 Some(own)
@@ -178,11 +173,11 @@ impl<T> Baton<T> {
                 Stage::Ready(operation) => {
                     desk.driver = Some(*seat);
                     desk.runs += usize::from(self.policy != Policy::Continue);
-                    (Turn::Drive(operation), Spent(spare))
+                    (Turn::Drive(operation), Fragile(spare))
                 }
                 other => {
                     desk.stage = other;
-                    (Turn::Parked, Spent(spare))
+                    (Turn::Parked, Fragile(spare))
                 }
             }
         })
@@ -207,9 +202,9 @@ impl<T> Baton<T> {
         let own = waker.clone();
         self.desk.with(|desk| {
             if matches!(desk.stage, Stage::Over) || desk.parked.will_wake(*seat, waker) {
-                Spent(Some(own))
+                Fragile(Some(own))
             } else {
-                Spent(desk.parked.park(seat, own))
+                Fragile(desk.parked.park(seat, own))
             }
         })
     }
@@ -227,7 +222,7 @@ impl<T> Baton<T> {
             let mut left = Left {
                 end: None,
                 _operation: None,
-                _waker: Spent(waker),
+                _waker: Fragile(waker),
             };
             if drove {
                 desk.driver = None;
@@ -238,18 +233,16 @@ impl<T> Baton<T> {
             desk.participants -= 1;
             if desk.participants == 0 {
                 left.end = Some(Cause::Dropped);
+                left._operation = desk.end();
             } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
                 if desk.runs > budget {
+                    // Not `Over` yet: whoever is polled before the caller has ended the flight parks, and is told.
                     left.end = Some(Cause::Exhausted);
                 } else {
                     desk.stage = Stage::Ready(Operation::elsewhere());
                 }
             }
-            if left.end.is_some() {
-                left._operation = desk.end();
-            } else {
-                everyone = drove && matches!(desk.stage, Stage::Ready(_));
-            }
+            everyone = left.end.is_none() && drove && matches!(desk.stage, Stage::Ready(_));
             left
         });
         if everyone {

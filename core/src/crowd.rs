@@ -31,8 +31,8 @@ use {event_listener::Listener, std::time::Instant};
 
 use crate::slab::{Seat, Slab};
 use crate::state::{Snapshot, State};
-use crate::sync::{Event, Mutex};
-use crate::wake::{Spent, fire};
+use crate::sync::{Event, Fragile, Mutex};
+use crate::wake::fire;
 
 pub(crate) struct WaitingRoom {
     event: Event,
@@ -66,7 +66,7 @@ impl WaitingRoom {
             let word = state.load();
             if word.ended() {
                 // The slab may be drained already, and then nothing in it would take this waker.
-                return (word, Spent(None), Spent(Some(waker)));
+                return (word, Fragile(None), Fragile(Some(waker)));
             }
             let old = crowd.slab.park(seat, waker);
             if crowd.listener.is_none() {
@@ -79,14 +79,14 @@ impl WaitingRoom {
             } else {
                 None
             };
-            (before, Spent(old), Spent(own))
+            (before, Fragile(old), Fragile(own))
         });
         before
     }
 
     /// Gives a seat back. The waker, if it is still there, is dropped after the lock is released.
     pub(crate) fn leave(&self, seat: &mut Seat) {
-        drop(self.crowd.with(|crowd| Spent(crowd.slab.leave(seat))));
+        drop(self.crowd.with(|crowd| Fragile(crowd.slab.leave(seat))));
     }
 
     /// Tells everyone who registered that the cell has ended. Called once, by the one who ended it.

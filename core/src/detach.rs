@@ -17,7 +17,7 @@ use crate::group::{Begin, Group};
 use crate::primary::{Primary, Run};
 use crate::rt::Runtime;
 use crate::settled::Settled;
-use crate::sync::{Arc, isolate};
+use crate::sync::{Arc, Fragile, isolate};
 use crate::waiter::Waiter;
 use crate::watch::Watch;
 
@@ -68,7 +68,7 @@ where
     {
         self.detach(key, fingerprint, |primary| {
             runtime.spawn(Task {
-                start: Some((primary, make)),
+                start: Some((primary, Fragile(Some(make)))),
                 run: None,
             });
         })
@@ -144,7 +144,8 @@ pin_project! {
     /// The operation as a task. It is made, polled and dropped apart, so that each panic of it ends here, and two of them
     /// never meet.
     struct Task<K, T, M, F> {
-        start: Option<(Primary<K, T>, M)>,
+        // The primary goes first, so that waiters are told at once.
+        start: Option<(Primary<K, T>, Fragile<M>)>,
         #[pin]
         run: Option<Run<K, T, F>>,
     }
@@ -155,7 +156,10 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some((primary, make)) = this.start.take() {
+        if let Some((primary, mut make)) = this.start.take() {
+            let Some(make) = make.0.take() else {
+                unreachable!("held until it is made")
+            };
             let Some(operation) = isolate(|| primary.guarded(make)) else {
                 return Poll::Ready(());
             };

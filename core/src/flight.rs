@@ -91,6 +91,9 @@ impl<K, T> Flight<K, T> {
     #[cold]
     #[inline(never)]
     fn settle_ruled(this: &Arc<Self>, shard: &Shard<K, T>, value: T) -> Result<(), SettleError<T>> {
+        if this.cell.snapshot().ended() {
+            return Err(Self::late(this, value));
+        }
         // Whether it is retained is for the user to say: a panic of that ends the flight.
         let guard = AbortOnUnwind::new(this, shard);
         let window = shard.rules().and_then(|rules| rules.window(&value));
@@ -196,6 +199,8 @@ impl<'a, K, T> AbortOnUnwind<'a, K, T> {
 
 impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
     fn drop(&mut self) {
-        Flight::abort(self.flight, self.shard, Cause::Panicked);
+        if !Flight::abort(self.flight, self.shard, Cause::Panicked) {
+            self.shard.let_go(self.flight);
+        }
     }
 }

@@ -48,6 +48,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         // A flight whose last participant has left is about to end: a newcomer begins the next one. One with another
         // policy, or without a baton, is another's to drive.
         let admit = |flight: &Flight<K, T>| match &flight.baton {
+            // An outcome is there for everyone, whoever drove.
+            _ if flight.cell.snapshot().settled() => {
+                joined.set(false);
+                true
+            }
             Some(baton) if discriminant(&baton.policy) == discriminant(&policy) => {
                 joined.set(baton.join());
                 joined.get()

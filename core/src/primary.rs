@@ -13,7 +13,7 @@ use crate::flight::{AbortOnUnwind, Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::reentry::Entered;
 use crate::settled::Settled;
-use crate::sync::{Arc, panicking};
+use crate::sync::{Arc, isolate, panicking};
 use crate::watch::Watch;
 
 /// The caller that executes. It owes the flight an outcome.
@@ -227,6 +227,28 @@ pin_project! {
         watch: Option<Watch<K, T>>,
         #[pin]
         operation: Option<F>,
+    }
+
+    impl<K, T, F> PinnedDrop for Run<K, T, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Last, and also when a waiter's waker panics.
+            let _operation = DropOperation(this.operation);
+            drop(this.primary.take());
+        }
+    }
+}
+
+/// Drops an operation in its place. If that panics while this thread unwinds already, the panic ends here.
+pub(crate) struct DropOperation<'a, F>(pub(crate) Pin<&'a mut Option<F>>);
+
+impl<F> Drop for DropOperation<'_, F> {
+    fn drop(&mut self) {
+        if panicking() {
+            isolate(|| self.0.set(None));
+        } else {
+            self.0.set(None);
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
 use crate::group::Group;
 use crate::participant::{Participant, Role};
+use crate::primary::DropOperation;
 use crate::reentry::Entered;
 use crate::settled::Settled;
-use crate::sync::isolate;
 
 /// How often a lost operation is run again, for a whole flight. The one that begins the flight decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,11 +140,7 @@ impl<K, T, F> Drop for Succession<'_, K, T, F> {
             }
         }
         let _then = Leave(self.participant);
-        if crate::sync::panicking() {
-            isolate(|| self.operation.set(None));
-        } else {
-            self.operation.set(None);
-        }
+        drop(DropOperation(self.operation.as_mut()));
     }
 }
 

@@ -228,3 +228,29 @@ pub(crate) fn discard<T>(value: T) {
         drop(value);
     }
 }
+
+/// Something of the user's that is [discarded](discard) when it is dropped.
+#[must_use = "dropped where it stands, it may stand under a lock"]
+pub(crate) struct Fragile<T>(pub(crate) Option<T>);
+
+impl<T> Drop for Fragile<T> {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+/// Calls `f` with each of `items`. If one call panics, the others are made all the same, and the panic goes on after.
+pub(crate) fn for_each<I: Iterator>(items: I, f: impl FnMut(I::Item)) {
+    struct Rest<I: Iterator, F: FnMut(I::Item)>(I, F);
+    impl<I: Iterator, F: FnMut(I::Item)> Drop for Rest<I, F> {
+        fn drop(&mut self) {
+            for item in self.0.by_ref() {
+                isolate(|| (self.1)(item));
+            }
+        }
+    }
+    let mut rest = Rest(items, f);
+    for item in rest.0.by_ref() {
+        (rest.1)(item);
+    }
+}

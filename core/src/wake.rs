@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::task::Waker;
 
 use crate::slab::Slot;
-use crate::sync::{discard, isolate, panicking};
+use crate::sync::{Fragile, isolate, panicking};
 
 /// The most wakers that are out of their slab at one time.
 pub(crate) const BATCH: usize = 64;
@@ -45,14 +45,7 @@ pub(crate) fn fire_one(waker: Waker) {
 }
 
 /// A waker taken out of a slab, to be dropped when no lock is held: its drop is the user's.
-#[must_use = "drop it after the lock is released"]
-pub(crate) struct Spent(pub(crate) Option<Waker>);
-
-impl Drop for Spent {
-    fn drop(&mut self) {
-        discard(self.0.take());
-    }
-}
+pub(crate) type Spent = Fragile<Waker>;
 
 struct Volley<F: FnMut(&mut Vec<Slot>)> {
     refill: F,

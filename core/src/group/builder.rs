@@ -129,7 +129,7 @@ impl<K, T, S> Builder<K, T, S> {
     /// Decides for each outcome whether it is retained, and for how long. The default retains all, for the `retain`
     /// time.
     ///
-    /// It answers with a `bool`, a `Duration`, an `Option<Duration>` or a [`Keep`], so that successes and failures may
+    /// Without [`retain`](Self::retain) it is not asked. It answers with a `bool`, a `Duration`, an `Option<Duration>` or a [`Keep`], so that successes and failures may
     /// have windows of their own. It runs before the value is published, under no lock; a panic of it ends the flight as
     /// [`Cause::Panicked`](crate::Cause::Panicked) and goes on in the settle.
     pub fn keep<R: Into<Keep>>(
@@ -164,7 +164,8 @@ impl<K, T, S> Builder<K, T, S> {
 
     /// A flight older than this gives way to the next begin of its key: its waiters get
     /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and the late settle of
-    /// the old one gives its value back. No timer: nothing happens until that begin.
+    /// the old one gives its value back. No timer: nothing happens until that begin. Where no new flight may begin
+    /// (the group is closed, or at [`max_flights`](Self::max_flights)), the caller joins the old one instead.
     #[doc(alias = "lease")]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

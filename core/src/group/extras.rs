@@ -17,7 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
 use crate::retain::Retained;
 use crate::state::Snapshot;
-use crate::sync::{Arc, discard};
+use crate::sync::{Arc, discard, for_each};
 
 pub(crate) struct Extras<K, T> {
     notes: HashTable<(FlightId, Note)>,
@@ -173,7 +173,7 @@ impl<K, T> Drop for After<K, T> {
         let turn = self.turn.take();
         let superseded = self.superseded.take();
         let mut gone = gone.into_iter();
-        let _last = Then(|| gone.by_ref().for_each(discard));
+        let _last = Then(|| for_each(gone.by_ref(), discard));
         let _third = Then(|| drained.iter().for_each(|drain| drain.arrive()));
         let _second = Then(|| turn.iter().for_each(|ticket| drop(ticket.settle(()))));
         let _first = Then(|| {

@@ -10,6 +10,7 @@ pub(crate) mod shard;
 pub(crate) mod table;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -27,7 +28,7 @@ use crate::primary::Primary;
 use crate::rules::Rules;
 use crate::settled::Settled;
 use crate::stats::{Stats, gather};
-use crate::sync::{Arc, Wakeable, isolate};
+use crate::sync::{Arc, Wakeable, for_each};
 use crate::waiter::Waiter;
 use search::Search;
 use shard::{Begun, Request, Shard};
@@ -112,7 +113,7 @@ impl<K, T, S> Drop for Inner<K, T, S> {
     fn drop(&mut self) {
         // Primaries keep their shards; nobody can ask for what those retain any more.
         if self.shards[0].rules().is_some() {
-            self.shards.iter().for_each(|shard| shard.orphan());
+            for_each(self.shards.iter(), |shard| shard.orphan());
         }
     }
 }
@@ -227,24 +228,18 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
     /// ```
     pub fn abort_all(&self) {
-        /// Goes on with the rest when a waker of one flight panics.
-        struct Rest<'a, K, T>(&'a Shard<K, T>, alloc::vec::IntoIter<Arc<Flight<K, T>>>);
-        impl<K, T> Drop for Rest<'_, K, T> {
-            fn drop(&mut self) {
-                for flight in self.1.by_ref() {
-                    isolate(|| Flight::abort(&flight, self.0, Cause::Closed));
-                }
-            }
-        }
         let shards = self.inner.shards.iter();
-        let mut all: alloc::vec::Vec<_> = shards
-            .map(|shard| Rest(shard, shard.flights().into_iter()))
+        let all: Vec<_> = shards
+            .flat_map(|shard| {
+                shard
+                    .flights()
+                    .into_iter()
+                    .map(move |flight| (shard, flight))
+            })
             .collect();
-        for Rest(shard, flights) in &mut all {
-            for flight in flights {
-                Flight::abort(&flight, shard, Cause::Closed);
-            }
-        }
+        for_each(all.into_iter(), |(shard, flight)| {
+            Flight::abort(&flight, shard, Cause::Closed);
+        });
     }
 
     /// Resolves when the group is closed and no flight is left. Forgotten flights count, and superseded ones until

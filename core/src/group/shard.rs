@@ -8,7 +8,7 @@
 //!    candidate up to some id resumes after it, whatever came and went meanwhile.
 //!
 //! # Deadlock safety
-//! A shard's lock is taken alone: no other lock is taken under it, and it is taken under no other.
+//! A shard's lock is taken under no other. Under it, a desk's may be taken, to read a figure.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -87,6 +87,17 @@ impl<K, T> Shard<K, T> {
         self.rules()?.now()
     }
 
+    /// Counts one more flight of the group, if there may be one more.
+    pub(crate) fn take_off(&self) -> bool {
+        self.rules().is_none_or(Rules::take_off)
+    }
+
+    pub(crate) fn land(&self) {
+        if let Some(rules) = self.rules() {
+            rules.land();
+        }
+    }
+
     /// Joins the key's flight, or begins one: the short way, in one lock hold. It is for the two common cases: no flight
     /// with this hash and nothing that could refuse one, or one that is open and has this key. Everything else goes the
     /// long way, [`search`](Self::search).
@@ -162,7 +173,7 @@ impl<K, T> Shard<K, T> {
                 .table
                 .with(|table| match table.find(this, &mut search, request) {
                     Some(candidate) => Ok(candidate),
-                    None => Err(match table.refusal(this, request) {
+                    None => Err(match table.refusal(this, &search, request) {
                         Some(why) => Begin::Rejected(why),
                         None => {
                             let Some((key, baton)) = material.take() else {
@@ -180,7 +191,7 @@ impl<K, T> Shard<K, T> {
                     let Some((key, _)) = &material else {
                         unreachable!("used only when the loop ends")
                     };
-                    search.compare(candidate, request.fingerprint, |other| other == key, &admit)
+                    search.compare(candidate, |other| other == key, &admit)
                 }
             };
             if let Some(begin) = begin {
@@ -201,7 +212,7 @@ impl<K, T> Shard<K, T> {
                 .table
                 .with(|table| table.find(self, &mut search, request))?;
             search.let_go();
-            if let Some(begin) = search.compare(candidate, request.fingerprint, &eq, |_| true) {
+            if let Some(begin) = search.compare(candidate, &eq, |_| true) {
                 self.finish(search, &begin);
                 return Some(begin);
             }

@@ -18,7 +18,7 @@ use crate::cell::SettleCell;
 use crate::error::{Cause, Rejected};
 use crate::flight::{Flight, FlightId};
 use crate::group::extras::{After, Extras, Later, Line, Note, by_id};
-use crate::group::search::{Candidate, Search};
+use crate::group::search::{Candidate, Search, bar};
 use crate::group::shard::{Request, Shard};
 use crate::observe::Observed;
 use crate::primary::Primary;
@@ -157,66 +157,106 @@ impl<K, T> Table<K, T> {
             return None;
         }
         let flight = self.left(search).min_by_key(|flight| flight.id)?.clone();
-        let note = self.note(flight.id);
-        if note
-            .deadline
-            .is_some_and(|deadline| Some(deadline) <= request.now)
-        {
-            return Some(Candidate::Over(flight));
+        if core::mem::take(&mut search.taken_off) {
+            // Another key of the same hash comes first: that place was for a flight that begins now.
+            shard.land();
         }
-        let rules = shard.rules();
+        Some(self.candidate(shard, search, request, flight))
+    }
+
+    fn candidate(
+        &mut self,
+        shard: &Shard<K, T>,
+        search: &Search<K, T>,
+        request: &Request,
+        flight: Arc<Flight<K, T>>,
+    ) -> Candidate<K, T> {
+        let note = self.note(flight.id);
+        let word = flight.cell.snapshot();
+        let expired = note
+            .deadline
+            .is_some_and(|deadline| Some(deadline) <= request.now);
+        if expired || word.cause().is_some() {
+            return Candidate::Over(flight);
+        }
+        // Before it takes a place that another could have.
+        if let Some(why) = bar(&flight, request.fingerprint, note.fingerprint) {
+            return Candidate::Barred(flight, why);
+        }
         let age = request
             .now
             .zip(note.born)
             .map(|(now, born)| now.saturating_sub(born));
-        let most_age = rules.and_then(|rules| rules.max_age);
-        if most_age.is_some() && age > most_age && !flight.cell.snapshot().ended() {
-            return Some(Candidate::Old(flight, note.fingerprint));
+        let most = shard.rules().and_then(|rules| rules.max_age);
+        if most.is_some() && age > most && !word.ended() && !search.spare_old {
+            return Candidate::Old(flight);
         }
-        Some(
-            match flight
-                .cell
-                .join(rules.map_or(usize::MAX, |rules| rules.max_waiters))
-            {
-                Join::Open(waiting) => {
-                    self.tally.join(waiting);
-                    Candidate::Joined(Waiter::new(flight), note.fingerprint)
-                }
-                Join::Ended(word) if word.settled() => {
-                    self.tally.join_settled();
-                    Candidate::Joined(Waiter::new(flight), note.fingerprint)
-                }
-                Join::Ended(_) => Candidate::Over(flight),
-                Join::Full => Candidate::Full(flight, note.fingerprint),
-            },
-        )
+        match flight
+            .cell
+            .join(shard.rules().map_or(usize::MAX, |rules| rules.max_waiters))
+        {
+            Join::Open(waiting) => self.tally.join(waiting),
+            Join::Ended(word) if word.settled() => self.tally.join_settled(),
+            Join::Ended(_) => return Candidate::Over(flight),
+            Join::Full => return Candidate::Barred(flight, Rejected::Full),
+        }
+        Candidate::Joined(Waiter::new(flight))
     }
 
     /// Does what the last comparison asked for, in the same lock hold in which the search goes on.
-    pub(crate) fn resume(&mut self, shard: &Shard<K, T>, search: &mut Search<K, T>) {
+    fn resume(&mut self, shard: &Shard<K, T>, search: &mut Search<K, T>) {
         if let Some(stale) = &search.stale {
             self.detach(stale, &mut search.later);
         }
         if let Some(old) = search.superseded.take() {
-            // Of all who found it too old, the one whose abort this is begins the next flight.
-            if let Some(before) = old.cell.abort(Cause::Superseded) {
-                let ending = Ending::Aborted(Cause::Superseded);
-                self.tally.end(ending, before.waiting(), old.reruns());
-                if old.baton.is_some() {
-                    // Its operation ends with it, so there is nobody to wait for.
-                    self.remove(&old);
-                    self.over(shard, &old, &mut search.later);
-                } else {
-                    self.detach(&old, &mut search.later);
-                }
-                After::of(&mut search.later).superseded = Some((old, before));
-            }
+            self.supersede(shard, search, old);
         }
         self.tally.uncount(search.take_undo());
     }
 
-    /// Why a new flight may not begin.
-    pub(crate) fn refusal(&self, shard: &Shard<K, T>, request: &Request) -> Option<Rejected> {
+    /// Ends a flight that is too old, if a new one can take its place. Of all who found it so, the one whose abort this is
+    /// begins the next flight.
+    fn supersede(
+        &mut self,
+        shard: &Shard<K, T>,
+        search: &mut Search<K, T>,
+        old: Arc<Flight<K, T>>,
+    ) {
+        let closed = self.extras.as_ref().is_some_and(|extras| extras.closed);
+        search.spare_old = closed || !shard.take_off();
+        let before = if search.spare_old {
+            None
+        } else {
+            old.cell.abort(Cause::Superseded)
+        };
+        let Some(before) = before else {
+            if !search.spare_old {
+                shard.land();
+            }
+            // It may be the last handle by now.
+            After::of(&mut search.later).gone.push(old);
+            return;
+        };
+        search.taken_off = true;
+        let ending = Ending::Aborted(Cause::Superseded);
+        self.tally.end(ending, before.waiting(), old.reruns());
+        if old.baton.is_some() {
+            // Its operation ends with it, so there is nobody to wait for.
+            self.remove(&old);
+            self.over(shard, &old, &mut search.later);
+        } else {
+            self.detach(&old, &mut search.later);
+        }
+        After::of(&mut search.later).superseded = Some((old, before));
+    }
+
+    /// Why a new flight may not begin. If it may, it is counted.
+    pub(crate) fn refusal(
+        &self,
+        shard: &Shard<K, T>,
+        search: &Search<K, T>,
+        request: &Request,
+    ) -> Option<Rejected> {
         let extras = self.extras.as_ref()?;
         if extras.closed {
             return Some(Rejected::Closed);
@@ -224,8 +264,8 @@ impl<K, T> Table<K, T> {
         if request.ticket.is_none() && extras.line.as_ref().is_some_and(Line::is_busy) {
             return Some(Rejected::Busy);
         }
-        let full = shard.rules().is_some_and(|rules| !rules.take_off());
-        full.then_some(Rejected::Full)
+        let counted = search.taken_off || shard.take_off();
+        (!counted).then_some(Rejected::Full)
     }
 
     pub(crate) fn insert(
@@ -338,9 +378,7 @@ impl<K, T> Table<K, T> {
         flight: &Arc<Flight<K, T>>,
         later: &mut Later<K, T>,
     ) {
-        if let Some(rules) = shard.rules() {
-            rules.land();
-        }
+        shard.land();
         if let Some(line) = &mut self.extras_mut().line {
             if let Some(ticket) = line.leave(flight) {
                 After::of(later).turn = Some(ticket);
