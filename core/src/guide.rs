@@ -1,7 +1,8 @@
 //! Guide: which policy for which operation.
 //!
-//! The question that decides is: *when the caller that runs the operation goes away, what should become of it?* It goes
-//! away more often than one thinks: a client hangs up, a `select!` takes another arm, a deadline passes, a task is aborted.
+//! The question that decides is: *when the caller that runs the operation goes away, what should
+//! become of it?* It goes away more often than one thinks: a client hangs up, a `select!` takes
+//! another arm, a deadline passes, a task is aborted.
 //!
 //! | the operation | wants | call | a lost caller means |
 //! |---|---|---|---|
@@ -23,8 +24,8 @@
 //!
 //! # An idempotent read
 //!
-//! Let `T` be a `Result`, so that an error is shared like a value and the next call tries again. Give it a small budget:
-//! each re-run is one more caller that was lost.
+//! Let `T` be a `Result`, so that an error is shared like a value and the next call tries again.
+//! Give it a small budget: each re-run is one more caller that was lost.
 //!
 //! ```
 //! use oneflight_core::{Budget, Group};
@@ -39,11 +40,13 @@
 //!
 //! # A costly model call
 //!
-//! `work` never restarts: ten callers that give up one after the other cost one call, and if an eleventh still wants the
-//! answer, it gets it. When the last one has gone, the operation is dropped, which cancels the request.
+//! `work` never restarts: ten callers that give up one after the other cost one call, and if an
+//! eleventh still wants the answer, it gets it. When the last one has gone, the operation is
+//! dropped, which cancels the request.
 //!
-//! The operation is polled by whichever caller drives. A caller that is kept but not polled stalls the others: where
-//! callers sit in a `select!` loop, use `spawn` and abort it by its [`AbortHandle`](crate::AbortHandle) if you must.
+//! The operation is polled by whichever caller drives. A caller that is kept but not polled stalls
+//! the others: where callers sit in a `select!` loop, use `spawn` and abort it by its
+//! [`AbortHandle`](crate::AbortHandle) if you must.
 //!
 //! ```
 //! use oneflight_core::Group;
@@ -58,15 +61,16 @@
 //! # A payment
 //!
 //! Four things belong together:
-//! 1. **The key is the client's idempotency token.** The client makes it once and sends it with each retry.
+//! 1. **The key is the client's idempotency token.** The client makes it once and sends it with
+//!    each retry.
 //! 2. **`spawn`**, so that no caller can take the operation with it halfway.
-//! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by mistake is turned away and not
-//!    answered with another payment's receipt.
-//! 4. **A replay window** for what is final: a retry that comes after the answer gets the same answer. A failure that may
-//!    be tried again is not kept.
+//! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by
+//!    mistake is turned away and not answered with another payment's receipt.
+//! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
+//!    answer. A failure that may be tried again is not kept.
 //!
-//! And a fifth that no library can give you: the effect itself must be idempotent, or check the token, because a process
-//! that dies takes its flights with it. Pass the token on to the bank.
+//! And a fifth that no library can give you: the effect itself must be idempotent, or check the
+//! token, because a process that dies takes its flights with it. Pass the token on to the bank.
 //!
 //! ```
 //! use core::time::Duration;
@@ -107,7 +111,9 @@
 //!
 //! # What can wait for itself
 //!
-//! An operation that begins its own key is turned away with [`Rejected::Reentrant`](crate::Rejected::Reentrant) when this
-//! is seen: on the same thread, inside its own poll or making, with `std`. Not seen: a task that the operation spawned and
-//! waits for, a call from another thread, an operation that a caller runs by hand between [`begin`](crate::Group::begin) and
-//! [`settle`](crate::Primary::settle). Two operations that wait for each other's keys wait for ever, as two locks would.
+//! An operation that begins its own key is turned away with
+//! [`Rejected::Reentrant`](crate::Rejected::Reentrant) when this is seen: on the same thread,
+//! inside its own poll or making, with `std`. Not seen: a task that the operation spawned and waits
+//! for, a call from another thread, an operation that a caller runs by hand between
+//! [`begin`](crate::Group::begin) and [`settle`](crate::Primary::settle). Two operations that wait
+//! for each other's keys wait for ever, as two locks would.

@@ -1,8 +1,8 @@
-//! Looking in from outside: spans and events of `tracing`, counters of `metrics`. Both are features, off by default; without
-//! them everything here is empty.
+//! Looking in from outside: spans and events of `tracing`, counters of `metrics`. Both are
+//! features, off by default; without them everything here is empty.
 //!
-//! A subscriber or a recorder is the user's code: nothing here is called under a lock, or before what it tells of is in
-//! the hands of a guard.
+//! A subscriber or a recorder is the user's code: nothing here is called under a lock, or before
+//! what it tells of is in the hands of a guard.
 
 #[cfg(feature = "tracing")]
 use {

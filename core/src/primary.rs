@@ -18,17 +18,18 @@ use crate::watch::Watch;
 
 /// The caller that executes. It owes the flight an outcome.
 ///
-/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the flight: its waiters get
-/// [`Aborted`](crate::Aborted) at once, the key is free, and nothing is left in the registry. So a lost primary
-/// hangs nobody.
+/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the
+/// flight: its waiters get [`Aborted`](crate::Aborted) at once, the key is free, and nothing is
+/// left in the registry. So a lost primary hangs nobody.
 ///
-/// It refers to the key's shard and not to the whole group: it may outlive every [`Group`](crate::Group) handle.
+/// It refers to the key's shard and not to the whole group: it may outlive every
+/// [`Group`](crate::Group) handle.
 ///
 /// # Cancel safety
 ///
 /// A guard held across an `await` in a future that is dropped is dropped with it: waiters get
-/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where another caller
-/// shall take over, use [`Group::work`](crate::Group::work).
+/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where
+/// another caller shall take over, use [`Group::work`](crate::Group::work).
 ///
 /// # Deadlocks
 ///
@@ -90,7 +91,8 @@ impl<K, T> Primary<K, T> {
         &self.shard
     }
 
-    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key is seen.
+    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key
+    /// is seen.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
         let _entered = Entered::new(self.flight());
         let guard = AbortOnUnwind::new(self.flight(), &self.shard);
@@ -106,8 +108,9 @@ impl<K, T> Primary<K, T> {
 
     /// Records the outcome and wakes every waiter.
     ///
-    /// The value is published, then the key is freed, then the wakers run: in this call, in batches, under no lock. A
-    /// waker that panics strands nobody; its panic goes on from here when the others have been woken.
+    /// The value is published, then the key is freed, then the wakers run: in this call, in
+    /// batches, under no lock. A waker that panics strands nobody; its panic goes on from here
+    /// when the others have been woken.
     ///
     /// # Errors
     ///
@@ -133,16 +136,19 @@ impl<K, T> Primary<K, T> {
 
     /// Runs `operation` and settles with its output.
     ///
-    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to be `Send`. It is
-    /// woken when something else ends the flight, and then drops the operation.
+    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to
+    /// be `Send`. It is woken when something else ends the flight, and then drops the
+    /// operation.
     ///
     /// # Errors
     ///
-    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation had finished.
+    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation
+    /// had finished.
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller alone.
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller
+    /// alone.
     ///
     /// # Cancel safety
     ///
@@ -239,7 +245,8 @@ pin_project! {
     }
 }
 
-/// Drops an operation in its place. If that panics while this thread unwinds already, the panic ends here.
+/// Drops an operation in its place. If that panics while this thread unwinds already, the panic
+/// ends here.
 pub(crate) struct DropOperation<'a, F>(pub(crate) Pin<&'a mut Option<F>>);
 
 impl<F> Drop for DropOperation<'_, F> {

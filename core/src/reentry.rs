@@ -1,8 +1,8 @@
 //! Seeing an operation that begins its own key from within itself: it would wait for itself.
 //!
-//! While an operation is polled or made, its flight stands on a stack of this thread. A begin that finds itself joining a
-//! flight on that stack is turned away. What runs elsewhere (a task that the operation spawned and waits for) is not
-//! seen. Without `std` nothing is.
+//! While an operation is polled or made, its flight stands on a stack of this thread. A begin that
+//! finds itself joining a flight on that stack is turned away. What runs elsewhere (a task that the
+//! operation spawned and waits for) is not seen. Without `std` nothing is.
 
 use crate::flight::Flight;
 use crate::observe::Inside;

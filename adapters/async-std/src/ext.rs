@@ -33,7 +33,8 @@ pub trait GroupExt<K, T> {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static;
 
-    /// Runs the call on the blocking pool, or waits for the one that runs. See [`Group::spawn_blocking_on`].
+    /// Runs the call on the blocking pool, or waits for the one that runs. See
+    /// [`Group::spawn_blocking_on`].
     fn spawn_blocking<F>(&self, key: K, call: F) -> Detached<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
@@ -107,8 +108,9 @@ pub trait WaiterExt<K, T> {
     ///
     /// # Errors
     ///
-    /// [`WaitError::TimedOut`](oneflight_core::WaitError::TimedOut) when the time is up first: the flight goes on and
-    /// the waiter keeps its place. [`WaitError::Aborted`](oneflight_core::WaitError::Aborted) when the flight ends
+    /// [`WaitError::TimedOut`](oneflight_core::WaitError::TimedOut) when the time is up first: the
+    /// flight goes on and the waiter keeps its place.
+    /// [`WaitError::Aborted`](oneflight_core::WaitError::Aborted) when the flight ends
     /// without a value.
     ///
     /// # Cancel safety

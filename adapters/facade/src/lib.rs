@@ -1,7 +1,9 @@
-//! One execution for each key; every duplicate waits for it without a thread and gets the same outcome.
+//! One execution for each key; every duplicate waits for it without a thread and gets the same
+//! outcome.
 //!
-//! Which policy is for which operation: see the [`guide`]. This crate is the one to depend on. It has no logic: it re-exports [`oneflight_core`] and, behind features that
-//! add and never exclude one another, the adapters.
+//! Which policy is for which operation: see the [`guide`]. This crate is the one to depend on. It
+//! has no logic: it re-exports [`oneflight_core`] and, behind features that add and never exclude
+//! one another, the adapters.
 //!
 //! | use case | take | feature |
 //! |---|---|---|

@@ -1,8 +1,9 @@
-//! What a shard holds only if something asks for it: notes on flights, retained outcomes, a gate's line, and the end
-//! of the group. Behind one pointer, so that a shard that needs none of it pays one comparison.
+//! What a shard holds only if something asks for it: notes on flights, retained outcomes, a gate's
+//! line, and the end of the group. Behind one pointer, so that a shard that needs none of it pays
+//! one comparison.
 //!
-//! All of it is guarded by the shard's lock. What is to be dropped or told afterwards is gathered in an [`After`], whose
-//! drop runs when the lock has been released.
+//! All of it is guarded by the shard's lock. What is to be dropped or told afterwards is gathered
+//! in an [`After`], whose drop runs when the lock has been released.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -105,7 +106,8 @@ impl<K, T> Line<K, T> {
                 .is_some_and(|flight| !flight.cell.snapshot().ended())
     }
 
-    /// The flight has ended: it holds the gate no longer, nor waits for it. Returns whose turn it is.
+    /// The flight has ended: it holds the gate no longer, nor waits for it. Returns whose turn it
+    /// is.
     pub(crate) fn leave(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Ticket>> {
         self.queue.remove(&flight.id);
         if self
@@ -128,7 +130,8 @@ impl<K, T> Line<K, T> {
     }
 }
 
-/// What remains to be done when the shard's lock has been released. Its drop does it, also on the way out of a panic.
+/// What remains to be done when the shard's lock has been released. Its drop does it, also on the
+/// way out of a panic.
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T> {
     /// Flights that are not registered any more; the last handle may be among them.
@@ -161,7 +164,8 @@ impl<K, T> Default for After<K, T> {
 
 impl<K, T> Drop for After<K, T> {
     fn drop(&mut self) {
-        /// Each of these may run the user's wakers or drops, and none may keep the next from being done.
+        /// Each of these may run the user's wakers or drops, and none may keep the next from being
+        /// done.
         struct Then<F: FnMut()>(F);
         impl<F: FnMut()> Drop for Then<F> {
             fn drop(&mut self) {

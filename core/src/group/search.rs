@@ -1,4 +1,5 @@
-//! The search of a begin for its key's flight: candidates by hash under the lock, keys compared without it.
+//! The search of a begin for its key's flight: candidates by hash under the lock, keys compared
+//! without it.
 
 use crate::error::Rejected;
 use crate::fingerprint::Fingerprint;
@@ -121,7 +122,8 @@ impl<K, T> Search<K, T> {
     }
 }
 
-/// Why a caller of the flight's own key may not share it. Another payload is told before anything else.
+/// Why a caller of the flight's own key may not share it. Another payload is told before anything
+/// else.
 pub(crate) fn bar<K, T>(
     flight: &Arc<Flight<K, T>>,
     mine: Option<Fingerprint>,

@@ -1,11 +1,14 @@
-//! One shard of the registry: a lock, and the rules of when it is taken. What it guards is the [`Table`].
+//! One shard of the registry: a lock, and the rules of when it is taken. What it guards is the
+//! [`Table`].
 //!
 //! # Invariants
-//! 1. Nothing of the user's runs under the lock: no `Hash`, `Eq`, `Clone` or `Drop` of a key or value, no clock. Candidates
-//!    are found by their full hash under the lock and compared after it is released (`search`). A hit needs the flight's
-//!    `Arc` anyway; a false match resumes the search where it stopped.
-//! 2. Flight ids rise within a shard, and all flights of a key are in one shard. So a search that has compared every
-//!    candidate up to some id resumes after it, whatever came and went meanwhile.
+//! 1. Nothing of the user's runs under the lock: no `Hash`, `Eq`, `Clone` or `Drop` of a key or
+//!    value, no clock. Candidates are found by their full hash under the lock and compared after it
+//!    is released (`search`). A hit needs the flight's `Arc` anyway; a false match resumes the
+//!    search where it stopped.
+//! 2. Flight ids rise within a shard, and all flights of a key are in one shard. So a search that
+//!    has compared every candidate up to some id resumes after it, whatever came and went
+//!    meanwhile.
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. Under it, a desk's may be taken, to read a figure.
@@ -98,9 +101,9 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    /// Joins the key's flight, or begins one: the short way, in one lock hold. It is for the two common cases: no flight
-    /// with this hash and nothing that could refuse one, or one that is open and has this key. Everything else goes the
-    /// long way, [`search`](Self::search).
+    /// Joins the key's flight, or begins one: the short way, in one lock hold. It is for the two
+    /// common cases: no flight with this hash and nothing that could refuse one, or one that is
+    /// open and has this key. Everything else goes the long way, [`search`](Self::search).
     #[inline(always)]
     pub(crate) fn begin(this: &Arc<Self>, hash: u64, key: K) -> Begin<K, T>
     where
@@ -147,14 +150,15 @@ impl<K, T> Shard<K, T> {
         begin
     }
 
-    /// Joins the key's flight, or begins one, with everything that may have a say: rules, fingerprints, a gate, other
-    /// keys of the same hash, flights that have ended. One lock hold for each candidate.
+    /// Joins the key's flight, or begins one, with everything that may have a say: rules,
+    /// fingerprints, a gate, other keys of the same hash, flights that have ended. One lock
+    /// hold for each candidate.
     ///
-    /// `admit` may turn a waiter of a flight that is about to end into the primary of the next one. `baton` makes the
-    /// new flight's baton; it runs under the lock and allocates at most.
+    /// `admit` may turn a waiter of a flight that is about to end into the primary of the next one.
+    /// `baton` makes the new flight's baton; it runs under the lock and allocates at most.
     ///
-    /// A duplicate's key comes back, to be dropped by the caller: what is counted is a guard by then, so should that
-    /// drop panic, the waiter leaves.
+    /// A duplicate's key comes back, to be dropped by the caller: what is counted is a guard by
+    /// then, so should that drop panic, the waiter leaves.
     #[inline(never)]
     pub(crate) fn search(
         this: &Arc<Self>,
@@ -223,8 +227,8 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    /// Passes over the other keys that share the whole hash, all in one lock hold. There are none but by malice, or by a
-    /// poor hasher.
+    /// Passes over the other keys that share the whole hash, all in one lock hold. There are none
+    /// but by malice, or by a poor hasher.
     fn skip_strangers(&self, search: &mut Search<K, T>, eq: impl Fn(&K) -> bool) {
         if !search.has_undone() {
             return;
@@ -239,7 +243,8 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    /// After a search: uncounts what it left counted, counts a refusal, and drops what it held, under no lock.
+    /// After a search: uncounts what it left counted, counts a refusal, and drops what it held,
+    /// under no lock.
     fn finish(&self, mut search: Search<K, T>, begin: &Begin<K, T>) {
         if search.has_undone() || matches!(begin, Begin::Rejected(_)) {
             self.table.with(|table| {
@@ -256,8 +261,8 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    /// Takes the key from a flight: it goes on for those already in it. A retained one is gone with that. False when it
-    /// had lost its key before.
+    /// Takes the key from a flight: it goes on for those already in it. A retained one is gone with
+    /// that. False when it had lost its key before.
     pub(crate) fn detach(&self, flight: &Arc<Flight<K, T>>) -> bool {
         let mut later = None;
         self.table.with(|table| table.detach(flight, &mut later))
@@ -288,8 +293,8 @@ impl<K, T> Shard<K, T> {
         })
     }
 
-    /// Takes a settled flight out, by identity, and counts it. False if there is more to do than that: then nothing is
-    /// done.
+    /// Takes a settled flight out, by identity, and counts it. False if there is more to do than
+    /// that: then nothing is done.
     #[inline(always)]
     pub(crate) fn retire_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
         if flight.baton.is_some() {
@@ -299,7 +304,8 @@ impl<K, T> Shard<K, T> {
         self.table.enter(Last { flight, before }).is_some()
     }
 
-    /// Takes an ended flight out, by identity, and counts its end. `before` is the word its end returned.
+    /// Takes an ended flight out, by identity, and counts its end. `before` is the word its end
+    /// returned.
     pub(crate) fn retire(
         &self,
         flight: &Arc<Flight<K, T>>,
@@ -319,7 +325,8 @@ impl<K, T> Shard<K, T> {
         later
     }
 
-    /// The primary of a flight that was ended from outside is done with it. Only a superseded one has waited for that.
+    /// The primary of a flight that was ended from outside is done with it. Only a superseded one
+    /// has waited for that.
     #[cold]
     pub(crate) fn let_go(&self, flight: &Arc<Flight<K, T>>) {
         if flight.cell.snapshot().cause() != Some(Cause::Superseded) {
@@ -393,8 +400,8 @@ impl<K, T> Shard<K, T> {
         })
     }
 
-    /// What happened here so far, how many flights there are, how many duplicates wait, and how many outcomes are
-    /// retained.
+    /// What happened here so far, how many flights there are, how many duplicates wait, and how
+    /// many outcomes are retained.
     pub(crate) fn tally(&self) -> (Tally, usize, usize, usize) {
         self.table.with(|table| {
             let kept = table.kept();

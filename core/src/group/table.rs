@@ -1,11 +1,13 @@
 //! The table of one shard: what is guarded by its lock. Nothing here runs anything of the user's.
 //!
 //! # Invariants
-//! 1. Every flight that has not ended is in exactly one of the two tables, and so is one that has ended but whose ender
-//!    has not come by yet: in `live` under its key, or in `detached` when the key has been taken from it (forgotten,
-//!    replaced after it ended, superseded, or never shared). A retained one is in `live`, ended and settled.
+//! 1. Every flight that has not ended is in exactly one of the two tables, and so is one that has
+//!    ended but whose ender has not come by yet: in `live` under its key, or in `detached` when the
+//!    key has been taken from it (forgotten, replaced after it ended, superseded, or never shared).
+//!    A retained one is in `live`, ended and settled.
 //! 2. A flight is found for removal by identity.
-//! 3. A flight lands once: when its ender takes it out, or, if it was superseded, when its primary lets go of it.
+//! 3. A flight lands once: when its ender takes it out, or, if it was superseded, when its primary
+//!    lets go of it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -51,7 +53,8 @@ pub(crate) enum Ending {
     Aborted(Cause),
 }
 
-/// The section of every begin: takes the key for a new flight, or joins the one that is registered with this hash.
+/// The section of every begin: takes the key for a new flight, or joins the one that is registered
+/// with this hash.
 pub(crate) struct First<'a, K, T> {
     pub(crate) shard: &'a Shard<K, T>,
     pub(crate) hash: u64,
@@ -158,7 +161,8 @@ impl<K, T> Table<K, T> {
         }
         let flight = self.left(search).min_by_key(|flight| flight.id)?.clone();
         if core::mem::take(&mut search.taken_off) {
-            // Another key of the same hash comes first: that place was for a flight that begins now.
+            // Another key of the same hash comes first: that place was for a flight that begins
+            // now.
             shard.land();
         }
         Some(self.candidate(shard, search, request, flight))
@@ -214,8 +218,8 @@ impl<K, T> Table<K, T> {
         self.tally.uncount(search.take_undo());
     }
 
-    /// Ends a flight that is too old, if a new one can take its place. Of all who found it so, the one whose abort this is
-    /// begins the next flight.
+    /// Ends a flight that is too old, if a new one can take its place. Of all who found it so, the
+    /// one whose abort this is begins the next flight.
     fn supersede(
         &mut self,
         shard: &Shard<K, T>,
