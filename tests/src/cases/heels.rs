@@ -23,7 +23,7 @@ struct Busy {
 
 impl Busy {
     fn new() -> Self {
-        let group: Group<usize, usize> = Group::builder().shards(1).build();
+        let group: Group<usize, usize> = Group::<usize, usize>::builder().shards(1).build();
         let others = (0..OTHERS).map(|key| primary(group.begin(key))).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let (reads, stopped) = (group.clone(), stop.clone());
