@@ -24,8 +24,6 @@ macro_rules! on {
             tests! { $executor:
                 begin:
                     callers_that_begin_at_once_get_one_primary
-                    a_begin_that_finds_an_aborted_flight_replaces_it
-                    a_begin_that_finds_a_settled_flight_is_ready_or_the_next
                     only_a_primary_clones_a_borrowed_key
                     the_ids_of_a_key_rise;
                 blocking:
@@ -53,6 +51,9 @@ macro_rules! on {
                     a_forgotten_work_flight_goes_on_for_those_in_it
                     only_a_key_in_flight_can_be_forgotten
                     flights_outlive_the_last_handle_of_their_group;
+                heels:
+                    a_begin_that_finds_an_aborted_flight_replaces_it
+                    a_begin_that_finds_a_settled_flight_is_ready_or_the_next;
                 lost_primary:
                     a_dropped_guard_aborts_its_waiters_and_frees_the_key
                     an_abort_says_that_it_was_cancelled

@@ -5,6 +5,7 @@ pub mod blocking;
 pub mod detach;
 pub mod detach_loss;
 pub mod forget;
+pub mod heels;
 pub mod local;
 pub mod lost_primary;
 pub mod mixed;
