@@ -29,6 +29,7 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use oneflight::{Begin, Primary, Waiter};
 
@@ -62,6 +63,12 @@ fn role<K, T>(begin: &Begin<K, T>) -> &'static str {
         Begin::Waiter(_) => "a waiter",
         Begin::Rejected(_) => "a rejection",
     }
+}
+
+/// Calls it on another thread, and waits for that. The operation of a key may not join its own flight from its own
+/// thread.
+pub fn elsewhere<R: Send>(call: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(call).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Polls once, by hand.
