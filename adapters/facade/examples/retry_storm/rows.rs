@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::callers::{Cancel, Policy};
 use crate::executor::Name;
 
 /// A line of `--json`. The order of the fields is the order of the keys.
@@ -26,6 +27,13 @@ pub(crate) struct StormRow {
     pub(crate) bytes_per_waiter: Option<f64>,
     /// Duplicates that waited when `threads_waiting` was read.
     pub(crate) waiting: usize,
+    pub(crate) policy: Policy,
+    pub(crate) cancel: Cancel,
+    /// Callers that left early, the first one included.
+    pub(crate) cancelled: usize,
+    pub(crate) reruns: u64,
+    /// Flights that ended without an outcome.
+    pub(crate) aborted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +58,9 @@ pub(crate) struct TraceRow {
     pub(crate) requests: usize,
     pub(crate) tokens: usize,
     pub(crate) executions: usize,
+    /// Requests that waited for the execution of another one.
     pub(crate) joined: u64,
+    /// Flights that ended without an outcome: everyone had left.
     pub(crate) aborted: u64,
     pub(crate) largest_flight: usize,
     pub(crate) threads_peak: Option<usize>,
@@ -61,6 +71,17 @@ pub(crate) struct TraceRow {
     pub(crate) waited_median_ms: Option<f64>,
     pub(crate) waited_p99_ms: Option<f64>,
     pub(crate) waited_max_ms: Option<f64>,
+    pub(crate) policy: Policy,
+    pub(crate) cancel: Cancel,
+    /// The replay window. `None` if there was none.
+    pub(crate) retain_ms: Option<u64>,
+    /// Requests whose caller left before an outcome came.
+    pub(crate) cancelled: usize,
+    pub(crate) reruns: u64,
+    /// Requests that got a retained outcome, at once.
+    pub(crate) retained: u64,
+    /// Flights that ended with an outcome.
+    pub(crate) settled: u64,
 }
 
 impl Row {
@@ -81,18 +102,39 @@ impl StormRow {
             executions,
             resumed,
             waiting,
+            cancelled,
+            reruns,
+            aborted,
             ..
-        } = self;
+        } = *self;
         if waiting != duplicates {
             return Some(format!(
                 "{waiting} of {duplicates} duplicates waited when time was up"
             ));
         }
-        if *executions != 1 {
-            return Some(format!("the call ran {executions} times, not once"));
+        let leaving = self.cancel.of(duplicates + 1);
+        if cancelled != leaving {
+            return Some(format!("{cancelled} callers left, not {leaving}"));
         }
-        if resumed != duplicates {
-            return Some(format!("{resumed} of {duplicates} duplicates resumed"));
+        let first_left = usize::from(self.cancel.leaves(0));
+        let staying = duplicates + first_left - leaving;
+        let runs_again = self.policy == Policy::Rerun && first_left == 1 && staying > 0;
+        if reruns != u64::from(runs_again) {
+            return Some(format!("{reruns} re-runs"));
+        }
+        if executions as u64 != 1 + reruns {
+            let wanted = match runs_again {
+                true => "twice",
+                false => "once",
+            };
+            return Some(format!("the call ran {executions} times, not {wanted}"));
+        }
+        if resumed != staying {
+            return Some(format!("{resumed} of {staying} duplicates resumed"));
+        }
+        let abandoned = leaving > duplicates && self.policy != Policy::Detach;
+        if aborted != u64::from(abandoned) {
+            return Some(format!("{aborted} flights were aborted"));
         }
         match (self.threads_before, self.threads_waiting) {
             (Some(before), Some(waiting)) if waiting > before => {
@@ -139,16 +181,36 @@ impl TraceRow {
             joined,
             aborted,
             resumed,
+            cancelled,
+            reruns,
+            retained,
+            settled,
             ..
-        } = self;
-        if resumed != requests {
-            return Some(format!("{resumed} of {requests} requests got an outcome"));
+        } = *self;
+        if resumed + cancelled != requests {
+            let stayed = requests - cancelled;
+            return Some(format!("{resumed} of {stayed} requests got an outcome"));
         }
-        if *aborted != 0 {
+        if cancelled > 0 && self.cancel == Cancel(0) {
+            return Some(format!("{cancelled} callers left"));
+        }
+        if aborted != 0 && (cancelled == 0 || self.policy == Policy::Detach) {
             return Some(format!("{aborted} flights were aborted"));
         }
-        (*executions as u64 + joined != *requests as u64).then(|| {
-            format!("{executions} executions and {joined} joined do not make {requests} requests")
+        if reruns != 0 && self.policy != Policy::Rerun {
+            return Some(format!("{reruns} re-runs"));
+        }
+        let flights = settled + aborted;
+        if executions as u64 != flights + reruns {
+            return Some(format!(
+                "{executions} executions in {flights} flights with {reruns} re-runs"
+            ));
+        }
+        (flights + joined + retained != requests as u64).then(|| {
+            format!(
+                "{executions} executions, {reruns} of them re-runs, {joined} joined and {retained} retained do not \
+                 make {requests} requests"
+            )
         })
     }
 }
@@ -168,6 +230,11 @@ mod tests {
             settle_to_last_us: Some(12),
             bytes_per_waiter: Some(300.5),
             waiting: 3,
+            policy: Policy::Detach,
+            cancel: Cancel(0),
+            cancelled: 0,
+            reruns: 0,
+            aborted: 0,
         }
     }
 
@@ -195,6 +262,13 @@ mod tests {
             waited_median_ms: Some(1.5),
             waited_p99_ms: None,
             waited_max_ms: None,
+            policy: Policy::Continue,
+            cancel: Cancel(0),
+            retain_ms: None,
+            cancelled: 0,
+            reruns: 0,
+            retained: 0,
+            settled: 2,
         }
     }
 
@@ -206,7 +280,7 @@ mod tests {
     fn a_storm_row_begins_with_the_published_keys_in_order() {
         assert_eq!(
             json(&Row::Storm(storm())),
-            r#"{"kind":"storm","runtime":"tokio-current","duplicates":3,"executions":1,"resumed":3,"threads_before":4,"threads_waiting":4,"settle_to_last_us":12,"bytes_per_waiter":300.5,"waiting":3}"#
+            r#"{"kind":"storm","runtime":"tokio-current","duplicates":3,"executions":1,"resumed":3,"threads_before":4,"threads_waiting":4,"settle_to_last_us":12,"bytes_per_waiter":300.5,"waiting":3,"policy":"detach","cancel":0,"cancelled":0,"reruns":0,"aborted":0}"#
         );
     }
 
@@ -224,6 +298,8 @@ mod tests {
         let json = json(&Row::Trace(trace()));
         let published = r#"{"kind":"trace","runtime":"async-std","requests":5,"tokens":1,"executions":2,"joined":3,"aborted":0,"largest_flight":3,"threads_peak":null,"#;
         assert!(json.starts_with(published), "{json}");
+        let newest = r#""policy":"continue","cancel":0,"retain_ms":null,"cancelled":0,"reruns":0,"retained":0,"settled":2}"#;
+        assert!(json.ends_with(newest), "{json}");
     }
 
     #[test]
@@ -269,6 +345,47 @@ mod tests {
     }
 
     #[test]
+    fn what_a_storm_promises_depends_on_what_its_callers_do() {
+        // Of four callers, the first one and one more leave.
+        let half = Cancel(40);
+        assert_eq!(half.of(4), 2);
+        let told = |policy, cancel, executions, resumed, cancelled, reruns, aborted| {
+            let row = StormRow {
+                policy,
+                cancel,
+                executions,
+                resumed,
+                cancelled,
+                reruns,
+                aborted,
+                ..storm()
+            };
+            Row::Storm(row).failure()
+        };
+        use Policy::{Continue, Detach, Rerun};
+        assert_eq!(told(Continue, half, 1, 2, 2, 0, 0), None);
+        assert_eq!(told(Detach, half, 1, 2, 2, 0, 0), None);
+        assert_eq!(told(Rerun, half, 2, 2, 2, 1, 0), None);
+        let all = Cancel(100);
+        assert_eq!(told(Continue, all, 1, 0, 4, 0, 1), None);
+        assert_eq!(told(Rerun, all, 1, 0, 4, 0, 1), None);
+        assert_eq!(told(Detach, all, 1, 0, 4, 0, 0), None);
+
+        for (broken, why) in [
+            (told(Continue, half, 2, 2, 2, 0, 0), "2 times, not once"),
+            (told(Continue, half, 1, 1, 2, 0, 0), "1 of 2 duplicates"),
+            (told(Continue, half, 1, 2, 1, 0, 0), "1 callers left, not 2"),
+            (told(Continue, half, 1, 2, 2, 0, 1), "1 flights"),
+            (told(Rerun, half, 1, 2, 2, 0, 0), "0 re-runs"),
+            (told(Rerun, half, 3, 2, 2, 1, 0), "3 times, not twice"),
+            (told(Detach, all, 1, 0, 4, 0, 1), "1 flights were aborted"),
+        ] {
+            let broken = broken.unwrap_or_default();
+            assert!(broken.contains(why), "{broken:?}, not {why}");
+        }
+    }
+
+    #[test]
     fn the_parked_way_must_work_below_the_pool_and_wedge_at_it() {
         assert_eq!(parked(5, Outcome::Ok).failure(), None);
         assert_eq!(parked(6, Outcome::Deadlock).failure(), None);
@@ -287,17 +404,56 @@ mod tests {
             aborted: 1,
             ..trace()
         };
-        let unequal = TraceRow {
+        let left = TraceRow {
+            cancelled: 1,
+            resumed: 4,
+            ..trace()
+        };
+        let again = TraceRow {
             executions: 3,
+            reruns: 1,
+            ..trace()
+        };
+        let twice = TraceRow {
+            executions: 3,
+            ..trace()
+        };
+        let unequal = TraceRow {
+            retained: 1,
             ..trace()
         };
         for (row, why) in [
             (lost, "4 of 5 requests got an outcome"),
             (aborted, "1 flights were aborted"),
-            (unequal, "3 executions and 3 joined do not make 5 requests"),
+            (left, "1 callers left"),
+            (again, "1 re-runs"),
+            (twice, "3 executions in 2 flights with 0 re-runs"),
+            (unequal, "3 joined and 1 retained do not make 5 requests"),
         ] {
             let failure = Row::Trace(row).failure().unwrap_or_default();
             assert!(failure.contains(why), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_replay_may_end_flights_that_nobody_wants_but_none_that_is_detached() {
+        let row = |policy, executions, aborted, reruns| {
+            let row = TraceRow {
+                policy,
+                cancel: Cancel(50),
+                cancelled: 2,
+                resumed: 3,
+                executions,
+                aborted,
+                reruns,
+                settled: 2 - aborted,
+                ..trace()
+            };
+            Row::Trace(row).failure()
+        };
+        assert_eq!(row(Policy::Continue, 2, 1, 0), None);
+        assert_eq!(row(Policy::Rerun, 5, 1, 3), None);
+        assert_eq!(row(Policy::Detach, 2, 0, 0), None);
+        assert!(row(Policy::Detach, 2, 1, 0).is_some());
     }
 }
