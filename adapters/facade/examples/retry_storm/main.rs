@@ -14,6 +14,7 @@
 //! | `callers` | what callers do: their policy, and who leaves early |
 //! | `trace`, `args` | what comes in, checked before anything runs |
 //! | `rows`, `table`, `report` | what goes out |
+//! | `promises` | whether a row is what was promised |
 //! | `os`, `tally` | what the system tells; a count that a thread can wait for |
 
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ mod callers;
 mod executor;
 mod os;
 mod parked;
+mod promises;
 mod replay;
 mod report;
 mod rows;

@@ -14,9 +14,9 @@ const STORM_LEGEND: &str = "  \
   bytes a waiter   of heap, for all that a waiting duplicate needs, the task of the runtime included";
 
 const DIRECTED_LEGEND: &str = "  \
-  callers that left  when all waited and had been counted, before the call ended; the first one is among them
-  re-runs            calls that were made anew, because the caller of the last one had left
-  aborted            flights that ended without an outcome, because nobody wanted it any more";
+  left early       callers that left when all waited and had been counted, before the call ended; the first one too
+  re-runs          calls that were made anew, because the caller of the last one had left
+  aborted          flights that ended without an outcome, because nobody wanted it any more";
 
 const TRACE_LEGEND: &str = "  \
   tokens          different tokens in the trace; one may be executed again when its last execution has ended
@@ -24,7 +24,7 @@ const TRACE_LEGEND: &str = "  \
   retained        requests that came within the replay window of an outcome, and got it at once
   re-runs         executions that were made anew, because the caller of the last one had left
   aborted         executions that ended without an outcome, because nobody wanted it any more
-  callers that left  before an outcome came, when half of their own work_ms had passed
+  left early      callers that left when half of their own work_ms had passed without an outcome
   largest flight  the most duplicates that waited for one execution at one time
   threads, peak   of this process, told by the operating system every 20 ms";
 

@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
@@ -97,8 +98,10 @@ impl Storm {
     }
 
     /// A duplicate that stays: waits for the receipt, and counts what becomes of it.
-    async fn stay<F: Future<Output = Outcome>>(&self, charge: Pin<&mut F>) {
-        if let Ok(receipt) = self.parked(charge).await {
+    async fn stay<F: Future<Output = Outcome>>(&self, mut charge: Pin<&mut F>) {
+        let mut seen = false;
+        let outcome = poll_fn(|cx| self.poll(&mut seen, charge.as_mut(), cx)).await;
+        if let Ok(receipt) = outcome {
             let took = receipt.settled_at.elapsed().as_micros() as u64;
             self.resumed.fetch_add(1, Relaxed);
             self.resumed_last.fetch_max(took, Relaxed);
@@ -108,10 +111,11 @@ impl Storm {
 
     /// A duplicate that leaves.
     async fn leave<F: Future<Output = Outcome>>(&self, charge: F) {
-        self.until_height(async {
-            drop(self.parked(pin!(charge)).await);
-        })
-        .await;
+        let waits = async {
+            let (mut seen, mut charge) = (false, pin!(charge));
+            drop(poll_fn(|cx| self.poll(&mut seen, charge.as_mut(), cx)).await);
+        };
+        self.until_height(waits).await;
         self.end();
     }
 
@@ -131,17 +135,16 @@ impl Storm {
         }
     }
 
-    /// Counts the duplicate once it was polled and has to wait.
-    async fn parked<F: Future<Output = Outcome>>(&self, mut charge: Pin<&mut F>) -> Outcome {
-        let mut first_poll = true;
-        poll_fn(|cx| {
-            let poll = charge.as_mut().poll(cx);
-            if std::mem::take(&mut first_poll) && poll.is_pending() {
-                self.parked.add();
-            }
-            poll
-        })
-        .await
+    /// Polls a duplicate's charge, and counts it when it is first seen to wait.
+    fn poll<F>(&self, seen: &mut bool, charge: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<Outcome>
+    where
+        F: Future<Output = Outcome>,
+    {
+        let poll = charge.poll(cx);
+        if !std::mem::replace(seen, true) && poll.is_pending() {
+            self.parked.add();
+        }
+        poll
     }
 
     fn end(&self) {

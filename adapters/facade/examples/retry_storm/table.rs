@@ -20,7 +20,7 @@ pub(crate) fn storms(rows: &[&StormRow], directed: bool) -> String {
         "bytes a\nwaiter",
     ];
     if directed {
-        headings.extend(["callers\nthat left", "re-runs", "aborted"]);
+        headings.extend(["left\nearly", "re-runs", "aborted"]);
     }
     let mut table = table(&headings);
     for row in rows {
@@ -79,7 +79,7 @@ pub(crate) fn traces(rows: &[&TraceRow]) -> String {
         "retained",
         "re-runs",
         "aborted",
-        "callers\nthat left",
+        "left\nearly",
         "largest\nflight",
         "threads,\npeak",
         "duplicates waited,\nms, median / p99 / max",
@@ -175,7 +175,7 @@ mod tests {
         let plain = storms(&[&storm()], false);
         assert!(!plain.contains("re-runs"), "{plain}");
         let directed = storms(&[&storm()], true);
-        for part in ["that left", "re-runs", "aborted", "301"] {
+        for part in ["early", "re-runs", "aborted", "301"] {
             assert!(directed.contains(part), "{directed}");
         }
     }
