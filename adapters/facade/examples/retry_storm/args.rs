@@ -91,10 +91,10 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "MS",
-        value_parser = clap::value_parser!(u64).range(1..=MAX_MS),
+        value_parser = clap::value_parser!(u32).range(1..=MAX_MS as i64),
         requires = "trace"
     )]
-    retain: Option<u64>,
+    retain: Option<u32>,
 
     /// Print one JSON object a line instead of tables
     #[arg(long)]
@@ -135,7 +135,7 @@ impl Args {
 
     /// The replay window.
     pub(crate) fn retain(&self) -> Option<Duration> {
-        self.retain.map(Duration::from_millis)
+        self.retain.map(|ms| Duration::from_millis(ms.into()))
     }
 
     /// The runtimes to run on.
