@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly expected=42
+readonly expected=75
 
 cargo build --quiet --release --example retry_storm
 target=$(cargo metadata --format-version 1 --no-deps |
@@ -58,6 +58,27 @@ python3 .ci/storm_rows.py storm 1 <"$out" || fail "rows of the smallest storm"
 pass
 status 0 --duplicates 500 --runtime smol
 grep -q '^Verdict: 1 execution, 500 of 500 resumed; ' <(tail -n 1 "$out") || fail "the table has no verdict"
+! grep -q 're-runs' "$out" || fail "re-runs are told, but nobody was told to leave"
+pass
+
+# The storm whose callers leave: its call goes on, is made again, or runs on; and the same if nobody stays.
+for policy in continue rerun detach; do
+    for percent in 20 100; do
+        status 0 --json --duplicates 500 --policy "$policy" --cancel "$percent"
+        python3 .ci/storm_rows.py storm 500 "$policy" "$percent" <"$out" || fail "$policy, and $percent % leave"
+        pass
+    done
+done
+status 0 --json --duplicates 500 --policy rerun
+python3 .ci/storm_rows.py storm 500 rerun 0 <"$out" || fail "a policy and nobody leaves"
+pass
+status 0 --json --duplicates 500 --cancel 30
+python3 .ci/storm_rows.py storm 500 detach 30 <"$out" || fail "a share that leaves and no policy"
+pass
+status 0 --duplicates 500 --runtime smol --policy rerun --cancel 20
+grep -q 're-runs.*aborted' "$out" || fail "the table does not show re-runs and aborted"
+grep -q '^Verdict: 2 executions, 400 of 500 resumed; 101 callers left early; ' <(tail -n 1 "$out") ||
+    fail "the verdict does not tell who left"
 pass
 
 # A replay.
@@ -85,6 +106,45 @@ pass
 [ ! -s "$err" ] || fail "a progress bar without a terminal"
 pass
 
+# A replay whose callers leave. All duplicates that leave have left long before the first request does.
+{
+    request 0 hot 2000
+    for _ in $(seq 19); do request 20 hot 400; done
+} >"$work/lost.jsonl"
+lost() {
+    local runtime=$1 percent=$2
+    shift 2
+    status 0 --json --trace "$work/lost.jsonl" --runtime "$runtime" --policy "$1" --cancel "$percent"
+    python3 .ci/storm_rows.py lost "$@" <"$out" || fail "the replay on $runtime, $1, and $percent % leave"
+    pass
+}
+# Policy, executions, re-runs, aborted, left.
+lost tokio 40 continue 1 0 0 9
+lost smol 40 rerun 2 1 0 9
+lost async-std 40 detach 1 0 0 9
+lost tokio-current 100 continue 1 0 1 20
+lost tokio 100 rerun 1 0 1 20
+lost smol 100 detach 1 0 0 20
+
+# A replay with a window: late duplicates get the outcome, as long as it is open.
+{
+    for _ in $(seq 10); do request 0 hot 300; done
+    for _ in $(seq 10); do request 1500 hot 300; done
+} >"$work/late.jsonl"
+for policy in continue rerun detach; do
+    status 0 --json --trace "$work/late.jsonl" --policy "$policy" --retain 60000
+    python3 .ci/storm_rows.py retained "$policy" 10 <"$out" || fail "$policy, late duplicates within the window"
+    pass
+done
+status 0 --json --trace "$work/late.jsonl" --retain 1
+python3 .ci/storm_rows.py retained continue 0 <"$out" || fail "late duplicates after the window"
+pass
+status 0 --trace "$work/late.jsonl" --retain 60000 --policy detach --cancel 0
+for part in retained re-runs aborted 'Outcomes are retained for 60,000 ms' 'Policy detach'; do
+    grep -qF -e "$part" "$out" || fail "the table of the replay does not show $part"
+done
+pass
+
 # Options that are refused.
 refused "0 is not in 1..=10000000" --duplicates 0
 refused "10000001 is not in 1..=10000000" --duplicates 10000001
@@ -97,6 +157,19 @@ refused "unexpected argument '--storm'" --storm
 refused "unexpected argument" trace.jsonl
 refused "cannot be used with" --trace "$work/good.jsonl" --duplicates 5
 refused "a value is required" --trace
+refused "possible values: continue, rerun, detach" --policy retry
+refused "a value is required" --policy
+refused "-1 is not in 0..=100" --cancel=-1
+refused "101 is not in 0..=100" --cancel 101
+refused "invalid value" --cancel 12.5
+refused "invalid value" --cancel 20%
+refused "a value is required" --cancel
+refused "0 is not in 1..=86400000" --trace "$work/good.jsonl" --retain 0
+refused "86400001 is not in 1..=86400000" --trace "$work/good.jsonl" --retain 86400001
+refused "-1 is not in 1..=86400000" --trace "$work/good.jsonl" --retain=-1
+refused "invalid value" --trace "$work/good.jsonl" --retain 1s
+refused "--trace <FILE>" --retain 500
+refused "--trace <FILE>" --retain 500 --policy continue --cancel 20
 
 # Traces that are refused.
 good='{"at_ms":1,"token":"a","work_ms":1}'
@@ -121,7 +194,7 @@ refused_trace "trailing characters" "$good $good"
 
 # Help, and standard output that goes away.
 status 0 --help
-for part in --duplicates --runtime --trace --json 'Examples:' 'Exit status:'; do
+for part in --duplicates --runtime --trace --policy --cancel --retain --json 'Examples:' 'Exit status:'; do
     grep -qF -e "$part" "$out" || fail "the help does not name $part"
 done
 pass

@@ -1,17 +1,22 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::callers::{Callers, Cancel, Policy};
 use crate::executor::Name;
+use crate::trace::MAX_MS;
 
 const EXAMPLES: &str = "\
 Examples:
   retry_storm                                  the storm on every runtime, as a table
   retry_storm --duplicates 1000000             a larger one
   retry_storm --runtime smol --json            one runtime, for a program to read
+  retry_storm --policy rerun --cancel 20       callers leave; another one makes the call anew
   retry_storm --trace trace.jsonl              a recorded trace, on tokio
+  retry_storm --trace trace.jsonl --retain 500 and late duplicates get the outcome at once
   zcat trace.gz | retry_storm --trace - --runtime all
 
   With cargo, from the root of the workspace:
@@ -26,8 +31,8 @@ A trace has one request on each line:
   are skipped. The whole trace is checked before anything runs.
 
 Exit status:
-  0  everything ran, and as promised: one execution, every duplicate resumed, no thread
-     for waiting
+  0  everything ran, and as promised: one execution (and one more for each re-run), an
+     outcome for every caller that stayed, no thread for waiting
   1  a run failed, or did not show what was promised; standard error says what
   2  a bad option, or a trace that can not be read; nothing was run";
 
@@ -61,6 +66,36 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
+    /// What becomes of the operation when its caller leaves [default: detach; with --trace: continue]
+    ///
+    /// In a storm, the operation awaits a call on the runtime's blocking pool, or is that
+    /// call (detach). With --trace, it sleeps for as long as the work took.
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<Policy>,
+
+    /// So many callers in a hundred leave early, from 0 to 100 [default: 0]
+    ///
+    /// Always the same ones, the very first caller among them. In a storm they leave when
+    /// all duplicates wait and have been counted, before the call ends. With --trace they
+    /// leave when half of their own work_ms has passed without an outcome.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(0..=100)
+    )]
+    cancel: Option<u8>,
+
+    /// Keep outcomes for so many milliseconds: late duplicates get them at once
+    ///
+    /// Only with --trace: a storm has no late duplicates. From 1 to 86400000.
+    #[arg(
+        long,
+        value_name = "MS",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_MS as i64),
+        requires = "trace"
+    )]
+    retain: Option<u32>,
+
     /// Print one JSON object a line instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -81,6 +116,28 @@ pub(crate) enum Choice {
 }
 
 impl Args {
+    /// What the callers do.
+    pub(crate) fn callers(&self) -> Callers {
+        let default = match self.trace {
+            Some(_) => Policy::Continue,
+            None => Policy::Detach,
+        };
+        Callers {
+            policy: self.policy.unwrap_or(default),
+            cancel: Cancel(self.cancel.unwrap_or(0)),
+        }
+    }
+
+    /// Whether the callers were told what to do.
+    pub(crate) fn directed(&self) -> bool {
+        self.policy.is_some() || self.cancel.is_some()
+    }
+
+    /// The replay window.
+    pub(crate) fn retain(&self) -> Option<Duration> {
+        self.retain.map(|ms| Duration::from_millis(ms.into()))
+    }
+
     /// The runtimes to run on.
     pub(crate) fn runtimes(&self) -> Vec<Name> {
         let default = match self.trace {
@@ -114,6 +171,29 @@ mod tests {
         assert_eq!(args.duplicates, 10_000);
         assert_eq!(args.runtimes().len(), 4);
         assert!(!args.json);
+        assert!(!args.directed());
+        assert_eq!(args.callers().policy, Policy::Detach);
+        assert_eq!((args.callers().cancel, args.retain()), (Cancel(0), None));
+    }
+
+    #[test]
+    fn callers_continue_in_a_trace_and_do_what_they_are_told() {
+        let args = parse("retry_storm --trace -").unwrap();
+        assert_eq!(args.callers().policy, Policy::Continue);
+        for (policy, name) in [
+            (Policy::Continue, "continue"),
+            (Policy::Rerun, "rerun"),
+            (Policy::Detach, "detach"),
+        ] {
+            for line in ["retry_storm", "retry_storm --trace -"] {
+                let args = parse(&format!("{line} --policy {name} --cancel 100")).unwrap();
+                assert_eq!(args.callers().policy, policy, "{line}");
+                assert_eq!(args.callers().cancel, Cancel(100), "{line}");
+                assert!(args.directed());
+            }
+        }
+        let args = parse("retry_storm --trace - --retain 86400000 --cancel 0").unwrap();
+        assert_eq!(args.retain(), Some(Duration::from_millis(MAX_MS)));
     }
 
     #[test]
@@ -126,7 +206,10 @@ mod tests {
 
     #[test]
     fn bad_options_are_refused_with_status_two() {
-        use ErrorKind::{ArgumentConflict, InvalidValue, UnknownArgument, ValueValidation};
+        use ErrorKind::{
+            ArgumentConflict, InvalidValue, MissingRequiredArgument, UnknownArgument,
+            ValueValidation,
+        };
         for (line, kind) in [
             ("retry_storm --duplicates 0", ValueValidation),
             ("retry_storm --duplicates 10000001", ValueValidation),
@@ -137,6 +220,31 @@ mod tests {
             ("retry_storm --runtime glommio", InvalidValue),
             ("retry_storm --trace", InvalidValue),
             ("retry_storm --trace - --duplicates 5", ArgumentConflict),
+            ("retry_storm --policy retry", InvalidValue),
+            ("retry_storm --policy", InvalidValue),
+            ("retry_storm --policy rerun,detach", InvalidValue),
+            (
+                "retry_storm --policy rerun --policy detach",
+                ArgumentConflict,
+            ),
+            ("retry_storm --cancel=-1", ValueValidation),
+            ("retry_storm --cancel 101", ValueValidation),
+            ("retry_storm --cancel 256", ValueValidation),
+            ("retry_storm --cancel 12.5", ValueValidation),
+            ("retry_storm --cancel 20%", ValueValidation),
+            ("retry_storm --cancel half", ValueValidation),
+            ("retry_storm --cancel", InvalidValue),
+            ("retry_storm --trace - --retain 0", ValueValidation),
+            ("retry_storm --trace - --retain=-1", ValueValidation),
+            ("retry_storm --trace - --retain 86400001", ValueValidation),
+            ("retry_storm --trace - --retain 1.5", ValueValidation),
+            ("retry_storm --trace - --retain 1s", ValueValidation),
+            ("retry_storm --trace - --retain", InvalidValue),
+            ("retry_storm --retain 500", MissingRequiredArgument),
+            (
+                "retry_storm --retain 500 --policy continue",
+                MissingRequiredArgument,
+            ),
             ("retry_storm --storm", UnknownArgument),
             ("retry_storm trace.jsonl", UnknownArgument),
         ] {
@@ -152,6 +260,9 @@ mod tests {
             "--duplicates",
             "--runtime",
             "--trace",
+            "--policy",
+            "--cancel",
+            "--retain",
             "--json",
             "tokio-current",
             "Examples:",

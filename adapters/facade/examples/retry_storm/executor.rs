@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::io;
+use std::time::Duration;
 
 use clap::ValueEnum;
+use futures_lite::future;
 use oneflight::async_std::AsyncStd;
 use oneflight::rt::Runtime;
 use oneflight::smol::Smol;
@@ -142,4 +144,17 @@ impl Executor for OnAsyncStd {
     {
         oneflight::async_std::GroupExt::spawn_blocking(group, key, call)
     }
+}
+
+/// What `wanted` comes to, if it does so within `limit`: a fault shall be told, not waited for.
+pub(crate) async fn in_time<R: Runtime, F: Future>(
+    runtime: &R,
+    limit: Duration,
+    wanted: F,
+) -> Option<F::Output> {
+    let time_is_up = async {
+        runtime.sleep(limit).await;
+        None
+    };
+    future::or(async { Some(wanted.await) }, time_is_up).await
 }

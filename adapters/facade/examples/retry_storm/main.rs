@@ -11,16 +11,20 @@
 //! | `parked` | the contrast: duplicates that hold threads, until the pool is wedged |
 //! | `replay` | a recorded trace in real time |
 //! | `executor` | the executors, each with its adapter |
+//! | `callers` | what callers do: their policy, and who leaves early |
 //! | `trace`, `args` | what comes in, checked before anything runs |
 //! | `rows`, `table`, `report` | what goes out |
+//! | `promises` | whether a row is what was promised |
 //! | `os`, `tally` | what the system tells; a count that a thread can wait for |
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod callers;
 mod executor;
 mod os;
 mod parked;
+mod promises;
 mod replay;
 mod report;
 mod rows;
@@ -37,6 +41,7 @@ use clap::Parser;
 
 use args::Args;
 use executor::{Name, OnAsyncStd, OnSmol, OnTokio};
+use replay::Plan;
 use report::Report;
 use rows::Row;
 use trace::Trace;
@@ -95,17 +100,18 @@ fn complain(why: &str) {
 
 fn storm_and_contrast(args: &Args, report: &mut Report<impl Write>) -> Result<Vec<String>, Stop> {
     let duplicates = args.duplicates as usize;
-    report.begin_storms(duplicates)?;
+    let callers = args.callers();
+    report.begin_storms(duplicates, args.directed().then_some(callers))?;
     for name in args.runtimes() {
         let row = match name {
-            Name::Tokio => storm::run(name, &multi_thread()?, duplicates),
-            Name::TokioCurrent => storm::run(name, &current_thread()?, duplicates),
-            Name::Smol => storm::run(name, &OnSmol, duplicates),
-            Name::AsyncStd => storm::run(name, &OnAsyncStd, duplicates),
+            Name::Tokio => storm::run(name, &multi_thread()?, duplicates, callers),
+            Name::TokioCurrent => storm::run(name, &current_thread()?, duplicates, callers),
+            Name::Smol => storm::run(name, &OnSmol, duplicates, callers),
+            Name::AsyncStd => storm::run(name, &OnAsyncStd, duplicates, callers),
         };
         report.add(Row::Storm(row))?;
     }
-    report.end_storms()?;
+    report.end_storms(args.directed())?;
 
     report.begin_parked()?;
     let pool = os::pool_size();
@@ -122,13 +128,18 @@ fn replay_trace(
     trace: &Arc<Trace>,
     report: &mut Report<impl Write>,
 ) -> Result<Vec<String>, Stop> {
-    report.begin_traces(trace.requests.len())?;
+    let plan = Plan {
+        trace: trace.clone(),
+        callers: args.callers(),
+        retain: args.retain(),
+    };
+    report.begin_traces(trace.requests.len(), plan.callers, plan.retain)?;
     for name in args.runtimes() {
         let row = match name {
-            Name::Tokio => replay::run(name, &multi_thread()?, trace),
-            Name::TokioCurrent => replay::run(name, &current_thread()?, trace),
-            Name::Smol => replay::run(name, &OnSmol, trace),
-            Name::AsyncStd => replay::run(name, &OnAsyncStd, trace),
+            Name::Tokio => replay::run(name, &multi_thread()?, &plan),
+            Name::TokioCurrent => replay::run(name, &current_thread()?, &plan),
+            Name::Smol => replay::run(name, &OnSmol, &plan),
+            Name::AsyncStd => replay::run(name, &OnAsyncStd, &plan),
         };
         report.add(Row::Trace(row))?;
     }

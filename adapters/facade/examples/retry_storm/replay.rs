@@ -1,6 +1,7 @@
 //! Replays a trace in real time: each request starts when it started then, on the executor that was chosen.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use oneflight::rt::Runtime;
 use oneflight::{Group, SettleCell};
 
-use crate::executor::{Executor, Name};
+use crate::callers::{BUDGET, Callers, Policy};
+use crate::executor::{Executor, Name, in_time};
 use crate::os;
 use crate::rows::TraceRow;
 use crate::trace::{MAX_MS, Request, Trace};
@@ -20,85 +22,149 @@ const TICK: Duration = Duration::from_millis(20);
 /// How much longer than the trace a replay may take.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// What is replayed, and how.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) callers: Callers,
+    /// The replay window.
+    pub(crate) retain: Option<Duration>,
+}
+
 struct Replay<R> {
     runtime: R,
     group: Group<Arc<str>, ()>,
-    requests: usize,
+    plan: Plan,
     executions: AtomicUsize,
     resumed: AtomicUsize,
+    retained: AtomicU64,
+    cancelled: AtomicUsize,
     ended: AtomicUsize,
     all_ended: SettleCell<()>,
     /// In microseconds.
     duplicates_waited: Mutex<Histogram<u64>>,
 }
 
-impl<R: Runtime<Sleep: 'static>> Replay<R> {
-    /// What a server does with a request: run the work for its token, or wait for the one that runs.
-    async fn serve(&self, request: Request) {
-        let came = Instant::now();
-        let mut is_primary = false;
-        let work = self.group.work(request.token, || {
-            is_primary = true;
-            self.executions.fetch_add(1, Relaxed);
-            self.runtime.sleep(request.work)
-        });
-        let outcome = work.await;
-        if outcome.is_ok() {
-            self.resumed.fetch_add(1, Relaxed);
+impl<R: Runtime<Sleep: 'static> + Send + Sync + 'static> Replay<R> {
+    fn new(runtime: R, plan: Plan) -> Self {
+        let histogram = Histogram::new_with_max(2 * MAX_MS * 1000, 3);
+        let histogram = histogram.expect("a range and a precision that histograms have");
+        Self {
+            runtime,
+            group: Group::builder()
+                .retain(plan.retain.unwrap_or_default())
+                .build(),
+            plan,
+            executions: AtomicUsize::new(0),
+            resumed: AtomicUsize::new(0),
+            retained: AtomicU64::new(0),
+            cancelled: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            all_ended: SettleCell::new(),
+            duplicates_waited: Mutex::new(histogram),
         }
-        if !is_primary {
+    }
+
+    /// What a server does with a request: run the work for its token, or wait for the one that runs.
+    async fn serve(self: Arc<Self>, index: usize) {
+        let came = Instant::now();
+        let Request { token, work, .. } = self.plan.trace.requests[index].clone();
+        let Callers { policy, cancel } = self.plan.callers;
+        let patience = cancel.leaves(index).then(|| work / 2);
+        let mut executes = false;
+        let (at_once, answered) = match policy {
+            Policy::Continue => {
+                let call = self.group.work(token, || {
+                    executes = true;
+                    self.execute(work)
+                });
+                (call.get().is_some(), self.attend(call, patience).await)
+            }
+            Policy::Rerun => {
+                let call = self.group.work_rerun(token, BUDGET, || {
+                    executes = true;
+                    self.execute(work)
+                });
+                (call.get().is_some(), self.attend(call, patience).await)
+            }
+            Policy::Detach => {
+                let server = self.clone();
+                let make = move || server.execute(work);
+                let call = self.group.spawn_on(&self.runtime, token, make);
+                executes = call.is_primary();
+                (call.get().is_some(), self.attend(call, patience).await)
+            }
+        };
+        // Without a window there is a moment too in which a settled flight may still be joined.
+        let retained = at_once && !executes && self.plan.retain.is_some();
+        self.retained.fetch_add(u64::from(retained), Relaxed);
+        if answered && !executes && !retained {
             let waited = came.elapsed().as_micros() as u64;
             let histogram = &self.duplicates_waited;
             let mut histogram = histogram.lock().unwrap_or_else(PoisonError::into_inner);
             histogram.saturating_record(waited);
         }
-        if self.ended.fetch_add(1, Relaxed) + 1 == self.requests {
+        if self.ended.fetch_add(1, Relaxed) + 1 == self.plan.trace.requests.len() {
             drop(self.all_ended.settle(()));
         }
     }
+
+    fn execute(&self, work: Duration) -> R::Sleep {
+        self.executions.fetch_add(1, Relaxed);
+        self.runtime.sleep(work)
+    }
+
+    /// Waits for an outcome, or until the caller's patience is at its end. True if it got one.
+    async fn attend<T, E, F>(&self, call: F, patience: Option<Duration>) -> bool
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let answer = match patience {
+            Some(patience) => in_time(&self.runtime, patience, call).await,
+            None => Some(call.await),
+        };
+        match &answer {
+            Some(Ok(_)) => self.resumed.fetch_add(1, Relaxed),
+            Some(Err(_)) => 0,
+            None => self.cancelled.fetch_add(1, Relaxed),
+        };
+        matches!(answer, Some(Ok(_)))
+    }
 }
 
-/// Replays `trace` on `executor`.
-pub(crate) fn run<E: Executor>(name: Name, executor: &E, trace: &Arc<Trace>) -> TraceRow {
-    let histogram = Histogram::new_with_max(2 * MAX_MS * 1000, 3);
-    let histogram = histogram.expect("a range and a precision that histograms have");
-    let replay = Arc::new(Replay {
-        runtime: executor.runtime(),
-        group: Group::new(),
-        requests: trace.requests.len(),
-        executions: AtomicUsize::new(0),
-        resumed: AtomicUsize::new(0),
-        ended: AtomicUsize::new(0),
-        all_ended: SettleCell::new(),
-        duplicates_waited: Mutex::new(histogram),
-    });
+/// Replays the plan on `executor`.
+pub(crate) fn run<E: Executor>(name: Name, executor: &E, plan: &Plan) -> TraceRow {
+    let replay = Arc::new(Replay::new(executor.runtime(), plan.clone()));
+    let trace = &plan.trace;
+    // An operation that is run anew begins half an operation after the last request at the latest.
+    let limit = trace.length() + trace.longest() / 2 + GRACE;
     let began = Instant::now();
     let bar = progress_bar(name, trace);
     let threads_peak = executor.block_on(async {
-        replay
-            .runtime
-            .spawn(send_requests(replay.clone(), trace.clone(), began));
-        observe(&replay, began + trace.length() + GRACE, &bar).await
+        let runtime = &replay.runtime;
+        runtime.spawn(send_requests(replay.clone(), began));
+        let threads_peak = observe(&replay, began + limit, &bar).await;
+        // Operations that nobody waits for any more run on, if they are the runtime's.
+        replay.group.close();
+        let left = limit.saturating_sub(began.elapsed());
+        let _ = in_time(runtime, left, replay.group.drained()).await;
+        threads_peak
     });
     bar.finish_and_clear();
-    row(name, &replay, trace, began.elapsed(), threads_peak)
+    row(name, &replay, began.elapsed(), threads_peak)
 }
 
 /// The clients: starts a task for each request, when its time has come.
-async fn send_requests<R>(replay: Arc<Replay<R>>, trace: Arc<Trace>, began: Instant)
+async fn send_requests<R>(replay: Arc<Replay<R>>, began: Instant)
 where
     R: Runtime<Sleep: 'static> + Send + Sync + 'static,
 {
-    for request in &trace.requests {
+    for (index, request) in replay.plan.trace.requests.iter().enumerate() {
         let early = request.at.saturating_sub(began.elapsed());
         if !early.is_zero() {
             replay.runtime.sleep(early).await;
         }
-        let server = replay.clone();
-        let request = request.clone();
-        replay
-            .runtime
-            .spawn(async move { server.serve(request).await });
+        replay.runtime.spawn(replay.clone().serve(index));
     }
 }
 
@@ -129,14 +195,14 @@ fn progress_bar(name: Name, trace: &Trace) -> ProgressBar {
     bar
 }
 
-fn row<R>(
-    name: Name,
-    replay: &Replay<R>,
-    trace: &Trace,
-    took: Duration,
-    threads_peak: Option<usize>,
-) -> TraceRow {
+fn row<R>(name: Name, replay: &Replay<R>, took: Duration, threads_peak: Option<usize>) -> TraceRow {
     let stats = replay.group.stats();
+    let Plan {
+        trace,
+        callers,
+        retain,
+    } = &replay.plan;
+    let retained = replay.retained.load(Relaxed);
     let histogram = &replay.duplicates_waited;
     let waited = histogram.lock().unwrap_or_else(PoisonError::into_inner);
     let quantile = |quantile| {
@@ -148,7 +214,8 @@ fn row<R>(
         requests: trace.requests.len(),
         tokens: trace.tokens,
         executions: replay.executions.load(Relaxed),
-        joined: stats.joined,
+        // To the group, a late duplicate joins a flight that has ended.
+        joined: stats.joined - retained,
         aborted: stats.aborted,
         largest_flight: stats.largest_flight,
         threads_peak,
@@ -157,5 +224,12 @@ fn row<R>(
         waited_median_ms: quantile(0.5),
         waited_p99_ms: quantile(0.99),
         waited_max_ms: quantile(1.0),
+        policy: callers.policy,
+        cancel: callers.cancel,
+        retain_ms: retain.map(|time| time.as_millis() as u64),
+        cancelled: replay.cancelled.load(Relaxed),
+        reruns: stats.reruns,
+        retained,
+        settled: stats.settled,
     }
 }

@@ -1,7 +1,8 @@
-//! What was measured, as `--json` prints it, and whether it is what was promised.
+//! What was measured, as `--json` prints it.
 
 use serde::Serialize;
 
+use crate::callers::{Cancel, Policy};
 use crate::executor::Name;
 
 /// A line of `--json`. The order of the fields is the order of the keys.
@@ -26,6 +27,13 @@ pub(crate) struct StormRow {
     pub(crate) bytes_per_waiter: Option<f64>,
     /// Duplicates that waited when `threads_waiting` was read.
     pub(crate) waiting: usize,
+    pub(crate) policy: Policy,
+    pub(crate) cancel: Cancel,
+    /// Callers that left early, the first one included.
+    pub(crate) cancelled: usize,
+    pub(crate) reruns: u64,
+    /// Flights that ended without an outcome.
+    pub(crate) aborted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +58,9 @@ pub(crate) struct TraceRow {
     pub(crate) requests: usize,
     pub(crate) tokens: usize,
     pub(crate) executions: usize,
+    /// Requests that waited for the execution of another one.
     pub(crate) joined: u64,
+    /// Flights that ended without an outcome: everyone had left.
     pub(crate) aborted: u64,
     pub(crate) largest_flight: usize,
     pub(crate) threads_peak: Option<usize>,
@@ -61,103 +71,25 @@ pub(crate) struct TraceRow {
     pub(crate) waited_median_ms: Option<f64>,
     pub(crate) waited_p99_ms: Option<f64>,
     pub(crate) waited_max_ms: Option<f64>,
+    pub(crate) policy: Policy,
+    pub(crate) cancel: Cancel,
+    /// The replay window. `None` if there was none.
+    pub(crate) retain_ms: Option<u64>,
+    /// Requests whose caller left before an outcome came.
+    pub(crate) cancelled: usize,
+    pub(crate) reruns: u64,
+    /// Requests that got a retained outcome, at once.
+    pub(crate) retained: u64,
+    /// Flights that ended with an outcome.
+    pub(crate) settled: u64,
 }
 
-impl Row {
-    /// What is wrong with it, in a sentence, if anything is.
-    pub(crate) fn failure(&self) -> Option<String> {
-        match self {
-            Self::Storm(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
-            Self::Parked(row) => row.failure(),
-            Self::Trace(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
-        }
-    }
-}
-
-impl StormRow {
-    fn failure(&self) -> Option<String> {
-        let Self {
-            duplicates,
-            executions,
-            resumed,
-            waiting,
-            ..
-        } = self;
-        if waiting != duplicates {
-            return Some(format!(
-                "{waiting} of {duplicates} duplicates waited when time was up"
-            ));
-        }
-        if *executions != 1 {
-            return Some(format!("the call ran {executions} times, not once"));
-        }
-        if resumed != duplicates {
-            return Some(format!("{resumed} of {duplicates} duplicates resumed"));
-        }
-        match (self.threads_before, self.threads_waiting) {
-            (Some(before), Some(waiting)) if waiting > before => {
-                let more = waiting - before;
-                Some(format!("waiting took {more} more threads"))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl ParkedRow {
-    fn failure(&self) -> Option<String> {
-        let Self {
-            pool,
-            duplicates,
-            parked,
-            ..
-        } = self;
-        if parked != duplicates {
-            return Some(format!(
-                "{parked} of {duplicates} threads were parked when time was up"
-            ));
-        }
-        let expected = if duplicates < pool {
-            Outcome::Ok
-        } else {
-            Outcome::Deadlock
-        };
-        (self.outcome != expected).then(|| {
-            format!(
-                "{duplicates} parked duplicates on a pool of {pool} ended in {:?}, not {expected:?}",
-                self.outcome
-            )
-        })
-    }
-}
-
-impl TraceRow {
-    fn failure(&self) -> Option<String> {
-        let Self {
-            requests,
-            executions,
-            joined,
-            aborted,
-            resumed,
-            ..
-        } = self;
-        if resumed != requests {
-            return Some(format!("{resumed} of {requests} requests got an outcome"));
-        }
-        if *aborted != 0 {
-            return Some(format!("{aborted} flights were aborted"));
-        }
-        (*executions as u64 + joined != *requests as u64).then(|| {
-            format!("{executions} executions and {joined} joined do not make {requests} requests")
-        })
-    }
-}
-
+/// Rows that keep every promise.
 #[cfg(test)]
-mod tests {
+pub(crate) mod samples {
     use super::*;
 
-    fn storm() -> StormRow {
+    pub(crate) fn storm() -> StormRow {
         StormRow {
             runtime: Name::TokioCurrent,
             duplicates: 3,
@@ -168,10 +100,15 @@ mod tests {
             settle_to_last_us: Some(12),
             bytes_per_waiter: Some(300.5),
             waiting: 3,
+            policy: Policy::Detach,
+            cancel: Cancel(0),
+            cancelled: 0,
+            reruns: 0,
+            aborted: 0,
         }
     }
 
-    fn parked(duplicates: usize, outcome: Outcome) -> Row {
+    pub(crate) fn parked(duplicates: usize, outcome: Outcome) -> Row {
         Row::Parked(ParkedRow {
             pool: 6,
             duplicates,
@@ -180,7 +117,7 @@ mod tests {
         })
     }
 
-    fn trace() -> TraceRow {
+    pub(crate) fn trace() -> TraceRow {
         TraceRow {
             runtime: Name::AsyncStd,
             requests: 5,
@@ -195,8 +132,21 @@ mod tests {
             waited_median_ms: Some(1.5),
             waited_p99_ms: None,
             waited_max_ms: None,
+            policy: Policy::Continue,
+            cancel: Cancel(0),
+            retain_ms: None,
+            cancelled: 0,
+            reruns: 0,
+            retained: 0,
+            settled: 2,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{parked, storm, trace};
+    use super::*;
 
     fn json(row: &Row) -> String {
         serde_json::to_string(row).expect("rows have string keys")
@@ -206,7 +156,7 @@ mod tests {
     fn a_storm_row_begins_with_the_published_keys_in_order() {
         assert_eq!(
             json(&Row::Storm(storm())),
-            r#"{"kind":"storm","runtime":"tokio-current","duplicates":3,"executions":1,"resumed":3,"threads_before":4,"threads_waiting":4,"settle_to_last_us":12,"bytes_per_waiter":300.5,"waiting":3}"#
+            r#"{"kind":"storm","runtime":"tokio-current","duplicates":3,"executions":1,"resumed":3,"threads_before":4,"threads_waiting":4,"settle_to_last_us":12,"bytes_per_waiter":300.5,"waiting":3,"policy":"detach","cancel":0,"cancelled":0,"reruns":0,"aborted":0}"#
         );
     }
 
@@ -224,6 +174,8 @@ mod tests {
         let json = json(&Row::Trace(trace()));
         let published = r#"{"kind":"trace","runtime":"async-std","requests":5,"tokens":1,"executions":2,"joined":3,"aborted":0,"largest_flight":3,"threads_peak":null,"#;
         assert!(json.starts_with(published), "{json}");
+        let newest = r#""policy":"continue","cancel":0,"retain_ms":null,"cancelled":0,"reruns":0,"retained":0,"settled":2}"#;
+        assert!(json.ends_with(newest), "{json}");
     }
 
     #[test]
@@ -233,71 +185,5 @@ mod tests {
             ..storm()
         });
         assert!(json(&row).contains(r#""threads_waiting":null"#));
-        assert_eq!(row.failure(), None);
-    }
-
-    #[test]
-    fn each_broken_promise_of_a_storm_is_named() {
-        assert_eq!(Row::Storm(storm()).failure(), None);
-        let twice = StormRow {
-            executions: 2,
-            ..storm()
-        };
-        let lost = StormRow {
-            resumed: 2,
-            ..storm()
-        };
-        let early = StormRow {
-            waiting: 1,
-            ..storm()
-        };
-        let threads = StormRow {
-            threads_waiting: Some(7),
-            ..storm()
-        };
-        for (row, why) in [
-            (twice, "tokio-current: the call ran 2 times, not once"),
-            (lost, "tokio-current: 2 of 3 duplicates resumed"),
-            (
-                early,
-                "tokio-current: 1 of 3 duplicates waited when time was up",
-            ),
-            (threads, "tokio-current: waiting took 3 more threads"),
-        ] {
-            assert_eq!(Row::Storm(row).failure().as_deref(), Some(why));
-        }
-    }
-
-    #[test]
-    fn the_parked_way_must_work_below_the_pool_and_wedge_at_it() {
-        assert_eq!(parked(5, Outcome::Ok).failure(), None);
-        assert_eq!(parked(6, Outcome::Deadlock).failure(), None);
-        assert!(parked(5, Outcome::Deadlock).failure().is_some());
-        assert!(parked(6, Outcome::Ok).failure().is_some());
-    }
-
-    #[test]
-    fn each_broken_promise_of_a_replay_is_named() {
-        assert_eq!(Row::Trace(trace()).failure(), None);
-        let lost = TraceRow {
-            resumed: 4,
-            ..trace()
-        };
-        let aborted = TraceRow {
-            aborted: 1,
-            ..trace()
-        };
-        let unequal = TraceRow {
-            executions: 3,
-            ..trace()
-        };
-        for (row, why) in [
-            (lost, "4 of 5 requests got an outcome"),
-            (aborted, "1 flights were aborted"),
-            (unequal, "3 executions and 3 joined do not make 5 requests"),
-        ] {
-            let failure = Row::Trace(row).failure().unwrap_or_default();
-            assert!(failure.contains(why), "{failure}");
-        }
     }
 }

@@ -7,8 +7,9 @@ use indicatif::HumanCount;
 
 use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
 
-pub(crate) fn storms(rows: &[&StormRow]) -> String {
-    let mut table = table(&[
+/// `directed`: the callers were told what to do, so what came of that is shown too.
+pub(crate) fn storms(rows: &[&StormRow], directed: bool) -> String {
+    let mut headings = vec![
         "runtime",
         "duplicates",
         "executions",
@@ -17,9 +18,13 @@ pub(crate) fn storms(rows: &[&StormRow]) -> String {
         "threads\nwaiting",
         "settle to\nlast, µs",
         "bytes a\nwaiter",
-    ]);
+    ];
+    if directed {
+        headings.extend(["left\nearly", "re-runs", "aborted"]);
+    }
+    let mut table = table(&headings);
     for row in rows {
-        table.add_row([
+        let mut cells = vec![
             row.runtime.to_string(),
             count(row.duplicates),
             count(row.executions),
@@ -29,7 +34,15 @@ pub(crate) fn storms(rows: &[&StormRow]) -> String {
             row.settle_to_last_us
                 .map_or_else(|| "none".to_string(), |us| count(us as usize)),
             measured(row.bytes_per_waiter, 0),
-        ]);
+        ];
+        if directed {
+            cells.extend([
+                count(row.cancelled),
+                count(row.reruns as usize),
+                count(row.aborted as usize),
+            ]);
+        }
+        table.add_row(cells);
     }
     aligned(table)
 }
@@ -63,10 +76,13 @@ pub(crate) fn traces(rows: &[&TraceRow]) -> String {
         "tokens",
         "executions",
         "joined",
+        "retained",
+        "re-runs",
         "aborted",
+        "left\nearly",
         "largest\nflight",
         "threads,\npeak",
-        "duplicates waited, ms\nmedian / p99 / max",
+        "duplicates waited,\nms, median / p99 / max",
     ]);
     for row in rows {
         let waited = [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms];
@@ -80,7 +96,10 @@ pub(crate) fn traces(rows: &[&TraceRow]) -> String {
             count(row.tokens),
             count(row.executions),
             count(row.joined as usize),
+            count(row.retained as usize),
+            count(row.reruns as usize),
             count(row.aborted as usize),
+            count(row.cancelled),
             count(row.largest_flight),
             readable(row.threads_peak),
             waited,
@@ -119,11 +138,11 @@ fn measured(value: Option<impl Display>, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::callers::{Cancel, Policy};
     use crate::executor::Name;
 
-    #[test]
-    fn threads_that_can_not_be_read_are_said_to_be_so() {
-        let table = storms(&[&StormRow {
+    fn storm() -> StormRow {
+        StormRow {
             runtime: Name::Smol,
             duplicates: 10_000,
             executions: 1,
@@ -133,12 +152,32 @@ mod tests {
             settle_to_last_us: Some(1500),
             bytes_per_waiter: Some(300.0),
             waiting: 10_000,
-        }]);
+            policy: Policy::Rerun,
+            cancel: Cancel(3),
+            cancelled: 301,
+            reruns: 1,
+            aborted: 0,
+        }
+    }
+
+    #[test]
+    fn threads_that_can_not_be_read_are_said_to_be_so() {
+        let table = storms(&[&storm()], false);
         assert_eq!(table.matches("can not be read here").count(), 2, "{table}");
         assert!(
             table.contains("10,000") && table.contains("1,500"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn what_callers_were_told_to_do_is_shown_only_then() {
+        let plain = storms(&[&storm()], false);
+        assert!(!plain.contains("re-runs"), "{plain}");
+        let directed = storms(&[&storm()], true);
+        for part in ["early", "re-runs", "aborted", "301"] {
+            assert!(directed.contains(part), "{directed}");
+        }
     }
 
     #[test]
@@ -157,6 +196,13 @@ mod tests {
             waited_median_ms: None,
             waited_p99_ms: None,
             waited_max_ms: None,
+            policy: Policy::Continue,
+            cancel: Cancel(0),
+            retain_ms: None,
+            cancelled: 0,
+            reruns: 0,
+            retained: 0,
+            settled: 1,
         }]);
         assert!(table.contains("no duplicates"), "{table}");
     }

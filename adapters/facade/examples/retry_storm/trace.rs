@@ -88,8 +88,13 @@ impl Trace {
     /// When the last operation has ended, if it is the last to begin and the longest.
     pub(crate) fn length(&self) -> Duration {
         let last = self.requests.last().map(|request| request.at);
+        last.unwrap_or_default() + self.longest()
+    }
+
+    /// The longest operation.
+    pub(crate) fn longest(&self) -> Duration {
         let longest = self.requests.iter().map(|request| request.work).max();
-        last.unwrap_or_default() + longest.unwrap_or_default()
+        longest.unwrap_or_default()
     }
 }
 

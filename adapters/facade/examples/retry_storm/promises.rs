@@ -1,0 +1,295 @@
+//! What the rows promise, and what is wrong with one that does not keep it.
+
+use crate::callers::{Cancel, Policy};
+use crate::rows::{Outcome, ParkedRow, Row, StormRow, TraceRow};
+
+impl Row {
+    /// What is wrong with it, in a sentence, if anything is.
+    pub(crate) fn failure(&self) -> Option<String> {
+        match self {
+            Self::Storm(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
+            Self::Parked(row) => row.failure(),
+            Self::Trace(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
+        }
+    }
+}
+
+impl StormRow {
+    fn failure(&self) -> Option<String> {
+        let Self {
+            duplicates,
+            executions,
+            resumed,
+            waiting,
+            cancelled,
+            reruns,
+            aborted,
+            ..
+        } = *self;
+        if waiting != duplicates {
+            return Some(format!(
+                "{waiting} of {duplicates} duplicates waited when time was up"
+            ));
+        }
+        let leaving = self.cancel.of(duplicates + 1);
+        if cancelled != leaving {
+            return Some(format!("{cancelled} callers left, not {leaving}"));
+        }
+        let first_left = usize::from(self.cancel.leaves(0));
+        let staying = duplicates + first_left - leaving;
+        let runs_again = self.policy == Policy::Rerun && first_left == 1 && staying > 0;
+        if reruns != u64::from(runs_again) {
+            return Some(format!("{reruns} re-runs"));
+        }
+        if executions as u64 != 1 + reruns {
+            let wanted = match runs_again {
+                true => "twice",
+                false => "once",
+            };
+            return Some(format!("the call ran {executions} times, not {wanted}"));
+        }
+        if resumed != staying {
+            return Some(format!("{resumed} of {staying} duplicates resumed"));
+        }
+        let abandoned = leaving > duplicates && self.policy != Policy::Detach;
+        if aborted != u64::from(abandoned) {
+            return Some(format!("{aborted} flights were aborted"));
+        }
+        match (self.threads_before, self.threads_waiting) {
+            (Some(before), Some(waiting)) if waiting > before => {
+                let more = waiting - before;
+                Some(format!("waiting took {more} more threads"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl ParkedRow {
+    fn failure(&self) -> Option<String> {
+        let Self {
+            pool,
+            duplicates,
+            parked,
+            ..
+        } = self;
+        if parked != duplicates {
+            return Some(format!(
+                "{parked} of {duplicates} threads were parked when time was up"
+            ));
+        }
+        let expected = if duplicates < pool {
+            Outcome::Ok
+        } else {
+            Outcome::Deadlock
+        };
+        (self.outcome != expected).then(|| {
+            format!(
+                "{duplicates} parked duplicates on a pool of {pool} ended in {:?}, not {expected:?}",
+                self.outcome
+            )
+        })
+    }
+}
+
+impl TraceRow {
+    fn failure(&self) -> Option<String> {
+        let Self {
+            requests,
+            executions,
+            joined,
+            aborted,
+            resumed,
+            cancelled,
+            reruns,
+            retained,
+            settled,
+            ..
+        } = *self;
+        if resumed + cancelled != requests {
+            let stayed = requests - cancelled;
+            return Some(format!("{resumed} of {stayed} requests got an outcome"));
+        }
+        if cancelled > 0 && self.cancel == Cancel(0) {
+            return Some(format!("{cancelled} callers left"));
+        }
+        if aborted != 0 && (cancelled == 0 || self.policy == Policy::Detach) {
+            return Some(format!("{aborted} flights were aborted"));
+        }
+        if reruns != 0 && self.policy != Policy::Rerun {
+            return Some(format!("{reruns} re-runs"));
+        }
+        let flights = settled + aborted;
+        if executions as u64 != flights + reruns {
+            return Some(format!(
+                "{executions} executions in {flights} flights with {reruns} re-runs"
+            ));
+        }
+        (flights + joined + retained != requests as u64).then(|| {
+            format!(
+                "{executions} executions, {reruns} of them re-runs, {joined} joined and {retained} retained do not \
+                 make {requests} requests"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::samples::{parked, storm, trace};
+
+    #[test]
+    fn each_broken_promise_of_a_storm_is_named() {
+        assert_eq!(Row::Storm(storm()).failure(), None);
+        let twice = StormRow {
+            executions: 2,
+            ..storm()
+        };
+        let lost = StormRow {
+            resumed: 2,
+            ..storm()
+        };
+        let early = StormRow {
+            waiting: 1,
+            ..storm()
+        };
+        let threads = StormRow {
+            threads_waiting: Some(7),
+            ..storm()
+        };
+        for (row, why) in [
+            (twice, "tokio-current: the call ran 2 times, not once"),
+            (lost, "tokio-current: 2 of 3 duplicates resumed"),
+            (
+                early,
+                "tokio-current: 1 of 3 duplicates waited when time was up",
+            ),
+            (threads, "tokio-current: waiting took 3 more threads"),
+        ] {
+            assert_eq!(Row::Storm(row).failure().as_deref(), Some(why));
+        }
+    }
+
+    #[test]
+    fn threads_that_can_not_be_read_break_no_promise() {
+        let row = StormRow {
+            threads_waiting: None,
+            ..storm()
+        };
+        assert_eq!(Row::Storm(row).failure(), None);
+    }
+
+    #[test]
+    fn what_a_storm_promises_depends_on_what_its_callers_do() {
+        // Of four callers, the first one and one more leave.
+        let half = Cancel(40);
+        assert_eq!(half.of(4), 2);
+        let told = |policy, cancel, executions, resumed, cancelled, reruns, aborted| {
+            let row = StormRow {
+                policy,
+                cancel,
+                executions,
+                resumed,
+                cancelled,
+                reruns,
+                aborted,
+                ..storm()
+            };
+            Row::Storm(row).failure()
+        };
+        use Policy::{Continue, Detach, Rerun};
+        assert_eq!(told(Continue, half, 1, 2, 2, 0, 0), None);
+        assert_eq!(told(Detach, half, 1, 2, 2, 0, 0), None);
+        assert_eq!(told(Rerun, half, 2, 2, 2, 1, 0), None);
+        let all = Cancel(100);
+        assert_eq!(told(Continue, all, 1, 0, 4, 0, 1), None);
+        assert_eq!(told(Rerun, all, 1, 0, 4, 0, 1), None);
+        assert_eq!(told(Detach, all, 1, 0, 4, 0, 0), None);
+
+        for (broken, why) in [
+            (told(Continue, half, 2, 2, 2, 0, 0), "2 times, not once"),
+            (told(Continue, half, 1, 1, 2, 0, 0), "1 of 2 duplicates"),
+            (told(Continue, half, 1, 2, 1, 0, 0), "1 callers left, not 2"),
+            (told(Continue, half, 1, 2, 2, 0, 1), "1 flights"),
+            (told(Rerun, half, 1, 2, 2, 0, 0), "0 re-runs"),
+            (told(Rerun, half, 3, 2, 2, 1, 0), "3 times, not twice"),
+            (told(Detach, all, 1, 0, 4, 0, 1), "1 flights were aborted"),
+        ] {
+            let broken = broken.unwrap_or_default();
+            assert!(broken.contains(why), "{broken:?}, not {why}");
+        }
+    }
+
+    #[test]
+    fn the_parked_way_must_work_below_the_pool_and_wedge_at_it() {
+        assert_eq!(parked(5, Outcome::Ok).failure(), None);
+        assert_eq!(parked(6, Outcome::Deadlock).failure(), None);
+        assert!(parked(5, Outcome::Deadlock).failure().is_some());
+        assert!(parked(6, Outcome::Ok).failure().is_some());
+    }
+
+    #[test]
+    fn each_broken_promise_of_a_replay_is_named() {
+        assert_eq!(Row::Trace(trace()).failure(), None);
+        let lost = TraceRow {
+            resumed: 4,
+            ..trace()
+        };
+        let aborted = TraceRow {
+            aborted: 1,
+            ..trace()
+        };
+        let left = TraceRow {
+            cancelled: 1,
+            resumed: 4,
+            ..trace()
+        };
+        let again = TraceRow {
+            executions: 3,
+            reruns: 1,
+            ..trace()
+        };
+        let twice = TraceRow {
+            executions: 3,
+            ..trace()
+        };
+        let unequal = TraceRow {
+            retained: 1,
+            ..trace()
+        };
+        for (row, why) in [
+            (lost, "4 of 5 requests got an outcome"),
+            (aborted, "1 flights were aborted"),
+            (left, "1 callers left"),
+            (again, "1 re-runs"),
+            (twice, "3 executions in 2 flights with 0 re-runs"),
+            (unequal, "3 joined and 1 retained do not make 5 requests"),
+        ] {
+            let failure = Row::Trace(row).failure().unwrap_or_default();
+            assert!(failure.contains(why), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_replay_may_end_flights_that_nobody_wants_but_none_that_is_detached() {
+        let row = |policy, executions, aborted, reruns| {
+            let row = TraceRow {
+                policy,
+                cancel: Cancel(50),
+                cancelled: 2,
+                resumed: 3,
+                executions,
+                aborted,
+                reruns,
+                settled: 2 - aborted,
+                ..trace()
+            };
+            Row::Trace(row).failure()
+        };
+        assert_eq!(row(Policy::Continue, 2, 1, 0), None);
+        assert_eq!(row(Policy::Rerun, 5, 1, 3), None);
+        assert_eq!(row(Policy::Detach, 2, 0, 0), None);
+        assert!(row(Policy::Detach, 2, 1, 0).is_some());
+    }
+}
