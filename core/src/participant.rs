@@ -46,21 +46,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ) -> Role<K, T> {
         let joined = Cell::new(false);
         // A flight whose last participant has left is about to end: a newcomer begins the next one.
-        // One with another policy, or without a baton, is another's to drive.
-        let admit = |flight: &Flight<K, T>| match &flight.baton {
-            // An outcome is there for everyone, whoever drove.
-            _ if flight.cell.snapshot().settled() => {
-                joined.set(false);
-                true
-            }
-            Some(baton) if discriminant(&baton.policy) == discriminant(&policy) => {
-                joined.set(baton.join());
-                joined.get()
-            }
-            _ => {
-                joined.set(false);
-                true
-            }
+        // One that has settled is shared, whoever drove it. One with another policy, or without a
+        // baton, is another's to drive.
+        let admit = |flight: &Flight<K, T>| {
+            let mine = flight.baton.as_ref();
+            let mine = mine.filter(|baton| discriminant(&baton.policy) == discriminant(&policy));
+            joined.set(mine.is_some_and(|baton| baton.join()));
+            joined.get() || mine.is_none() || flight.cell.snapshot().settled()
         };
         let baton = || Some(Arc::new(Wakeable(Baton::new(policy))));
         let ((begin, key), shard) = self.begin_with(key, fingerprint, admit, baton);

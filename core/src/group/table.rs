@@ -227,14 +227,16 @@ impl<K, T> Table<K, T> {
         old: Arc<Flight<K, T>>,
     ) {
         let closed = self.extras.as_ref().is_some_and(|extras| extras.closed);
-        search.spare_old = closed || !shard.take_off();
-        let before = if search.spare_old {
-            None
-        } else {
+        let taken_off = !closed && shard.take_off();
+        let before = if taken_off {
             old.cell.abort(Cause::Superseded)
+        } else {
+            None
         };
         let Some(before) = before else {
-            if !search.spare_old {
+            // Also when its settler is a moment from the end: join it then, and do not spin.
+            search.spare_old = true;
+            if taken_off {
                 shard.land();
             }
             // It may be the last handle by now.
