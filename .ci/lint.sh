@@ -10,11 +10,12 @@ clippy() {
 }
 
 clippy --workspace --all-targets
+clippy -p oneflight-core --all-targets --features tracing,metrics
 for features in "" std critical-section portable-atomic "critical-section portable-atomic" \
-  "std critical-section" "std portable-atomic"; do
+  "std critical-section" "std portable-atomic" tracing metrics "tracing metrics portable-atomic"; do
   clippy -p oneflight-core --lib --no-default-features --features "$features"
 done
-for features in "" std tokio smol async-std "tokio smol" "tokio smol async-std" critical-section; do
+for features in "" std tokio smol async-std "tokio smol" "tokio smol async-std" critical-section tracing metrics; do
   clippy -p oneflight --lib --no-default-features --features "$features"
 done
 RUSTFLAGS="--cfg loom" cargo clippy --quiet -p oneflight-core --features loom --test loom --target-dir target/loom -- -D warnings
@@ -24,6 +25,6 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --document-pr
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p oneflight --features tokio,smol,async-std
 checks=$((checks + 2))
 
-expected=19
+expected=25
 [ "$checks" -eq "$expected" ] || { echo "lint: $checks checks ran, $expected expected" >&2; exit 1; }
 echo "lint: $checks checks passed"

@@ -1,9 +1,9 @@
 //! The baton of a `work` or `work_rerun` flight: several participants, one of them driving.
 //!
-//! Every caller of `work` on one key is a participant. With policy *Continue* the operation lives here and not in
-//! anybody's future, so that whoever still wants the outcome can go on with it where it stood. With policy *Rerun* each
-//! participant keeps an operation of its own, and what is passed on here is the right to run it: an [`Operation`] with
-//! nothing in it.
+//! Every caller of `work` on one key is a participant. With policy *Continue* the operation lives
+//! here and not in anybody's future, so that whoever still wants the outcome can go on with it
+//! where it stood. With policy *Rerun* each participant keeps an operation of its own, and what is
+//! passed on here is the right to run it: an [`Operation`] with nothing in it.
 //!
 //! | stage     | the operation is            | who may leave it, and how                                    |
 //! |-----------|-----------------------------|--------------------------------------------------------------|
@@ -12,21 +12,22 @@
 //! | `Ready`   | here, wants to be polled    | any participant that is polled: to `Polling`, and drives      |
 //! | `Over`    | gone, or with its poller, who drops it | nobody                                            |
 //!
-//! From every stage the end of the flight, the leaving of the last participant and the loss of a driver without
-//! budget go to `Over`.
+//! From every stage the end of the flight and the leaving of the last participant go to `Over`.
 //!
 //! # Invariants
-//! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then (or `Over`, if the
-//!    flight ended meanwhile: that caller then drops it).
-//! 2. While the stage is `Parked` and there is a driver, the driver's waker stands in the slab: it parks it before it
-//!    takes the operation, and only a wake or its leaving takes it out again, which changes the stage or the driver.
-//! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the driver has been; if it
-//!    leaves, everyone is woken then. So an operation that wants to be polled always has somebody woken for it.
-//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the one who is about to end it and
-//!    was the last or the driver; so a participant that finds `Over` finds the outcome, or is told of it.
+//! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then
+//!    (or `Over`, if the flight ended meanwhile: that caller then drops it).
+//! 2. While the stage is `Parked` and there is a driver, the driver's waker stands in the slab: it
+//!    parks it before it takes the operation, and only a wake or its leaving takes it out again,
+//!    which changes the stage or the driver.
+//! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the
+//!    driver has been; if it leaves, everyone is woken then. So an operation that wants to be
+//!    polled always has somebody woken for it.
+//! 4. After `Over` nobody parks. `Over` is entered only when the cell has ended, or by the last
+//!    participant; so a participant that finds `Over` finds the outcome.
 //!
 //! # Deadlock safety
-//! The desk's lock is taken alone, with no other lock held, and nothing of the user's runs under it: the operation
+//! No other lock is taken under the desk's, and nothing of the user's runs under it: the operation
 //! is polled and dropped outside, wakers are cloned before and fired and dropped after.
 
 use alloc::boxed::Box;
@@ -37,7 +38,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::error::Cause;
 use crate::slab::{Seat, Slab};
-use crate::sync::{Mutex, Wakes, discard};
+use crate::sync::{Fragile, Mutex, Wakes};
 use crate::wake::{Spent, fire, fire_one};
 
 /// What happens to a flight whose driver is lost.
@@ -49,29 +50,26 @@ pub(crate) enum Policy {
     Rerun(usize),
 }
 
-/// The operation of a flight; with nothing in it, the right to run one. If its drop panics while this thread unwinds already, that panic ends here.
-pub(crate) struct Operation<T>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+/// The operation of a flight; with nothing in it, the right to run one. If its drop panics while
+/// this thread unwinds already, that panic ends here.
+pub(crate) struct Operation<T>(Fragile<Boxed<T>>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T> Operation<T> {
     pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Some(Box::pin(future)))
+        Self(Fragile(Some(Box::pin(future))))
     }
 
     const fn elsewhere() -> Self {
-        Self(None)
+        Self(Fragile(None))
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match &mut self.0 {
+        match &mut self.0.0 {
             Some(future) => future.as_mut().poll(cx),
             None => unreachable!("the driver of a re-run polls its own"),
         }
-    }
-}
-
-impl<T> Drop for Operation<T> {
-    fn drop(&mut self) {
-        discard(self.0.take());
     }
 }
 
@@ -117,8 +115,8 @@ pub(crate) struct Left<T> {
 }
 
 impl<T> Baton<T> {
-    /// With one participant. In *Continue* that one is making the operation, which counts as polling it; in *Rerun* the
-    /// first one polled will run its own.
+    /// With one participant. In *Continue* that one is making the operation, which counts as
+    /// polling it; in *Rerun* the first one polled will run its own.
     pub(crate) fn new(policy: Policy) -> Self {
         let stage = match policy {
             Policy::Continue => Stage::Polling { woken: false },
@@ -142,7 +140,8 @@ impl<T> Baton<T> {
         self.desk.with(|desk| desk.runs.saturating_sub(1))
     }
 
-    /// Counts one more participant. False when the flight is over, or about to be: the last one has left.
+    /// Counts one more participant. False when the flight is over, or about to be: the last one has
+    /// left.
     pub(crate) fn join(&self) -> bool {
         self.desk.with(|desk| {
             let open = !matches!(desk.stage, Stage::Over);
@@ -151,7 +150,8 @@ impl<T> Baton<T> {
         })
     }
 
-    /// Hands in the operation that has just been made: it is ready, and everyone who parked meanwhile is woken.
+    /// Hands in the operation that has just been made: it is ready, and everyone who parked
+    /// meanwhile is woken.
     pub(crate) fn made(&self, operation: Operation<T>) {
         if let Some(unwanted) = self.desk.with(|desk| desk.lay_down(operation, true)) {
             drop(unwanted);
@@ -160,14 +160,16 @@ impl<T> Baton<T> {
         }
     }
 
-    /// A participant is polled: parks it, and gives it the operation if that is ready and nobody polls it.
+    /// A participant is polled: parks it, and gives it the operation if that is ready and nobody
+    /// polls it.
     ///
-    /// Also returns a waker to drop once the operation is laid down: its drop is the user's and may panic.
+    /// Also returns a waker to drop once the operation is laid down: its drop is the user's and may
+    /// panic.
     pub(crate) fn turn(&self, seat: &mut Seat, waker: &Waker) -> (Turn<T>, Spent) {
         let own = waker.clone();
         self.desk.with(|desk| {
             if matches!(desk.stage, Stage::Over) {
-                return (Turn::Over, Spent(Some(own)));
+                return (Turn::Over, Fragile(Some(own)));
             }
             let spare = if desk.parked.will_wake(*seat, waker) {
                 Some(own)
@@ -178,18 +180,19 @@ impl<T> Baton<T> {
                 Stage::Ready(operation) => {
                     desk.driver = Some(*seat);
                     desk.runs += usize::from(self.policy != Policy::Continue);
-                    (Turn::Drive(operation), Spent(spare))
+                    (Turn::Drive(operation), Fragile(spare))
                 }
                 other => {
                     desk.stage = other;
-                    (Turn::Parked, Spent(spare))
+                    (Turn::Parked, Fragile(spare))
                 }
             }
         })
     }
 
-    /// The driver's poll was pending: lays the operation down. If it was woken while it was polled, its driver is
-    /// woken to go on. If the flight ended meanwhile, the operation is dropped here.
+    /// The driver's poll was pending: lays the operation down. If it was woken while it was polled,
+    /// its driver is woken to go on. If the flight ended meanwhile, the operation is dropped
+    /// here.
     pub(crate) fn pause(&self, operation: Operation<T>) {
         let (unwanted, driver) = self.desk.with(|desk| {
             let woken = matches!(desk.stage, Stage::Polling { woken: true });
@@ -202,19 +205,21 @@ impl<T> Baton<T> {
         drop(unwanted);
     }
 
-    /// The driver of a re-run is polled: it keeps its operation, and must be found if the flight is ended from outside.
+    /// The driver of a re-run is polled: it keeps its operation, and must be found if the flight is
+    /// ended from outside.
     pub(crate) fn repark(&self, seat: &mut Seat, waker: &Waker) -> Spent {
         let own = waker.clone();
         self.desk.with(|desk| {
             if matches!(desk.stage, Stage::Over) || desk.parked.will_wake(*seat, waker) {
-                Spent(Some(own))
+                Fragile(Some(own))
             } else {
-                Spent(desk.parked.park(seat, own))
+                Fragile(desk.parked.park(seat, own))
             }
         })
     }
 
-    /// A participant leaves, or is lost: the driver of a re-run whose operation was dropped, or panicked and dropped.
+    /// A participant leaves, or is lost: the driver of a re-run whose operation was dropped, or
+    /// panicked and dropped.
     pub(crate) fn leave(&self, seat: &mut Seat) -> Left<T> {
         let mut everyone = false;
         let left = self.desk.with(|desk| {
@@ -227,7 +232,7 @@ impl<T> Baton<T> {
             let mut left = Left {
                 end: None,
                 _operation: None,
-                _waker: Spent(waker),
+                _waker: Fragile(waker),
             };
             if drove {
                 desk.driver = None;
@@ -238,18 +243,17 @@ impl<T> Baton<T> {
             desk.participants -= 1;
             if desk.participants == 0 {
                 left.end = Some(Cause::Dropped);
+                left._operation = desk.end();
             } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
                 if desk.runs > budget {
+                    // Not `Over` yet: whoever is polled before the caller has ended the flight
+                    // parks, and is told.
                     left.end = Some(Cause::Exhausted);
                 } else {
                     desk.stage = Stage::Ready(Operation::elsewhere());
                 }
             }
-            if left.end.is_some() {
-                left._operation = desk.end();
-            } else {
-                everyone = drove && matches!(desk.stage, Stage::Ready(_));
-            }
+            everyone = left.end.is_none() && drove && matches!(desk.stage, Stage::Ready(_));
             left
         });
         if everyone {
@@ -258,8 +262,8 @@ impl<T> Baton<T> {
         left
     }
 
-    /// The flight has ended: wakes every participant, and drops the operation unless somebody polls it (then that
-    /// one drops it when the poll returns).
+    /// The flight has ended: wakes every participant, and drops the operation unless somebody polls
+    /// it (then that one drops it when the poll returns).
     pub(crate) fn finish(&self) {
         let _dropped_last = self.desk.with(Desk::end);
         fire(|batch| self.desk.with(|desk| desk.parked.take_rest(batch)));
@@ -275,7 +279,8 @@ impl<T> Baton<T> {
 }
 
 impl<T> Desk<T> {
-    /// Takes the operation back from whoever polled or made it; gives it back when the flight is over.
+    /// Takes the operation back from whoever polled or made it; gives it back when the flight is
+    /// over.
     fn lay_down(&mut self, operation: Operation<T>, ready: bool) -> Option<Operation<T>> {
         match self.stage {
             Stage::Over => return Some(operation),
@@ -298,7 +303,8 @@ impl<T> Desk<T> {
 }
 
 impl<T: 'static> Wakes for Baton<T> {
-    /// The operation's waker: marks it ready and wakes the driver; with no driver, every participant.
+    /// The operation's waker: marks it ready and wakes the driver; with no driver, every
+    /// participant.
     fn wakes(&self) {
         let mut everyone = false;
         let driver = self

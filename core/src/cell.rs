@@ -1,8 +1,8 @@
 //! [`SettleCell`]: a value that is recorded once and read by reference for ever after.
 //!
-//! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence of
-//! `state`: the value slot is written under a claim that exactly one caller gets, it is read only after
-//! publication, and the waiting room is made once and lives as long as the cell.
+//! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence
+//! of `state`: the value slot is written under a claim that exactly one caller gets, it is read
+//! only after publication, and the waiting room is made once and lives as long as the cell.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -20,13 +20,13 @@ use crate::wait::Wait;
 
 /// A cell that is settled once, by whoever is first, and read by reference ever after.
 ///
-/// It is the part of a flight that waits: any number of tasks and threads wait for the value, none of them
-/// holds a thread for it (a thread that calls [`wait_blocking`](Self::wait_blocking) parks itself and says so),
-/// and each is woken on its own. Use it alone where there is one thing to wait for and no key; use
-/// [`Group`](crate::Group) where callers must find each other.
+/// It is the part of a flight that waits: any number of tasks and threads wait for the value, none
+/// of them holds a thread for it (a thread that calls [`wait_blocking`](Self::wait_blocking) parks
+/// itself and says so), and each is woken on its own. Use it alone where there is one thing to wait
+/// for and no key; use [`Group`](crate::Group) where callers must find each other.
 ///
-/// Unlike a `OnceLock` or an async `OnceCell` it does not run an initialiser and has no notion of who should:
-/// it only records. The value needs no `Clone`; waiters get a reference.
+/// Unlike a `OnceLock` or an async `OnceCell` it does not run an initialiser and has no notion of
+/// who should: it only records. The value needs no `Clone`; waiters get a reference.
 ///
 /// # Examples
 ///
@@ -56,8 +56,8 @@ pub struct SettleCell<T> {
 }
 
 // SAFETY:
-// - `T: Send`: a settle moves a value in from one thread, and the cell drops it (or `into_inner` moves it out)
-//   on another.
+// - `T: Send`: a settle moves a value in from one thread, and the cell drops it (or `into_inner`
+//   moves it out) on another.
 // - `T: Sync` is not needed to move the cell: nobody else has a reference to it then.
 // - The room is `Send` by itself.
 unsafe impl<T: Send> Send for SettleCell<T> {}
@@ -65,8 +65,8 @@ unsafe impl<T: Send> Send for SettleCell<T> {}
 // SAFETY:
 // - `T: Sync`: after publication any number of threads read the value by reference at once.
 // - `T: Send`: `settle(&self, T)` moves a value in from any thread that shares the cell.
-// - The slot itself: written only under a claim (one caller, before publication), read only after publication;
-//   `State` orders the two (release on publish, acquire on load).
+// - The slot itself: written only under a claim (one caller, before publication), read only after
+//   publication; `State` orders the two (release on publish, acquire on load).
 unsafe impl<T: Send + Sync> Sync for SettleCell<T> {}
 
 // A panic can not leave the cell half written: moving a value in runs none of the user's code.
@@ -96,13 +96,14 @@ impl<T> SettleCell<T> {
 
     /// Records the value and wakes everyone who waits, unless it was settled before.
     ///
-    /// The wakers run in this call, in batches, under no lock. If one of them panics, the others are woken all
-    /// the same and the panic goes on afterwards (unless this thread is unwinding already: then it ends here).
+    /// The wakers run in this call, in batches, under no lock. If one of them panics, the others
+    /// are woken all the same and the panic goes on afterwards (unless this thread is unwinding
+    /// already: then it ends here).
     ///
     /// # Errors
     ///
-    /// The value comes back if another settle was first. It may be a moment until the winner's value is visible
-    /// to [`get`](Self::get); [`wait`](Self::wait) for it.
+    /// The value comes back if another settle was first. It may be a moment until the winner's
+    /// value is visible to [`get`](Self::get); [`wait`](Self::wait) for it.
     #[doc(alias = "set")]
     pub fn settle(&self, value: T) -> Result<&T, SettleError<T>> {
         match self.record(value) {
@@ -120,7 +121,8 @@ impl<T> SettleCell<T> {
         self.state.load().settled().then(|| {
             self.value.with(|slot| {
                 // SAFETY:
-                // - Initialised: the word says settled, which is published after the write and never taken back.
+                // - Initialised: the word says settled, which is published after the write and
+                //   never taken back.
                 // - Not aliased by a writer: a claim is given once, and it has been used.
                 // - Lives long enough: the reference borrows `self`, and the slot is inside it.
                 unsafe { (*slot).assume_init_ref() }
@@ -142,8 +144,8 @@ impl<T> SettleCell<T> {
     ///
     /// # Deadlocks
     ///
-    /// The thread is gone until the settle. On a thread that an executor needs, this is the mistake this crate
-    /// exists to avoid: use [`wait`](Self::wait) there.
+    /// The thread is gone until the settle. On a thread that an executor needs, this is the mistake
+    /// this crate exists to avoid: use [`wait`](Self::wait) there.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub fn wait_blocking(&self) -> &T {
         self.block(None);
@@ -159,7 +161,8 @@ impl<T> SettleCell<T> {
             this.value.with(|slot| {
                 // SAFETY:
                 // - Initialised: the word says settled.
-                // - Read once: `self` is consumed, and `ManuallyDrop` keeps its destructor from dropping the value too.
+                // - Read once: `self` is consumed, and `ManuallyDrop` keeps its destructor from
+                //   dropping the value too.
                 unsafe { (*slot).assume_init_read() }
             })
         })
@@ -173,7 +176,8 @@ impl<T> SettleCell<T> {
         }
         self.value.with_mut(|slot| {
             // SAFETY:
-            // - Exclusive: `claim` is true for one caller only, and nobody reads before publication.
+            // - Exclusive: `claim` is true for one caller only, and nobody reads before
+            //   publication.
             // - The slot holds nothing yet, so overwriting it drops nothing.
             unsafe { (*slot).write(value) };
         });
@@ -252,9 +256,10 @@ impl<T> SettleCell<T> {
             room = self.make_room();
         }
         // SAFETY:
-        // - Not null, and made by `Box::into_raw` in `make_room`, released by that exchange and acquired here.
-        // - Alive: freed only by `free_room`, which needs the cell to be dropped or consumed; the reference
-        //   borrows `self`.
+        // - Not null, and made by `Box::into_raw` in `make_room`, released by that exchange and
+        //   acquired here.
+        // - Alive: freed only by `free_room`, which needs the cell to be dropped or consumed; the
+        //   reference borrows `self`.
         // - Never exclusive: every access is by shared reference.
         unsafe { &*room }
     }
@@ -269,7 +274,8 @@ impl<T> SettleCell<T> {
         {
             Ok(_) => fresh,
             Err(other) => {
-                // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has seen it.
+                // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has
+                // seen it.
                 drop(unsafe { Box::from_raw(fresh) });
                 other
             }
@@ -281,8 +287,8 @@ impl<T> SettleCell<T> {
         let room = self.room.load(Ordering::Acquire);
         if !room.is_null() {
             // SAFETY:
-            // - From `Box::into_raw` in `make_room`, and freed once: both callers have the cell to themselves and
-            //   do not use it again.
+            // - From `Box::into_raw` in `make_room`, and freed once: both callers have the cell to
+            //   themselves and do not use it again.
             // - No reference is left: each borrows the cell.
             drop(unsafe { Box::from_raw(room) });
         }

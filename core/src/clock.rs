@@ -4,8 +4,8 @@ use core::time::Duration;
 
 /// A source of time.
 ///
-/// It never runs backwards, and its zero may be anywhere. Read before any lock is taken; nothing else is asked of it,
-/// and no timer and no thread stand behind what uses it.
+/// It never runs backwards, and its zero may be anywhere. Read before any lock is taken; nothing
+/// else is asked of it, and no timer and no thread stand behind what uses it.
 ///
 /// ```
 /// use core::sync::atomic::{AtomicU64, Ordering};

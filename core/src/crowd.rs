@@ -1,22 +1,24 @@
 //! The waiting room of one cell: an `Event`, and the crowd of tasks that share one listener of it.
 //!
-//! A settle notifies the [`Event`]. Threads that park listen to it directly. Tasks do not: an `Event` wakes,
-//! clones and drops wakers with its list locked, so a waker that polls or drops a neighbour inline would
-//! dead-lock on that lock, and one that panics would strand every listener after it. So the tasks of a cell form a
-//! *crowd*: their wakers stand in a slab of our own, and the crowd as a whole is one listener, which carries
-//! no waker at all. When the `Event` has notified it, the crowd is due, and whoever ended the cell fires the wakers
-//! under no lock.
+//! A settle notifies the [`Event`]. Threads that park listen to it directly. Tasks do not: an
+//! `Event` wakes, clones and drops wakers with its list locked, so a waker that polls or drops a
+//! neighbour inline would dead-lock on that lock, and one that panics would strand every listener
+//! after it. So the tasks of a cell form a *crowd*: their wakers stand in a slab of our own, and
+//! the crowd as a whole is one listener, which carries no waker at all. When the `Event` has
+//! notified it, the crowd is due, and whoever ended the cell fires the wakers under no lock.
 //!
 //! # Invariants
-//! 1. Whoever parks a waker does so under the crowd's lock, makes sure there is a listener, and then registers in
-//!    the state word, still under the lock. If the word had ended, it takes its waker back before the lock is
-//!    released. So a waker that stands in the slab while the lock is free is due to be fired by the ender.
+//! 1. Whoever parks a waker does so under the crowd's lock, makes sure there is a listener, and
+//!    then registers in the state word, still under the lock. If the word had ended, it takes its
+//!    waker back before the lock is released. So a waker that stands in the slab while the lock is
+//!    free is due to be fired by the ender.
 //! 2. A seat is given back by its owner or made stale by the drain, never both: see `slab`.
 //!
 //! # The window that would lose a wake-up
-//! Ending is: publish the word, notify, drain. Registering is: park, listen, announce. If the announcement comes
-//! first, the ender sees `WAITERS`, and its notify finds the listener. If the publication comes first, the
-//! announcement returns an ended word. Both are read-modify-writes of one word, so there is no third case.
+//! Ending is: publish the word, notify, drain. Registering is: park, listen, announce. If the
+//! announcement comes first, the ender sees `WAITERS`, and its notify finds the listener. If the
+//! publication comes first, the announcement returns an ended word. Both are read-modify-writes of
+//! one word, so there is no third case.
 //!
 //! # Lock order
 //! Crowd before `Event`. Never the other way: nothing the `Event` calls takes the crowd's lock.
@@ -31,8 +33,8 @@ use {event_listener::Listener, std::time::Instant};
 
 use crate::slab::{Seat, Slab};
 use crate::state::{Snapshot, State};
-use crate::sync::{Event, Mutex};
-use crate::wake::{Spent, fire};
+use crate::sync::{Event, Fragile, Mutex};
+use crate::wake::fire;
 
 pub(crate) struct WaitingRoom {
     event: Event,
@@ -66,7 +68,7 @@ impl WaitingRoom {
             let word = state.load();
             if word.ended() {
                 // The slab may be drained already, and then nothing in it would take this waker.
-                return (word, Spent(None), Spent(Some(waker)));
+                return (word, Fragile(None), Fragile(Some(waker)));
             }
             let old = crowd.slab.park(seat, waker);
             if crowd.listener.is_none() {
@@ -79,14 +81,14 @@ impl WaitingRoom {
             } else {
                 None
             };
-            (before, Spent(old), Spent(own))
+            (before, Fragile(old), Fragile(own))
         });
         before
     }
 
     /// Gives a seat back. The waker, if it is still there, is dropped after the lock is released.
     pub(crate) fn leave(&self, seat: &mut Seat) {
-        drop(self.crowd.with(|crowd| Spent(crowd.slab.leave(seat))));
+        drop(self.crowd.with(|crowd| Fragile(crowd.slab.leave(seat))));
     }
 
     /// Tells everyone who registered that the cell has ended. Called once, by the one who ended it.
@@ -104,12 +106,14 @@ impl WaitingRoom {
         state.drained();
     }
 
-    /// Parks the calling thread until the cell has ended, or until `deadline`. Returns the word as last seen.
+    /// Parks the calling thread until the cell has ended, or until `deadline`. Returns the word as
+    /// last seen.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub(crate) fn block(&self, state: &State, deadline: Option<Instant>) -> Snapshot {
         loop {
             let listener = self.event.listen();
-            // Announced after listening, so the ender's notify reaches this listener or the word shows the end.
+            // Announced after listening, so the ender's notify reaches this listener or the word
+            // shows the end.
             let before = state.register();
             if before.ended() {
                 return state.load();

@@ -17,7 +17,7 @@ use crate::group::{Begin, Group};
 use crate::primary::{Primary, Run};
 use crate::rt::Runtime;
 use crate::settled::Settled;
-use crate::sync::{Arc, isolate};
+use crate::sync::{Arc, Fragile, isolate};
 use crate::waiter::Waiter;
 use crate::watch::Watch;
 
@@ -29,18 +29,20 @@ where
 {
     /// Runs the operation for `key` as a task of `runtime`, or waits for the one that runs.
     ///
-    /// The operation belongs to the runtime and not to any caller: it runs to its end and settles, also when every
-    /// caller has left. Callers that come before that share it. The adapters bring this as `GroupExt::spawn`.
+    /// The operation belongs to the runtime and not to any caller: it runs to its end and settles,
+    /// also when every caller has left. Callers that come before that share it. The adapters
+    /// bring this as `GroupExt::spawn`.
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value: the operation panicked, or the runtime dropped
-    /// the task. [`WorkError::Rejected`] when the call was turned away, at the first poll.
+    /// [`WorkError::Aborted`] when the flight ends without a value: the operation panicked, or the
+    /// runtime dropped the task. [`WorkError::Rejected`] when the call was turned away, at the
+    /// first poll.
     ///
     /// # Panics
     ///
-    /// Not by the operation, when built with `std`: its panic, also while it is made, ends in the task, and everyone
-    /// who waits gets [`Cause::Panicked`](crate::Cause::Panicked).
+    /// Not by the operation, when built with `std`: its panic, also while it is made, ends in the
+    /// task, and everyone who waits gets [`Cause::Panicked`].
     ///
     /// # Cancel safety
     ///
@@ -68,21 +70,23 @@ where
     {
         self.detach(key, fingerprint, |primary| {
             runtime.spawn(Task {
-                start: Some((primary, make)),
+                start: Some((primary, Fragile(Some(make)))),
                 run: None,
             });
         })
     }
 
-    /// Runs a blocking call for `key` where `runtime` keeps threads for that, or waits for the one that runs.
+    /// Runs a blocking call for `key` where `runtime` keeps threads for that, or waits for the one
+    /// that runs.
     ///
-    /// One thread of that pool for each flight, however many wait: no waiter ever enters the pool. Otherwise as
-    /// [`spawn_on`](Self::spawn_on). The adapters bring this as `GroupExt::spawn_blocking`.
+    /// One thread of that pool for each flight, however many wait: no waiter ever enters the pool.
+    /// Otherwise as [`spawn_on`](Self::spawn_on). The adapters bring this as
+    /// `GroupExt::spawn_blocking`.
     ///
     /// # Deadlocks
     ///
-    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys need a thread each,
-    /// as they would without this crate.
+    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys
+    /// need a thread each, as they would without this crate.
     pub fn spawn_blocking_on<R, F>(&self, runtime: &R, key: K, call: F) -> Detached<K, T>
     where
         R: Runtime,
@@ -144,7 +148,8 @@ pin_project! {
     /// The operation as a task. It is made, polled and dropped apart, so that each panic of it ends here, and two of them
     /// never meet.
     struct Task<K, T, M, F> {
-        start: Option<(Primary<K, T>, M)>,
+        // The primary goes first, so that waiters are told at once.
+        start: Option<(Primary<K, T>, Fragile<M>)>,
         #[pin]
         run: Option<Run<K, T, F>>,
     }
@@ -155,7 +160,10 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some((primary, make)) = this.start.take() {
+        if let Some((primary, mut make)) = this.start.take() {
+            let Some(make) = make.0.take() else {
+                unreachable!("held until it is made")
+            };
             let Some(operation) = isolate(|| primary.guarded(make)) else {
                 return Poll::Ready(());
             };
@@ -172,7 +180,8 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
     }
 }
 
-/// A caller of `spawn` or `spawn_blocking`: waits for the outcome of an operation that runs apart from it.
+/// A caller of `spawn` or `spawn_blocking`: waits for the outcome of an operation that runs apart
+/// from it.
 ///
 /// A future of `Result<Settled, WorkError>`. Polled again after it was ready, it is ready again.
 ///
@@ -260,9 +269,9 @@ pub struct AbortHandle<K, T> {
 }
 
 impl<K, T> AbortHandle<K, T> {
-    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`](crate::Cause::Cancelled) at
-    /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its value is dropped. True
-    /// if this ended it.
+    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
+    /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its
+    /// value is dropped. True if this ended it.
     pub fn abort(&self) -> bool {
         Flight::abort(&self.flight, &self.shard, Cause::Cancelled)
     }

@@ -11,8 +11,8 @@ use crate::slab::Seat;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Settled when every shard of a group is closed and has no flight left. That happens once: a closed shard begins
-/// nothing more.
+/// Settled when every shard of a group is closed and has no flight left. That happens once: a
+/// closed shard begins nothing more.
 pub(crate) struct Drain {
     cell: SettleCell<()>,
     /// Shards that are not closed and empty yet.

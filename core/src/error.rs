@@ -7,19 +7,21 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it settled, or
-    /// the last participant of a `work` left.
+    /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it
+    /// settled, or the last participant of a `work` left.
     Dropped,
-    /// A poll of the operation was left by unwinding, or the guard was dropped while its thread unwinds (seen
-    /// with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
+    /// A poll of the operation was left by unwinding, or the guard was dropped while its thread
+    /// unwinds (seen with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
     Panicked,
-    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort), [`AbortHandle::abort`](crate::AbortHandle::abort).
+    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort),
+    /// [`AbortHandle::abort`](crate::AbortHandle::abort).
     Cancelled,
     /// [`Group::abort_all`](crate::Group::abort_all).
     Closed,
     /// Older than the group's `max_age`: it gave way to a newer flight of the same key.
     Superseded,
-    /// The driver of a [`work_rerun`](crate::Group::work_rerun) was lost once more than its budget allows.
+    /// The driver of a [`work_rerun`](crate::Group::work_rerun) was lost once more than its budget
+    /// allows.
     Exhausted,
 }
 
@@ -55,9 +57,9 @@ impl fmt::Display for Cause {
 
 /// The flight ended without a value.
 ///
-/// This is the outcome of the *flight*, not of the caller: a duplicate that sees it may simply begin again.
-/// An operation that fails with an error of its own settles with that error instead (`T = Result<_, _>`), and
-/// every duplicate gets the same one.
+/// This is the outcome of the *flight*, not of the caller: a duplicate that sees it may simply
+/// begin again. An operation that fails with an error of its own settles with that error instead
+/// (`T = Result<_, _>`), and every duplicate gets the same one.
 ///
 /// ```
 /// use oneflight_core::{Begin, Cause, Group};

@@ -15,13 +15,13 @@ use crate::work::Work;
 
 /// Identifies a payload: 128 bits, given or computed.
 ///
-/// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with different
-/// fingerprints are never merged: the later one is [`Rejected::Mismatch`](crate::Rejected::Mismatch). If one side has
-/// none, nothing is compared.
+/// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
+/// different fingerprints are never merged: the later one is
+/// [`Rejected::Mismatch`](crate::Rejected::Mismatch). If one side has none, nothing is compared.
 ///
-/// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes, not an attacker who
-/// forges payloads. Against one, [give](Self::new) the first 128 bits of a digest. They are the same in every group and
-/// thread of one process; do not store them.
+/// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes,
+/// not an attacker who forges payloads. Against one, [give](Self::new) the first 128 bits of a
+/// digest. They are the same in every group and thread of one process; do not store them.
 ///
 /// ```
 /// use oneflight_core::{Begin, Fingerprint, Group, Rejected};
@@ -83,7 +83,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A [`Group`](crate::Group) or [`Gate`](crate::Gate), called with a payload's fingerprint. From their `fingerprinted`.
+/// A [`Group`] or [`Gate`], called with a payload's fingerprint. From their `fingerprinted`.
 ///
 /// It has the calls of what it stands for, with the same meaning.
 #[derive(Debug)]

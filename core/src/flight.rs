@@ -1,13 +1,15 @@
 //! A flight: one execution in progress for a key.
 //!
-//! It is a cell with a key and an identity. Everyone who takes part holds an `Arc` of it: the primary, each waiter,
-//! each `Settled`, and, until it ends, the registry.
+//! It is a cell with a key and an identity. Everyone who takes part holds an `Arc` of it: the
+//! primary, each waiter, each `Settled`, and, until it ends, the registry.
 //!
 //! # Invariants
-//! 1. A flight ends once. Whoever ends it (the read-modify-write of the cell's word says who) and nobody else takes
-//!    it out of the registry and tells its waiters, in this order: **outcome published, key freed, wakes fired**. So a
-//!    woken waiter that begins the same key again starts a new flight.
-//! 2. It is taken out by identity, never by equality of keys: a later flight of the same key stays where it is.
+//! 1. A flight ends once. Whoever ends it (the read-modify-write of the cell's word says who) and
+//!    nobody else takes it out of the registry and tells its waiters, in this order: **outcome
+//!    published, key freed, wakes fired**. So a woken waiter that begins the same key again starts
+//!    a new flight.
+//! 2. It is taken out by identity, never by equality of keys: a later flight of the same key stays
+//!    where it is.
 //! 3. The key lives once, here; the registry's entry is a hash and a pointer.
 
 use core::fmt;
@@ -16,7 +18,9 @@ use core::num::NonZeroU64;
 use crate::baton::Baton;
 use crate::cell::SettleCell;
 use crate::error::{Aborted, Cause, SettleError};
-use crate::group::shard::{Ending, Shard};
+use crate::group::shard::Shard;
+use crate::group::table::Ending;
+use crate::observe::Observed;
 use crate::settled::Settled;
 use crate::state::Snapshot;
 use crate::sync::{Arc, Wakeable};
@@ -28,7 +32,8 @@ use crate::sync::{Arc, Wakeable};
 pub struct FlightId(NonZeroU64);
 
 impl FlightId {
-    /// `count` is the shard's own count of flights, this one included; `shard` of `shards` makes it the group's.
+    /// `count` is the shard's own count of flights, this one included; `shard` of `shards` makes it
+    /// the group's.
     pub(crate) fn new(count: u64, shard: u32, shards: u32) -> Self {
         Self(NonZeroU64::MIN.saturating_add((count - 1) * u64::from(shards) + u64::from(shard)))
     }
@@ -58,6 +63,7 @@ pub(crate) struct Flight<K, T> {
     pub(crate) id: FlightId,
     /// Who drives, where that can change hands: only `work` flights have one.
     pub(crate) baton: Option<Arc<Wakeable<Baton<T>>>>,
+    pub(crate) observed: Observed,
 }
 
 impl<K, T> Flight<K, T> {
@@ -75,6 +81,7 @@ impl<K, T> Flight<K, T> {
             Ok(before) => {
                 if shard.retire_settled(this, before) {
                     this.tell(before);
+                    this.observed.ended(Ending::Settled(None));
                 } else {
                     Self::conclude(this, shard, before, Ending::Settled(None));
                 }
@@ -87,6 +94,9 @@ impl<K, T> Flight<K, T> {
     #[cold]
     #[inline(never)]
     fn settle_ruled(this: &Arc<Self>, shard: &Shard<K, T>, value: T) -> Result<(), SettleError<T>> {
+        if this.cell.snapshot().ended() {
+            return Err(Self::late(this, value));
+        }
         // Whether it is retained is for the user to say: a panic of that ends the flight.
         let guard = AbortOnUnwind::new(this, shard);
         let window = shard.rules().and_then(|rules| rules.window(&value));
@@ -104,7 +114,8 @@ impl<K, T> Flight<K, T> {
         SettleError::new(value, this.cell.snapshot().cause())
     }
 
-    /// Ends it without a value: publishes, frees the key, wakes everyone. False if it had ended before.
+    /// Ends it without a value: publishes, frees the key, wakes everyone. False if it had ended
+    /// before.
     pub(crate) fn abort(this: &Arc<Self>, shard: &Shard<K, T>, cause: Cause) -> bool {
         let Some(before) = this.cell.abort(cause) else {
             return false;
@@ -113,12 +124,13 @@ impl<K, T> Flight<K, T> {
         true
     }
 
-    /// What follows when it has ended: frees the key, fires the wakers, and does what else its end brings, even if one of
-    /// the wakers panics.
+    /// What follows when it has ended: frees the key, fires the wakers, and does what else its end
+    /// brings, even if one of the wakers panics.
     #[inline(never)]
     fn conclude(this: &Arc<Self>, shard: &Shard<K, T>, before: Snapshot, ending: Ending) {
         let _later = shard.retire(this, before, ending);
         this.tell(before);
+        this.observed.ended(ending);
     }
 
     /// Fires the wakers: plain waiters, then participants.
@@ -171,8 +183,8 @@ impl<K, T> Flight<K, T> {
     }
 }
 
-/// Ends the flight as panicked when the scope it stands in is left by unwinding. Works without `std` too: nobody
-/// has to ask whether the thread unwinds.
+/// Ends the flight as panicked when the scope it stands in is left by unwinding. Works without
+/// `std` too: nobody has to ask whether the thread unwinds.
 pub(crate) struct AbortOnUnwind<'a, K, T> {
     flight: &'a Arc<Flight<K, T>>,
     shard: &'a Shard<K, T>,
@@ -191,6 +203,8 @@ impl<'a, K, T> AbortOnUnwind<'a, K, T> {
 
 impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
     fn drop(&mut self) {
-        Flight::abort(self.flight, self.shard, Cause::Panicked);
+        if !Flight::abort(self.flight, self.shard, Cause::Panicked) {
+            self.shard.let_go(self.flight);
+        }
     }
 }

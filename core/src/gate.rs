@@ -1,20 +1,21 @@
 //! [`Gate`]: one resource, one invocation at a time.
 //!
-//! A gate is a registry of one shard with a line: who holds the gate, and who waits for it. Taking the gate and
-//! registering the token are one lock hold, so a refusal is told to its caller and never becomes an outcome that a
-//! duplicate could inherit.
+//! A gate is a registry of one shard with a line: who holds the gate, and who waits for it. Taking
+//! the gate and registering the token are one lock hold, so a refusal is told to its caller and
+//! never becomes an outcome that a duplicate could inherit.
 //!
 //! # Invariants
-//! 1. The holder is the flight that was let in last, if it has not ended. Only its end lets the next one in: the permit is
-//!    the flight, so nobody but its owner can release it.
-//! 2. A token is registered when its caller queues, so its duplicates wait for that claim. If the queued caller leaves,
-//!    its flight ends and takes its place in the queue with it.
-//! 3. The queue is in the order of flight ids, which is the order of coming. Nobody passes it: while somebody waits,
-//!    the gate is busy.
+//! 1. The holder is the flight that was let in last, if it has not ended. Only its end lets the
+//!    next one in: the permit is the flight, so nobody but its owner can release it.
+//! 2. A token is registered when its caller queues, so its duplicates wait for that claim. If the
+//!    queued caller leaves, its flight ends and takes its place in the queue with it.
+//! 3. The queue is in the order of flight ids, which is the order of coming. Nobody passes it:
+//!    while somebody waits, the gate is busy.
 //!
-//! The queue is our own and not `async-lock`'s semaphore: claim and place must be taken in one lock hold with the token's
-//! registration, a semaphore's list would be a second lock with an order of its own, and one ordered map of flights is all
-//! there is to it. Each who waits for a turn waits on a `SettleCell`, so the waker contract holds as everywhere.
+//! The queue is our own and not `async-lock`'s semaphore: claim and place must be taken in one lock
+//! hold with the token's registration, a semaphore's list would be a second lock with an order of
+//! its own, and one ordered map of flights is all there is to it. Each who waits for a turn waits
+//! on a `SettleCell`, so the waker contract holds as everywhere.
 
 use core::fmt;
 use core::future::Future;
@@ -38,7 +39,8 @@ use crate::sync::Arc;
 /// What happens to a caller that finds the gate held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Another token is turned away: [`Rejected::Busy`](crate::Rejected::Busy). The same token waits and shares.
+    /// Another token is turned away: [`Rejected::Busy`](crate::Rejected::Busy). The same token
+    /// waits and shares.
     Exclusive,
     /// As `Exclusive`, but [`Gate::turn`] waits for its turn, first come first served.
     Queue,
@@ -48,14 +50,14 @@ pub enum Mode {
 
 /// One resource, one invocation at a time: an agent, a device, an account.
 ///
-/// A caller with a token that is in flight shares that invocation; one with another token finds the gate busy; one
-/// without a token takes the gate and can not be joined. The [`Primary`] is the permit: its settle, its abort or its drop
-/// lets the next one in, and nothing else does.
+/// A caller with a token that is in flight shares that invocation; one with another token finds the
+/// gate busy; one without a token takes the gate and can not be joined. The [`Primary`] is the
+/// permit: its settle, its abort or its drop lets the next one in, and nothing else does.
 ///
 /// # Deadlocks
 ///
-/// An invocation that waits for a turn at its own gate waits for itself, unless it uses its own token, which is
-/// [`Rejected::Reentrant`](crate::Rejected::Reentrant) where that is seen.
+/// An invocation that waits for a turn at its own gate waits for itself, unless it uses its own
+/// token, which is [`Rejected::Reentrant`](crate::Rejected::Reentrant) where that is seen.
 ///
 /// # Examples
 ///
@@ -141,15 +143,17 @@ impl<K: Hash + Eq, T> Gate<K, T> {
         self.begin_with(token, None)
     }
 
-    /// Takes the gate, waiting for its turn with [`Mode::Queue`], or joins the invocation with this token.
+    /// Takes the gate, waiting for its turn with [`Mode::Queue`], or joins the invocation with this
+    /// token.
     ///
-    /// The place in the queue is taken by the call, and the token is claimed with it: duplicates of a token that is
-    /// queued wait for the same claim. In the other modes this is [`begin`](Self::begin).
+    /// The place in the queue is taken by the call, and the token is claimed with it: duplicates of
+    /// a token that is queued wait for the same claim. In the other modes this is
+    /// [`begin`](Self::begin).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place up: duplicates of its token get [`Cause::Dropped`](crate::Cause::Dropped),
-    /// and nobody else notices.
+    /// Dropping the future gives the place up: duplicates of its token get
+    /// [`Cause::Dropped`](crate::Cause::Dropped), and nobody else notices.
     pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
         self.turn_with(token, None)
     }

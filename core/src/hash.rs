@@ -4,8 +4,9 @@ use core::hash::{BuildHasher, Hasher};
 
 /// The default hasher's state: a random seed for each group.
 ///
-/// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash instead: see
-/// [`Group`](crate::Group#keys-from-strangers). Without `std` the seed comes from addresses and is weak.
+/// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash
+/// instead: see [`Group`](crate::Group#keys-from-strangers). Without `std` the seed comes from
+/// addresses and is weak.
 #[derive(Clone, Debug, Default)]
 pub struct RandomState(foldhash::fast::RandomState);
 

@@ -1,15 +1,19 @@
-//! One execution for each key; every duplicate waits for it without a thread and gets the same outcome.
+//! One execution for each key; every duplicate waits for it without a thread and gets the same
+//! outcome.
 //!
-//! Clients retry. A duplicate of a request that is still running must not run again: it waits for the first and
-//! gets the same outcome. Here a waiter is two words and a waker. It holds no thread, is not polled while it waits,
-//! and costs nobody anything when it leaves. No runtime is needed, and no `std`.
+//! Clients retry. A duplicate of a request that is still running must not run again: it waits for
+//! the first and gets the same outcome. Here a waiter is two words and a waker. It holds no thread,
+//! is not polled while it waits, and costs nobody anything when it leaves. No runtime is needed,
+//! and no `std`.
 //!
 //! - [`Group`] is the registry. [`Group::begin`] makes its caller the [`Primary`] or a [`Waiter`];
 //!   [`Group::work`] runs an operation that any caller may carry on.
 //! - [`SettleCell`] is the part that waits, on its own: one value, no key.
-//! - [`rt::Runtime`] is what an executor's adapter supplies, for operations that outlive their callers.
+//! - [`rt::Runtime`] is what an executor's adapter supplies, for operations that outlive their
+//!   callers.
 //!
-//! Applications usually depend on the facade crate `oneflight`, which re-exports this one and the adapters.
+//! Applications usually depend on the facade crate `oneflight`, which re-exports this one and the
+//! adapters.
 //!
 //! ```
 //! use oneflight_core::{Aborted, Begin, Group, Settled};
@@ -35,8 +39,9 @@
 //!
 //! # What it is not
 //!
-//! No cache: when a flight has ended its key is free. No "exactly once": there is one successful settle for a
-//! flight; an effect happens once only if the effect itself is idempotent or checks the [`FlightId`].
+//! No cache: when a flight has ended its key is free. No "exactly once": there is one successful
+//! settle for a flight; an effect happens once only if the effect itself is idempotent or checks
+//! the [`FlightId`].
 //!
 //! # Features
 //!
@@ -45,17 +50,20 @@
 //! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
+//! | `tracing` | no | a span for each flight, an event in each duplicate that links to it (target `oneflight`) |
+//! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //!
-//! Without `std` and without `critical-section` the locks spin. A task that is preempted while it holds one (by a
-//! higher-priority task or an interrupt handler that wants the same lock) blocks the other for ever: on such targets
-//! enable `critical-section`. `event-listener`, which this crate stands on, says the same of its own.
+//! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
+//! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks
+//! the other for ever: on such targets enable `critical-section`. `event-listener`, which this
+//! crate stands on, says the same of its own.
 //!
 //! # The waker contract
 //!
-//! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held. Wakers run in
-//! batches of at most 64 after the outcome is published. One that panics strands nobody: the others are woken, then
-//! the panic goes on.
+//! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held.
+//! Wakers run in batches of at most 64 after the outcome is published. One that panics strands
+//! nobody: the others are woken, then the panic goes on.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -75,7 +83,9 @@ mod fingerprint;
 mod flight;
 mod gate;
 mod group;
+pub mod guide;
 mod hash;
+mod observe;
 mod participant;
 mod primary;
 mod reentry;

@@ -45,9 +45,14 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         policy: Policy,
     ) -> Role<K, T> {
         let joined = Cell::new(false);
-        // A flight whose last participant has left is about to end: a newcomer begins the next one. One with another
-        // policy, or without a baton, is another's to drive.
+        // A flight whose last participant has left is about to end: a newcomer begins the next one.
+        // One with another policy, or without a baton, is another's to drive.
         let admit = |flight: &Flight<K, T>| match &flight.baton {
+            // An outcome is there for everyone, whoever drove.
+            _ if flight.cell.snapshot().settled() => {
+                joined.set(false);
+                true
+            }
             Some(baton) if discriminant(&baton.policy) == discriminant(&policy) => {
                 joined.set(baton.join());
                 joined.get()
@@ -148,7 +153,8 @@ impl<K, T> Participant<K, T> {
         self.baton().0.made(operation);
     }
 
-    /// Leaves the flight, ending it if it can not go on. What is left behind is dropped last: its drop is the user's.
+    /// Leaves the flight, ending it if it can not go on. What is left behind is dropped last: its
+    /// drop is the user's.
     pub(crate) fn leave(&mut self) {
         if core::mem::replace(&mut self.gone, true) {
             return;

@@ -13,22 +13,23 @@ use crate::flight::{AbortOnUnwind, Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::reentry::Entered;
 use crate::settled::Settled;
-use crate::sync::{Arc, panicking};
+use crate::sync::{Arc, isolate, panicking};
 use crate::watch::Watch;
 
 /// The caller that executes. It owes the flight an outcome.
 ///
-/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the flight: its waiters get
-/// [`Aborted`](crate::Aborted) at once, the key is free, and nothing is left in the registry. So a lost primary
-/// hangs nobody.
+/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the
+/// flight: its waiters get [`Aborted`](crate::Aborted) at once, the key is free, and nothing is
+/// left in the registry. So a lost primary hangs nobody.
 ///
-/// It refers to the key's shard and not to the whole group: it may outlive every [`Group`](crate::Group) handle.
+/// It refers to the key's shard and not to the whole group: it may outlive every
+/// [`Group`](crate::Group) handle.
 ///
 /// # Cancel safety
 ///
 /// A guard held across an `await` in a future that is dropped is dropped with it: waiters get
-/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where another caller
-/// shall take over, use [`Group::work`](crate::Group::work).
+/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where
+/// another caller shall take over, use [`Group::work`](crate::Group::work).
 ///
 /// # Deadlocks
 ///
@@ -81,11 +82,17 @@ impl<K, T> Primary<K, T> {
             .unwrap_or_else(|| unreachable!("only a settle takes it"))
     }
 
+    #[inline(always)]
+    pub(crate) fn observe(&self) {
+        self.flight().observed.begun(self.flight().id);
+    }
+
     pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {
         &self.shard
     }
 
-    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key is seen.
+    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key
+    /// is seen.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
         let _entered = Entered::new(self.flight());
         let guard = AbortOnUnwind::new(self.flight(), &self.shard);
@@ -101,8 +108,9 @@ impl<K, T> Primary<K, T> {
 
     /// Records the outcome and wakes every waiter.
     ///
-    /// The value is published, then the key is freed, then the wakers run: in this call, in batches, under no lock. A
-    /// waker that panics strands nobody; its panic goes on from here when the others have been woken.
+    /// The value is published, then the key is freed, then the wakers run: in this call, in
+    /// batches, under no lock. A waker that panics strands nobody; its panic goes on from here
+    /// when the others have been woken.
     ///
     /// # Errors
     ///
@@ -128,16 +136,19 @@ impl<K, T> Primary<K, T> {
 
     /// Runs `operation` and settles with its output.
     ///
-    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to be `Send`. It is
-    /// woken when something else ends the flight, and then drops the operation.
+    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to
+    /// be `Send`. It is woken when something else ends the flight, and then drops the
+    /// operation.
     ///
     /// # Errors
     ///
-    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation had finished.
+    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation
+    /// had finished.
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller alone.
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller
+    /// alone.
     ///
     /// # Cancel safety
     ///
@@ -222,6 +233,29 @@ pin_project! {
         watch: Option<Watch<K, T>>,
         #[pin]
         operation: Option<F>,
+    }
+
+    impl<K, T, F> PinnedDrop for Run<K, T, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Last, and also when a waiter's waker panics.
+            let _operation = DropOperation(this.operation);
+            drop(this.primary.take());
+        }
+    }
+}
+
+/// Drops an operation in its place. If that panics while this thread unwinds already, the panic
+/// ends here.
+pub(crate) struct DropOperation<'a, F>(pub(crate) Pin<&'a mut Option<F>>);
+
+impl<F> Drop for DropOperation<'_, F> {
+    fn drop(&mut self) {
+        if panicking() {
+            isolate(|| self.0.set(None));
+        } else {
+            self.0.set(None);
+        }
     }
 }
 

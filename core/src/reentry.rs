@@ -1,10 +1,11 @@
 //! Seeing an operation that begins its own key from within itself: it would wait for itself.
 //!
-//! While an operation is polled or made, its flight stands on a stack of this thread. A begin that finds itself joining a
-//! flight on that stack is turned away. What runs elsewhere (a task that the operation spawned and waits for) is not
-//! seen. Without `std` nothing is.
+//! While an operation is polled or made, its flight stands on a stack of this thread. A begin that
+//! finds itself joining a flight on that stack is turned away. What runs elsewhere (a task that the
+//! operation spawned and waits for) is not seen. Without `std` nothing is.
 
 use crate::flight::Flight;
+use crate::observe::Inside;
 use crate::sync::Arc;
 
 #[cfg(feature = "std")]
@@ -34,6 +35,7 @@ pub(crate) struct Entered<'a, K, T> {
     _flight: &'a Arc<Flight<K, T>>,
     #[cfg(feature = "std")]
     pushed: bool,
+    _inside: Inside,
 }
 
 impl<'a, K, T> Entered<'a, K, T> {
@@ -43,6 +45,7 @@ impl<'a, K, T> Entered<'a, K, T> {
             _flight: flight,
             #[cfg(feature = "std")]
             pushed: stack::with(|stack| stack.push(address(flight))).is_some(),
+            _inside: flight.observed.enter(),
         }
     }
 }

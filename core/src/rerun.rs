@@ -14,11 +14,12 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
 use crate::group::Group;
 use crate::participant::{Participant, Role};
+use crate::primary::DropOperation;
 use crate::reentry::Entered;
 use crate::settled::Settled;
-use crate::sync::isolate;
 
-/// How often a lost operation is run again, for a whole flight. The one that begins the flight decides.
+/// How often a lost operation is run again, for a whole flight. The one that begins the flight
+/// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget(usize);
 
@@ -30,29 +31,33 @@ impl Budget {
 }
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Runs the operation for `key`, or waits for the one that runs, ready to run its own if that one is lost.
+    /// Runs the operation for `key`, or waits for the one that runs, ready to run its own if that
+    /// one is lost.
     ///
-    /// Each caller brings its own operation, made only when it is its turn. It stays in its caller's future, so it
-    /// may be `!Send` and may borrow. When the driver is lost (dropped, or its operation panicked), its operation is
-    /// dropped first; then everyone is woken, and the first one that is polled runs its own, from the beginning.
-    /// Exactly one does; one that is idle stalls nobody. The flight stays registered throughout.
+    /// Each caller brings its own operation, made only when it is its turn. It stays in its
+    /// caller's future, so it may be `!Send` and may borrow. When the driver is lost (dropped,
+    /// or its operation panicked), its operation is dropped first; then everyone is woken, and
+    /// the first one that is polled runs its own, from the beginning. Exactly one does; one
+    /// that is idle stalls nobody. The flight stays registered throughout.
     ///
-    /// Use it where running the operation again is harmless. Where it is not, use [`work`](Self::work), which never
-    /// restarts, or an adapter's `spawn`.
+    /// Use it where running the operation again is harmless. Where it is not, use
+    /// [`work`](Self::work), which never restarts, or an adapter's `spawn`.
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when the budget is used
-    /// up, with [`Cause::Dropped`] when nobody is left. [`WorkError::Rejected`] when the call was turned away, at the
-    /// first poll.
+    /// [`WorkError::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when
+    /// the budget is used up, with [`Cause::Dropped`] when nobody is left.
+    /// [`WorkError::Rejected`] when the call was turned away, at the first poll.
     ///
     /// # Panics
     ///
-    /// A panic of the operation goes on in the caller that ran it, and counts as a loss for the others.
+    /// A panic of the operation goes on in the caller that ran it, and counts as a loss for the
+    /// others.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the flight; if it drove, the operation is lost and another participant runs its own.
+    /// Dropping the future leaves the flight; if it drove, the operation is lost and another
+    /// participant runs its own.
     ///
     /// # Deadlocks
     ///
@@ -140,11 +145,7 @@ impl<K, T, F> Drop for Succession<'_, K, T, F> {
             }
         }
         let _then = Leave(self.participant);
-        if crate::sync::panicking() {
-            isolate(|| self.operation.set(None));
-        } else {
-            self.operation.set(None);
-        }
+        drop(DropOperation(self.operation.as_mut()));
     }
 }
 

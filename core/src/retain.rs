@@ -1,14 +1,17 @@
-//! The replay window of one shard: which settled flights are still registered, and in which order they go.
+//! The replay window of one shard: which settled flights are still registered, and in which order
+//! they go.
 //!
-//! A retained outcome is a settled flight that stays in the shard's table. It has its key, its value, no wakers, no
-//! operation and no way back to the registry. What is kept here is only the order: a queue of marks for each distinct
-//! window, so that the front of each queue expires first and expiry needs no search and no timer.
+//! A retained outcome is a settled flight that stays in the shard's table. It has its key, its
+//! value, no wakers, no operation and no way back to the registry. What is kept here is only the
+//! order: a queue of marks for each distinct window, so that the front of each queue expires first
+//! and expiry needs no search and no timer.
 //!
 //! # Invariants
-//! 1. Every retained flight has exactly one mark. A mark may be without its flight (it was forgotten): it is passed
-//!    over, and when such marks outnumber the others they are swept.
-//! 2. Within a queue, deadlines rise: the window is the same, and the clock never runs backwards. (Should it do so, an
-//!    outcome goes later than it might; a lookup compares its own deadline anyway.)
+//! 1. Every retained flight has exactly one mark. A mark may be without its flight (it was
+//!    forgotten): it is passed over, and when such marks outnumber the others they are swept.
+//! 2. Within a queue, deadlines rise: the window is the same, and the clock never runs backwards.
+//!    (Should it do so, an outcome goes later than it might; a lookup compares its own deadline
+//!    anyway.)
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -17,7 +20,8 @@ use core::time::Duration;
 use crate::flight::FlightId;
 use crate::rules::Window;
 
-/// How many expired outcomes one call clears away at the most: more than one call can add, so none is left for long.
+/// How many expired outcomes one call clears away at the most: more than one call can add, so none
+/// is left for long.
 pub(crate) const SWEEP: usize = 8;
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
-//! What an adapter supplies: the [`Runtime`] trait and nothing more. What is generic over it lives here once:
-//! [`Timeout`], and in `detach` the operations that outlive their callers.
+//! What an adapter supplies: the [`Runtime`] trait and nothing more. What is generic over it lives
+//! here once: [`Timeout`], and in `detach` the operations that outlive their callers.
 
 use core::fmt;
 use core::future::Future;
@@ -15,14 +15,15 @@ use crate::waiter::Waiter;
 
 /// An executor, as far as this crate needs one.
 ///
-/// Waiting needs none: a [`Waiter`] is an ordinary future. A runtime is needed to run an operation apart from its
-/// callers ([`Group::spawn_on`](crate::Group::spawn_on)) and to measure time. The adapter crates implement it; so may
-/// you, for your own executor.
+/// Waiting needs none: a [`Waiter`] is an ordinary future. A runtime is needed to run an operation
+/// apart from its callers ([`Group::spawn_on`](crate::Group::spawn_on)) and to measure time. The
+/// adapter crates implement it; so may you, for your own executor.
 ///
 /// # Contract
 ///
-/// Each method may run, or drop, what it is given at once and inline: nothing is locked across it. Dropping what it
-/// was given, at any time, is how a runtime says that it will not run it; waiters are told then.
+/// Each method may run, or drop, what it is given at once and inline: nothing is locked across it.
+/// Dropping what it was given, at any time, is how a runtime says that it will not run it; waiters
+/// are told then.
 ///
 /// ```
 /// use core::{future::Future, pin::Pin, time::Duration};
@@ -61,8 +62,8 @@ pub trait Runtime {
     /// Resolves after `duration`.
     fn sleep(&self, duration: Duration) -> Self::Sleep;
 
-    /// Runs a call that may block its thread, where this runtime keeps threads for that. The call never unwinds
-    /// (with `std`).
+    /// Runs a call that may block its thread, where this runtime keeps threads for that. The call
+    /// never unwinds (with `std`).
     fn unblock<F: FnOnce() + Send + 'static>(&self, call: F);
 }
 

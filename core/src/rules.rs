@@ -1,5 +1,5 @@
-//! What a group is configured to: its limits and its replay window. Fixed when it is built, shared by its shards; a
-//! group without any has none of this.
+//! What a group is configured to: its limits and its replay window. Fixed when it is built, shared
+//! by its shards; a group without any has none of this.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -16,7 +16,8 @@ pub enum Keep {
     No,
     /// For the group's `retain` time.
     Yes,
-    /// For a time of its own. Each distinct duration is a window with a queue of its own: use a handful of them.
+    /// For a time of its own. Each distinct duration is a window with a queue of its own: use a
+    /// handful of them.
     For(Duration),
 }
 

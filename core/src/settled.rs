@@ -9,8 +9,8 @@ use crate::sync::Arc;
 
 /// The value that a flight settled with, shared by everyone who took part.
 ///
-/// Dereferences to the value. Cloning it costs a count, never a copy of the value, so `T` needs no `Clone` and a
-/// megabyte costs what a number costs. The value is dropped with the last handle.
+/// Dereferences to the value. Cloning it costs a count, never a copy of the value, so `T` needs no
+/// `Clone` and a megabyte costs what a number costs. The value is dropped with the last handle.
 ///
 /// # Examples
 ///

@@ -1,14 +1,17 @@
-//! A compact slab of wakers: 16 bytes for each waiter, slots reused, nothing that belongs to the user run here.
+//! A compact slab of wakers: 16 bytes for each waiter, slots reused, nothing that belongs to the
+//! user run here.
 //!
-//! A slab is always behind a lock. So it never clones, drops or wakes a waker: it takes them in by value and
-//! hands them out by value, and its callers do the rest after the lock is released. (`will_wake` compares two
-//! pairs of pointers and calls nobody.)
+//! A slab is always behind a lock. So it never clones, drops or wakes a waker: it takes them in by
+//! value and hands them out by value, and its callers do the rest after the lock is released.
+//! (`will_wake` compares two pairs of pointers and calls nobody.)
 //!
 //! # Invariants
-//! 1. A slot belongs to the seat that took it until that seat is given back, also after its waker was taken out:
-//!    an index is never in two seats.
-//! 2. `Vacant` slots are either in the free list (each holds the next index) or reserved for their seat.
-//! 3. Once [`Slab::take_rest`] has begun, seats are stale: the cell has ended and nobody parks here any more.
+//! 1. A slot belongs to the seat that took it until that seat is given back, also after its waker
+//!    was taken out: an index is never in two seats.
+//! 2. `Vacant` slots are either in the free list (each holds the next index) or reserved for their
+//!    seat.
+//! 3. Once [`Slab::take_rest`] has begun, seats are stale: the cell has ended and nobody parks here
+//!    any more.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -111,8 +114,8 @@ impl Slab {
         old
     }
 
-    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. Leaves `batch`
-    /// empty when there are no more.
+    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. Leaves
+    /// `batch` empty when there are no more.
     pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) {
         while batch.len() < BATCH {
             let Some(slot) = self.slots.get_mut(*cursor) else {
@@ -125,8 +128,8 @@ impl Slab {
         }
     }
 
-    /// After the end: takes the next batch for good; the last one takes the memory with it. Leaves `batch` empty
-    /// when there are no more.
+    /// After the end: takes the next batch for good; the last one takes the memory with it. Leaves
+    /// `batch` empty when there are no more.
     pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) {
         let left = self.slots.len() - self.drained;
         if left <= BATCH {

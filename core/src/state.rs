@@ -13,15 +13,15 @@
 //!
 //! # Invariants
 //! 1. The first three bits only ever go from open to one of the two ends, through `CLAIMED`.
-//! 2. Once ended, the count no longer changes: `join` and `leave` refuse. So whoever ended the word (its
-//!    read-modify-write returns the count) knows exactly how many duplicates the end concerns.
-//! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees `WAITERS`, or the
-//!    registration sees the end. No wake-up falls between the two.
+//! 2. Once ended, the count no longer changes: `join` and `leave` refuse. So whoever ended the word
+//!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns.
+//! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
+//!    `WAITERS`, or the registration sees the end. No wake-up falls between the two.
 //!
 //! # Orderings
-//! Every read-modify-write is `AcqRel`, every load `Acquire`. Publishing releases the value; whoever sees
-//! `SETTLED` acquires it. Registering releases the lazily made waiting room; whoever ends the word with
-//! `WAITERS` set acquires it.
+//! Every read-modify-write is `AcqRel`, every load `Acquire`. Publishing releases the value;
+//! whoever sees `SETTLED` acquires it. Registering releases the lazily made waiting room; whoever
+//! ends the word with `WAITERS` set acquires it.
 
 use crate::error::Cause;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -69,7 +69,8 @@ impl State {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// Takes the right to write the value. True for exactly one caller, and for none after an abort.
+    /// Takes the right to write the value. True for exactly one caller, and for none after an
+    /// abort.
     #[inline(always)]
     pub(crate) fn claim(&self) -> bool {
         self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
@@ -81,15 +82,16 @@ impl State {
         Snapshot(self.0.fetch_or(SETTLED, Ordering::AcqRel))
     }
 
-    /// Ends an open word without a value. Returns the word before, or `None` when another was first.
+    /// Ends an open word without a value. Returns the word before, or `None` when another was
+    /// first.
     pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         let end = CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT);
         self.update(|word| (word & CLAIMED == 0).then_some(word | end))
             .ok()
     }
 
-    /// Announces a registered waiter. Returns the word before: when that had ended, nobody will come and tell
-    /// (invariant 3).
+    /// Announces a registered waiter. Returns the word before: when that had ended, nobody will
+    /// come and tell (invariant 3).
     pub(crate) fn register(&self) -> Snapshot {
         Snapshot(self.0.fetch_or(WAITERS, Ordering::AcqRel))
     }
@@ -116,7 +118,8 @@ impl State {
         }
     }
 
-    /// Takes a duplicate's count back, as long as the word is not ended (invariant 2). False: it was.
+    /// Takes a duplicate's count back, as long as the word is not ended (invariant 2). False: it
+    /// was.
     #[inline]
     pub(crate) fn leave(&self) -> bool {
         self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))

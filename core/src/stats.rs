@@ -1,15 +1,16 @@
 //! Counting: in each shard, under the lock that is held anyway. No word is shared by all threads.
 
 use crate::error::{Cause, Rejected};
-use crate::group::shard::{Ending, Shard};
+use crate::group::shard::Shard;
+use crate::group::table::Ending;
 
 /// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
 ///
-/// Exact when nothing is running. While calls are running each figure was right for each shard at the moment that
-/// shard was read, so two figures may disagree by the calls between.
+/// Exact when nothing is running. While calls are running each figure was right for each shard at
+/// the moment that shard was read, so two figures may disagree by the calls between.
 ///
-/// At every moment `begun == settled + aborted + in_flight` and `joined == waited + cancelled + waiting`, where
-/// `waited` are the duplicates that were there when their flight ended.
+/// At every moment `begun == settled + aborted + in_flight` and `joined == waited + cancelled +
+/// waiting`, where `waited` are the duplicates that were there when their flight ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -23,14 +24,15 @@ pub struct Stats {
     pub aborted: u64,
     /// Waiters that were there when their flight ended.
     pub waited: u64,
-    /// Waiters dropped before their flight ended. Counts a begin whose key comparison panicked, too.
+    /// Waiters dropped before their flight ended. Counts a begin whose key comparison panicked,
+    /// too.
     pub cancelled: u64,
     /// Flights that have not ended, forgotten ones included.
     pub in_flight: usize,
     /// Duplicates that wait now.
     pub waiting: usize,
-    /// The most duplicates that waited on one flight at one time. A caller of another key that shares the whole 64-bit
-    /// hash counts for the moment in which the keys are compared.
+    /// The most duplicates that waited on one flight at one time. A caller of another key that
+    /// shares the whole 64-bit hash counts for the moment in which the keys are compared.
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
@@ -73,7 +75,8 @@ impl Stats {
         self.reruns += tally.reruns;
         self.retained += retained;
         self.waited = self.waited.wrapping_add(tally.waited);
-        // A waiter that leaves tells only its flight. So the flights know who is here, and who left is the rest.
+        // A waiter that leaves tells only its flight. So the flights know who is here, and who left
+        // is the rest.
         self.cancelled = self.cancelled.wrapping_add(
             tally
                 .joined
@@ -96,7 +99,8 @@ pub(crate) fn gather<'a, K: 'a, T: 'a>(shards: impl IntoIterator<Item = &'a Shar
     stats
 }
 
-/// A shard's part. Plain numbers: the shard's lock guards them. In this order, what every call counts comes first.
+/// A shard's part. Plain numbers: the shard's lock guards them. In this order, what every call
+/// counts comes first.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Tally {
@@ -122,7 +126,8 @@ impl Tally {
         self.waited += 1;
     }
 
-    /// A candidate turned out to be another key's. Wraps for a moment if its end is not counted yet.
+    /// A candidate turned out to be another key's. Wraps for a moment if its end is not counted
+    /// yet.
     pub(crate) fn uncount(&mut self, (joined, waited): (u64, u64)) {
         self.joined = self.joined.wrapping_sub(joined);
         self.waited = self.waited.wrapping_sub(waited);

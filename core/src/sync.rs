@@ -1,11 +1,13 @@
 //! The only file that knows which platform this is.
 //!
-//! Everything else writes `crate::sync::…` and gets the same names on each side: `std`, `no_std` (spin lock
-//! or critical section), targets whose atomics come from `portable-atomic`, and the loom model checker.
+//! Everything else writes `crate::sync::…` and gets the same names on each side: `std`, `no_std`
+//! (spin lock or critical section), targets whose atomics come from `portable-atomic`, and the loom
+//! model checker.
 //!
 //! Two shapes differ from what `std` offers, because not every side can offer more:
-//! - [`Mutex::with`] takes a closure instead of giving out a guard (a critical section has no guard that is
-//!   safe to hold). It also makes the locked region visible: nothing of the user's is called inside one.
+//! - [`Mutex::with`] takes a closure instead of giving out a guard (a critical section has no guard
+//!   that is safe to hold). It also makes the locked region visible: nothing of the user's is
+//!   called inside one.
 //! - [`waker`] makes a `Waker` of an [`Arc`] of a [`Wakeable`]; nothing relies on unsized `Arc`s.
 
 pub(crate) use event_listener::Event;
@@ -34,8 +36,9 @@ impl<T> Mutex<T> {
         imp::with(&self.0, f)
     }
 
-    /// As [`with`](Self::with), for the two sections that every call goes through. A closure can not be marked
-    /// `inline(always)`, and one that is not inlined costs a third of a solo call.
+    /// As [`with`](Self::with), for the two sections that every call goes through. A closure can
+    /// not be marked `inline(always)`, and one that is not inlined costs a third of a solo
+    /// call.
     #[inline(always)]
     pub(crate) fn enter<S: Section<T>>(&self, section: S) -> S::Output {
         #[cfg(all(not(loom), feature = "std"))]
@@ -111,7 +114,8 @@ mod imp {
     }
 }
 
-/// `UnsafeCell` with loom's shape: the pointer lives as long as the closure, so that loom can see each access.
+/// `UnsafeCell` with loom's shape: the pointer lives as long as the closure, so that loom can
+/// see each access.
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 
@@ -135,7 +139,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// What a [`Wakeable`] does when its waker is woken. May be called from any thread, at any time, repeatedly.
+/// What a [`Wakeable`] does when its waker is woken. May be called from any thread, at any time,
+/// repeatedly.
 pub(crate) trait Wakes: Send + Sync + 'static {
     fn wakes(&self);
 }
@@ -202,10 +207,12 @@ pub(crate) fn panicking() -> bool {
     return false;
 }
 
-/// Runs `f` and ends a panic of it here. Used where a second panic would abort the process, or where one
-/// participant's panic must not reach another. Without `std` a panic can not be caught and goes on.
+/// Runs `f` and ends a panic of it here. Used where a second panic would abort the process, or
+/// where one participant's panic must not reach another. Without `std` a panic can not be caught
+/// and goes on.
 ///
-/// The payload's destructor is the user's too and may panic in its turn; a payload of that is let be.
+/// The payload's destructor is the user's too and may panic in its turn; a payload of that is let
+/// be.
 pub(crate) fn isolate<R>(f: impl FnOnce() -> R) -> Option<R> {
     #[cfg(feature = "std")]
     return catch(f)
@@ -220,11 +227,39 @@ fn catch<R>(f: impl FnOnce() -> R) -> std::thread::Result<R> {
     std::panic::catch_unwind(core::panic::AssertUnwindSafe(f))
 }
 
-/// Drops what belongs to the user. If that panics while this thread unwinds already, the panic ends here.
+/// Drops what belongs to the user. If that panics while this thread unwinds already, the panic ends
+/// here.
 pub(crate) fn discard<T>(value: T) {
     if panicking() {
         isolate(|| drop(value));
     } else {
         drop(value);
+    }
+}
+
+/// Something of the user's that is [discarded](discard) when it is dropped.
+#[must_use = "dropped where it stands, it may stand under a lock"]
+pub(crate) struct Fragile<T>(pub(crate) Option<T>);
+
+impl<T> Drop for Fragile<T> {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+/// Calls `f` with each of `items`. If one call panics, the others are made all the same, and the
+/// panic goes on after.
+pub(crate) fn for_each<I: Iterator>(items: I, f: impl FnMut(I::Item)) {
+    struct Rest<I: Iterator, F: FnMut(I::Item)>(I, F);
+    impl<I: Iterator, F: FnMut(I::Item)> Drop for Rest<I, F> {
+        fn drop(&mut self) {
+            for item in self.0.by_ref() {
+                isolate(|| (self.1)(item));
+            }
+        }
+    }
+    let mut rest = Rest(items, f);
+    for item in rest.0.by_ref() {
+        (rest.1)(item);
     }
 }

@@ -16,15 +16,17 @@ use crate::watch::Watch;
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
-/// A future of `Result<Settled, Aborted>`. It holds no thread while it waits, is woken once, and resolves on its
-/// own: no other waiter has to be polled for it. Polled again after it was ready, it is ready again.
+/// A future of `Result<Settled, Aborted>`. It holds no thread while it waits, is woken once, and
+/// resolves on its own: no other waiter has to be polled for it. Polled again after it was ready,
+/// it is ready again.
 ///
 /// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, at any point, costs the same however many others wait, and none of them notices. The primary goes
-/// on. To stop waiting and keep the place, poll it by reference (`(&mut waiter).await`).
+/// Dropping it, at any point, costs the same however many others wait, and none of them notices.
+/// The primary goes on. To stop waiting and keep the place, poll it by reference (`(&mut
+/// waiter).await`).
 ///
 /// # Deadlocks
 ///
@@ -78,6 +80,11 @@ impl<K, T> Waiter<K, T> {
         self.watch.flight()
     }
 
+    #[inline(always)]
+    pub(crate) fn observe(&self) {
+        self.flight().observed.joined(self.flight().id);
+    }
+
     /// Leaves its count to the caller.
     pub(crate) fn disarm(mut self) {
         self.watch.settle_accounts();
@@ -100,8 +107,8 @@ impl<K, T> Waiter<K, T> {
     ///
     /// # Deadlocks
     ///
-    /// The thread is gone until the flight ends. On a thread that an executor or the primary needs, this is the
-    /// mistake this crate exists to avoid: `await` the waiter there.
+    /// The thread is gone until the flight ends. On a thread that an executor or the primary needs,
+    /// this is the mistake this crate exists to avoid: `await` the waiter there.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -123,12 +130,14 @@ impl<K, T> Waiter<K, T> {
     ///
     /// # Errors
     ///
-    /// [`WaitError::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place and may wait
-    /// again, in any way. [`WaitError::Aborted`] when the flight ends without a value.
+    /// [`WaitError::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place
+    /// and may wait again, in any way. [`WaitError::Aborted`] when the flight ends without a
+    /// value.
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use the adapter's `timeout`.
+    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use the adapter's
+    /// `timeout`.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group, WaitError};

@@ -2,23 +2,26 @@
 //!
 //! A waker is the user's code. It may poll, drop or settle anything inline, and it may panic. So:
 //! - a batch is taken out under the lock and fired after its release;
-//! - at most [`BATCH`] wakers are out at once, so that a waiter which leaves meanwhile can still take its own back;
-//! - when one panics, the guard goes on with the rest and only then lets the panic continue. That costs nothing
-//!   until a panic happens, where a `catch_unwind` for each wake would cost a fifth;
-//! - when this thread already unwinds, a panic out of a wake would abort the process, so it ends here.
+//! - at most [`BATCH`] wakers are out at once, so that a waiter which leaves meanwhile can still
+//!   take its own back;
+//! - when one panics, the guard goes on with the rest and only then lets the panic continue. That
+//!   costs nothing until a panic happens, where a `catch_unwind` for each wake would cost a fifth;
+//! - when this thread already unwinds, a panic out of a wake would abort the process, so it ends
+//!   here.
 
 use alloc::vec::Vec;
 use core::task::Waker;
 
 use crate::slab::Slot;
-use crate::sync::{discard, isolate, panicking};
+use crate::sync::{Fragile, isolate, panicking};
 
 /// The most wakers that are out of their slab at one time.
 pub(crate) const BATCH: usize = 64;
 
 /// Fires everything `refill` hands out, until it leaves the batch empty.
 ///
-/// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker runs.
+/// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker
+/// runs.
 pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>)) {
     let mut volley = Volley {
         refill,
@@ -45,14 +48,7 @@ pub(crate) fn fire_one(waker: Waker) {
 }
 
 /// A waker taken out of a slab, to be dropped when no lock is held: its drop is the user's.
-#[must_use = "drop it after the lock is released"]
-pub(crate) struct Spent(pub(crate) Option<Waker>);
-
-impl Drop for Spent {
-    fn drop(&mut self) {
-        discard(self.0.take());
-    }
-}
+pub(crate) type Spent = Fragile<Waker>;
 
 struct Volley<F: FnMut(&mut Vec<Slot>)> {
     refill: F,

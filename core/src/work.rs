@@ -25,10 +25,11 @@ where
 {
     /// Runs the operation for `key`, or takes part in the one that runs.
     ///
-    /// The call begins at once, and the future it returns is small. Only the first caller's `make` is called; a
-    /// duplicate's operation is never even made. Each caller's future resolves to the same outcome. The operation is
-    /// polled by one of the callers, the *driver*; when that one is dropped, the **same operation** goes on where it
-    /// stood, driven by another. It ends unfinished only when every participant has left.
+    /// The call begins at once, and the future it returns is small. Only the first caller's `make`
+    /// is called; a duplicate's operation is never even made. Each caller's future resolves to
+    /// the same outcome. The operation is polled by one of the callers, the *driver*; when that
+    /// one is dropped, the **same operation** goes on where it stood, driven by another. It
+    /// ends unfinished only when every participant has left.
     ///
     /// Progress of the operation wakes its driver and nobody else.
     ///
@@ -36,26 +37,29 @@ where
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value; [`WorkError::Rejected`] when the call was
-    /// turned away, at the first poll. An error of the operation's own is an outcome: let `T` be a `Result`.
+    /// [`WorkError::Aborted`] when the flight ends without a value; [`WorkError::Rejected`] when
+    /// the call was turned away, at the first poll. An error of the operation's own is an
+    /// outcome: let `T` be a `Result`.
     ///
     /// # Panics
     ///
-    /// A panic while the operation is made or polled ends the flight as [`Cause::Panicked`] for the others and goes
-    /// on in the caller that made or polled it.
+    /// A panic while the operation is made or polled ends the flight as
+    /// [`Cause::Panicked`](crate::Cause::Panicked) for the others and goes on in the caller
+    /// that made or polled it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the flight. The last participant to leave ends it as [`Cause::Dropped`]; a
-    /// newcomer after that begins anew and never inherits the cancellation.
+    /// Dropping the future leaves the flight. The last participant to leave ends it as
+    /// [`Cause::Dropped`](crate::Cause::Dropped); a newcomer after that begins anew and never
+    /// inherits the cancellation.
     ///
     /// # Deadlocks
     ///
-    /// - A driver that is kept but no longer polled (held in a `select!` arm that is not taken again, say) stalls the
-    ///   others, unless something polls one of them. Where that can happen, use an adapter's `spawn`: the operation is
-    ///   then a task of its own.
-    /// - The operation is polled by whichever executor polls its driver. If it needs an ambient runtime, wrap it in
-    ///   the adapter's `in_context`, or use `spawn`.
+    /// - A driver that is kept but no longer polled (held in a `select!` arm that is not taken
+    ///   again, say) stalls the others, unless something polls one of them. Where that can happen,
+    ///   use an adapter's `spawn`: the operation is then a task of its own.
+    /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
+    ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself.
     ///
     /// # Examples
@@ -100,8 +104,8 @@ where
                 participant.make(|| Operation::new(make()));
             }
         }
-        // While `work` is a guard: the drop of what a duplicate did not need is the user's, and should it panic, a value
-        // that is already on its way out would be leaked.
+        // While `work` is a guard: the drop of what a duplicate did not need is the user's, and
+        // should it panic, a value that is already on its way out would be leaked.
         drop(make);
         work
     }
@@ -109,12 +113,14 @@ where
 
 /// A caller of [`Group::work`]: takes part in the flight, and drives it when it has to.
 ///
-/// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it was ready is ready again.
+/// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it was
+/// ready is ready again.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the flight. If it drove, another participant goes on with the same operation. If it was the
-/// last, the flight ends as [`Cause::Dropped`] and the operation is dropped.
+/// Dropping it leaves the flight. If it drove, another participant goes on with the same operation.
+/// If it was the last, the flight ends as [`Cause::Dropped`](crate::Cause::Dropped) and the
+/// operation is dropped.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Work<K, T> {
     role: Role<K, T>,
@@ -139,7 +145,8 @@ where
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, WorkError>> {
         if !self.flight.cell.snapshot().ended() {
-            // What `_old` holds is dropped last: its drop is the user's, and the operation must be laid down before.
+            // What `_old` holds is dropped last: its drop is the user's, and the operation must be
+            // laid down before.
             let (turn, _old) = self.turn(cx.waker());
             if let Turn::Drive(operation) = turn {
                 self.drive(operation);
@@ -162,7 +169,8 @@ where
         };
         guard.defuse();
         match poll {
-            // Refused only when the flight was ended from outside: then that is the outcome, for this caller too.
+            // Refused only when the flight was ended from outside: then that is the outcome, for
+            // this caller too.
             Poll::Ready(value) => drop(Flight::settle(&self.flight, &self.shard, value)),
             Poll::Pending => self.baton().0.pause(operation),
         }

@@ -8,6 +8,7 @@
 //! | `runtime` | [`TestRuntime`]: what a case may ask of an executor; [`conform`], which runs one |
 //! | `executors` | its implementations, [`executors::Hand`] among them: an executor that is none |
 //! | `cases` | the cases, a file for each theme |
+//! | `clock` | [`HandClock`], which stands still until it is turned |
 //! | `counting` | [`CountingWaker`] and [`Counted`]: who was polled, woken, kept |
 //! | `scripted` | an operation that does what the case tells it |
 //! | `task` | [`until`], and tasks that give their output back or are dropped on demand |
@@ -18,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cases;
+pub mod clock;
 pub mod counting;
 pub mod executors;
 pub mod runtime;
@@ -29,9 +31,11 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
-use oneflight::{Begin, Primary, Waiter};
+use oneflight::{Begin, Primary, Rejected, Waiter};
 
+pub use clock::HandClock;
 pub use counting::{Counted, CountingWaker, Counts};
 pub use runtime::{LocalRuntime, TestRuntime, conform};
 pub use scripted::{Remote, scripted};
@@ -56,12 +60,27 @@ pub fn waiter<K, T>(begin: Begin<K, T>) -> Waiter<K, T> {
     }
 }
 
+/// Why it was turned away, where the case knows that it is.
+#[track_caller]
+pub fn rejected<K, T>(begin: Begin<K, T>) -> Rejected {
+    match begin {
+        Begin::Rejected(why) => why,
+        other => panic!("expected a rejection, got {}", role(&other)),
+    }
+}
+
 fn role<K, T>(begin: &Begin<K, T>) -> &'static str {
     match begin {
         Begin::Primary(_) => "the primary",
         Begin::Waiter(_) => "a waiter",
         Begin::Rejected(_) => "a rejection",
     }
+}
+
+/// Calls it on another thread, and waits for that. The operation of a key may not join its own flight from its own
+/// thread.
+pub fn elsewhere<R: Send>(call: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(call).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Polls once, by hand.

@@ -53,12 +53,14 @@ impl Future for Scripted {
             "polled by two at once"
         );
         drop(shared.swap_waker(Some(cx.waker().clone())));
+        let finished = shared.finished.load(Ordering::SeqCst);
+        let panics = shared.panics.load(Ordering::SeqCst);
+        shared.busy.store(false, Ordering::SeqCst);
+        // Last: what it is told by one who has seen the count concerns its next poll.
         shared.polls.fetch_add(1, Ordering::SeqCst);
-        if shared.panics.load(Ordering::SeqCst) {
+        if panics {
             crate::quiet_panic();
         }
-        let finished = shared.finished.load(Ordering::SeqCst);
-        shared.busy.store(false, Ordering::SeqCst);
         if finished {
             Poll::Ready(self.steps)
         } else {

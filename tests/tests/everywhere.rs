@@ -150,7 +150,7 @@ fn tokio_needed_on<R: TestRuntime>(tokio: &Tokio) {
         let group = Group::new();
         let sleeps = move || {
             tokio.in_context(async {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await; // about time, not order
                 tokio::spawn(async { 7 }).await.expect("runs on tokio")
             })
         };

@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Mutex;
 
+use oneflight_conformance::elsewhere;
 use oneflight_core::{Cause, Group};
 use support::operation::{Operation, aborted, work_aborted};
 use support::runtimes::{Drops, Inline, Panics, Threads};
@@ -89,7 +90,8 @@ fn a_panic_while_the_operation_is_made_ends_the_flight() {
     let joined = Mutex::new(None);
     let text = panic_text(|| {
         group.work("k", || -> Operation {
-            let others = (waiter(&group, "k"), group.work("k", || Operation::ready(1)));
+            let join = || (waiter(&group, "k"), group.work("k", || Operation::ready(1)));
+            let others = elsewhere(join);
             *joined.lock().expect("not poisoned") = Some(others);
             panic!("while it is made")
         })

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use oneflight_conformance::elsewhere;
 use oneflight_core::{Begin, Cause, Group};
 use support::operation::{Bomb, Operation, aborted, bomb};
 use support::runtimes::Drops;
@@ -75,14 +76,17 @@ fn an_operation_may_run_other_keys() {
 #[test]
 fn an_operation_may_join_its_own_flight_and_leave_it() {
     attack_from_a_poll(|group| {
-        let mut joined = waiter(group, "k");
-        assert!(poll_idly(&mut joined).is_pending());
-        let mut work = group.work("k", || Operation::ready(1));
-        assert!(
-            poll_idly(&mut work).is_pending(),
-            "it is being polled already"
-        );
-        drop(work);
+        let _joined = elsewhere(|| {
+            let mut joined = waiter(group, "k");
+            assert!(poll_idly(&mut joined).is_pending());
+            let mut work = group.work("k", || Operation::ready(1));
+            assert!(
+                poll_idly(&mut work).is_pending(),
+                "it is being polled already"
+            );
+            drop(work);
+            joined
+        });
         assert!(group.waiters("k") >= 1);
     });
 }

@@ -1,5 +1,6 @@
-//! **async-std is discontinued upstream (RUSTSEC-2025-0052; state of 2026-11-23).** This adapter is a leaf: nothing else
-//! depends on it, and it serves services that have not moved yet. For new work take `oneflight-smol`.
+//! **async-std is discontinued upstream (RUSTSEC-2025-0052; state of 2026-11-23).** This adapter is
+//! a leaf: nothing else depends on it, and it serves services that have not moved yet. For new work
+//! take `oneflight-smol`.
 //!
 //! oneflight on async-std: operations that outlive their callers, and waiting for a while.
 //!
@@ -8,9 +9,10 @@
 //! | `runtime` | [`AsyncStd`]: the executor, as the core sees it |
 //! | `ext` | [`GroupExt`] and [`WaiterExt`]: the calls that need one |
 //!
-//! Every adapter has the same files and the same names: learn one, know all. Waiting needs no adapter: a
-//! [`Waiter`](oneflight_core::Waiter) is an ordinary future and resumes on whatever executor polls it. Adapters add,
-//! they never exclude one another; nothing here guesses a "current runtime" that it was not told of.
+//! Every adapter has the same files and the same names: learn one, know all. Waiting needs no
+//! adapter: a [`Waiter`](oneflight_core::Waiter) is an ordinary future and resumes on whatever
+//! executor polls it. Adapters add, they never exclude one another; nothing here guesses a "current
+//! runtime" that it was not told of.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,12 +1,21 @@
-//! One execution for each key; every duplicate waits for it without a thread and gets the same outcome.
+//! One execution for each key; every duplicate waits for it without a thread and gets the same
+//! outcome.
 //!
-//! This crate is the one to depend on. It has no logic: it re-exports [`oneflight_core`] and, behind features that
-//! add and never exclude one another, the adapters.
+//! Which policy is for which operation: see the [`guide`]. This crate is the one to depend on. It
+//! has no logic: it re-exports [`oneflight_core`] and, behind features that add and never exclude
+//! one another, the adapters.
 //!
 //! | use case | take | feature |
 //! |---|---|---|
 //! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
 //! | an `async` operation that any caller may carry on | [`Group::work`] | none |
+//! | an operation that is harmless to run again | [`Group::work_rerun`] | none |
+//! | a late retry gets the same outcome | [`Builder::retain`] | none |
+//! | the same key with another payload is turned away | [`Group::fingerprinted`] | none |
+//! | limits, and primaries that hang | [`Builder`] | none |
+//! | one invocation at a time | [`Gate`] | none |
+//! | stopping | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
+//! | looking in | [`Group::stats`]; spans and counters | `tracing`, `metrics` |
 //! | an operation that must run to its end, on tokio | [`tokio::GroupExt::spawn`] | `tokio` |
 //! | a blocking call on tokio's pool | [`tokio::GroupExt::spawn_blocking`] | `tokio` |
 //! | an operation that needs tokio, polled by another executor | [`tokio::Tokio::in_context`] | `tokio` |

@@ -5,7 +5,7 @@ use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
 use oneflight_core::rt::{Runtime, Timeout};
-use oneflight_core::{Detached, Group, Waiter};
+use oneflight_core::{Detached, Fingerprinted, Group, Waiter};
 
 use crate::Tokio;
 
@@ -37,7 +37,8 @@ pub trait GroupExt<K, T> {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static;
 
-    /// Runs the call on the blocking pool, or waits for the one that runs. See [`Group::spawn_blocking_on`].
+    /// Runs the call on the blocking pool, or waits for the one that runs. See
+    /// [`Group::spawn_blocking_on`].
     ///
     /// # Panics
     ///
@@ -48,6 +49,31 @@ pub trait GroupExt<K, T> {
 }
 
 impl<K, T, S> GroupExt<K, T> for Group<K, T, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    #[track_caller]
+    fn spawn<M, F>(&self, key: K, make: M) -> Detached<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.spawn_on(&Tokio::current(), key, make)
+    }
+
+    #[track_caller]
+    fn spawn_blocking<F>(&self, key: K, call: F) -> Detached<K, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.spawn_blocking_on(&Tokio::current(), key, call)
+    }
+}
+
+/// The same, for a payload with a [`Fingerprint`](oneflight_core::Fingerprint).
+impl<K, T, S> GroupExt<K, T> for Fingerprinted<'_, Group<K, T, S>>
 where
     K: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -94,8 +120,9 @@ pub trait WaiterExt<K, T> {
     ///
     /// # Errors
     ///
-    /// [`WaitError::TimedOut`](oneflight_core::WaitError::TimedOut) when the time is up first: the flight goes on and
-    /// the waiter keeps its place. [`WaitError::Aborted`](oneflight_core::WaitError::Aborted) when the flight ends
+    /// [`WaitError::TimedOut`](oneflight_core::WaitError::TimedOut) when the time is up first: the
+    /// flight goes on and the waiter keeps its place.
+    /// [`WaitError::Aborted`](oneflight_core::WaitError::Aborted) when the flight ends
     /// without a value.
     ///
     /// # Cancel safety

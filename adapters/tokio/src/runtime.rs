@@ -53,7 +53,8 @@ impl Tokio {
 
     /// Lets any executor poll an operation that needs tokio: enters this runtime at each poll.
     ///
-    /// An operation of `Group::work` is polled wherever one of its callers is, which may be another executor.
+    /// An operation of `Group::work` is polled wherever one of its callers is, which may be another
+    /// executor.
     ///
     /// ```
     /// use oneflight_core::Group;

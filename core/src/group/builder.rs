@@ -70,11 +70,11 @@ impl<K, T> Builder<K, T> {
 }
 
 impl<K, T, S> Builder<K, T, S> {
-    /// How many parts the registry has, each with a lock of its own: rounded up to a power of two, at least 1 and at
-    /// most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
+    /// How many parts the registry has, each with a lock of its own: rounded up to a power of two,
+    /// at least 1 and at most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
     ///
-    /// Calls for different keys meet only in a shard. More shards also bound the time a single begin takes when its
-    /// shard's table grows.
+    /// Calls for different keys meet only in a shard. More shards also bound the time a single
+    /// begin takes when its shard's table grows.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = (shards.clamp(1, MOST_SHARDS) as u32).next_power_of_two();
         self
@@ -107,18 +107,18 @@ impl<K, T, S> Builder<K, T, S> {
         }
     }
 
-    /// Where time comes from, for [`retain`](Self::retain) and [`max_age`](Self::max_age). The default is the
-    /// monotonic clock of `std`; without `std` there is none.
+    /// Where time comes from, for [`retain`](Self::retain) and [`max_age`](Self::max_age). The
+    /// default is the monotonic clock of `std`; without `std` there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Box::new(clock));
         self
     }
 
-    /// Retains settled outcomes for this long: a duplicate that comes late gets the outcome at once, instead of running
-    /// the operation again. Zero retains nothing.
+    /// Retains settled outcomes for this long: a duplicate that comes late gets the outcome at
+    /// once, instead of running the operation again. Zero retains nothing.
     ///
-    /// Expiry is lazy: no timer and no thread stand behind it. What has expired is never given out; its memory is freed
-    /// by later calls on the same shard, or by [`Group::forget`].
+    /// Expiry is lazy: no timer and no thread stand behind it. What has expired is never given out;
+    /// its memory is freed by later calls on the same shard, or by [`Group::forget`].
     #[doc(alias = "ttl")]
     #[doc(alias = "replay")]
     pub fn retain(mut self, time: Duration) -> Self {
@@ -126,12 +126,13 @@ impl<K, T, S> Builder<K, T, S> {
         self
     }
 
-    /// Decides for each outcome whether it is retained, and for how long. The default retains all, for the `retain`
-    /// time.
+    /// Decides for each outcome whether it is retained, and for how long. The default retains all,
+    /// for the `retain` time.
     ///
-    /// It answers with a `bool`, a `Duration`, an `Option<Duration>` or a [`Keep`], so that successes and failures may
-    /// have windows of their own. It runs before the value is published, under no lock; a panic of it ends the flight as
-    /// [`Cause::Panicked`](crate::Cause::Panicked) and goes on in the settle.
+    /// Without [`retain`](Self::retain) it is not asked. It answers with a `bool`, a `Duration`, an
+    /// `Option<Duration>` or a [`Keep`], so that successes and failures may have windows of
+    /// their own. It runs before the value is published, under no lock; a panic of it ends the
+    /// flight as [`Cause::Panicked`](crate::Cause::Panicked) and goes on in the settle.
     pub fn keep<R: Into<Keep>>(
         mut self,
         classify: impl Fn(&T) -> R + Send + Sync + 'static,
@@ -140,21 +141,23 @@ impl<K, T, S> Builder<K, T, S> {
         self
     }
 
-    /// The most outcomes to retain. Each shard has an equal part, rounded up; when it is full, the shard's oldest
-    /// goes. The default is 65,536.
+    /// The most outcomes to retain. Each shard has an equal part, rounded up; when it is full, the
+    /// shard's oldest goes. The default is 65,536.
     pub fn capacity(mut self, outcomes: usize) -> Self {
         self.capacity = outcomes;
         self
     }
 
-    /// The most waiters on one flight: one more is [`Rejected::Full`](crate::Rejected::Full), at once.
+    /// The most waiters on one flight: one more is [`Rejected::Full`](crate::Rejected::Full), at
+    /// once.
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
         self
     }
 
-    /// The most flights in the group: one more is [`Rejected::Full`](crate::Rejected::Full), at once. Forgotten and
-    /// superseded flights count until they are over; retained outcomes do not.
+    /// The most flights in the group: one more is [`Rejected::Full`](crate::Rejected::Full), at
+    /// once. Forgotten and superseded flights count until they are over; retained outcomes do
+    /// not.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
@@ -163,8 +166,10 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// A flight older than this gives way to the next begin of its key: its waiters get
-    /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and the late settle of
-    /// the old one gives its value back. No timer: nothing happens until that begin.
+    /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and
+    /// the late settle of the old one gives its value back. No timer: nothing happens until
+    /// that begin. Where no new flight may begin (the group is closed, or at
+    /// [`max_flights`](Self::max_flights)), the caller joins the old one instead.
     #[doc(alias = "lease")]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

@@ -1,8 +1,9 @@
-//! What a shard holds only if something asks for it: notes on flights, retained outcomes, a gate's line, and the end
-//! of the group. Behind one pointer, so that a shard that needs none of it pays one comparison.
+//! What a shard holds only if something asks for it: notes on flights, retained outcomes, a gate's
+//! line, and the end of the group. Behind one pointer, so that a shard that needs none of it pays
+//! one comparison.
 //!
-//! All of it is guarded by the shard's lock. What is to be dropped or told afterwards is gathered in an [`After`], whose
-//! drop runs when the lock has been released.
+//! All of it is guarded by the shard's lock. What is to be dropped or told afterwards is gathered
+//! in an [`After`], whose drop runs when the lock has been released.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
 use crate::retain::Retained;
 use crate::state::Snapshot;
-use crate::sync::{Arc, discard};
+use crate::sync::{Arc, discard, for_each};
 
 pub(crate) struct Extras<K, T> {
     notes: HashTable<(FlightId, Note)>,
@@ -105,7 +106,8 @@ impl<K, T> Line<K, T> {
                 .is_some_and(|flight| !flight.cell.snapshot().ended())
     }
 
-    /// The flight has ended: it holds the gate no longer, nor waits for it. Returns whose turn it is.
+    /// The flight has ended: it holds the gate no longer, nor waits for it. Returns whose turn it
+    /// is.
     pub(crate) fn leave(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Ticket>> {
         self.queue.remove(&flight.id);
         if self
@@ -128,7 +130,8 @@ impl<K, T> Line<K, T> {
     }
 }
 
-/// What remains to be done when the shard's lock has been released. Its drop does it, also on the way out of a panic.
+/// What remains to be done when the shard's lock has been released. Its drop does it, also on the
+/// way out of a panic.
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T> {
     /// Flights that are not registered any more; the last handle may be among them.
@@ -161,7 +164,8 @@ impl<K, T> Default for After<K, T> {
 
 impl<K, T> Drop for After<K, T> {
     fn drop(&mut self) {
-        /// Each of these may run the user's wakers or drops, and none may keep the next from being done.
+        /// Each of these may run the user's wakers or drops, and none may keep the next from being
+        /// done.
         struct Then<F: FnMut()>(F);
         impl<F: FnMut()> Drop for Then<F> {
             fn drop(&mut self) {
@@ -173,7 +177,7 @@ impl<K, T> Drop for After<K, T> {
         let turn = self.turn.take();
         let superseded = self.superseded.take();
         let mut gone = gone.into_iter();
-        let _last = Then(|| gone.by_ref().for_each(discard));
+        let _last = Then(|| for_each(gone.by_ref(), discard));
         let _third = Then(|| drained.iter().for_each(|drain| drain.arrive()));
         let _second = Then(|| turn.iter().for_each(|ticket| drop(ticket.settle(()))));
         let _first = Then(|| {

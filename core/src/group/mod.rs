@@ -1,14 +1,16 @@
 //! [`Group`]: the registry, key to flight.
 //!
-//! Sharded by hash, so that calls for different keys seldom meet. All the rules of concurrency are the shard's; this
-//! file hashes, picks the shard and says what each call promises.
+//! Sharded by hash, so that calls for different keys seldom meet. All the rules of concurrency are
+//! the shard's; this file hashes, picks the shard and says what each call promises.
 
 mod builder;
 pub(crate) mod extras;
 pub(crate) mod search;
 pub(crate) mod shard;
+pub(crate) mod table;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -26,7 +28,7 @@ use crate::primary::Primary;
 use crate::rules::Rules;
 use crate::settled::Settled;
 use crate::stats::{Stats, gather};
-use crate::sync::{Arc, Wakeable, isolate};
+use crate::sync::{Arc, Wakeable, for_each};
 use crate::waiter::Waiter;
 use search::Search;
 use shard::{Begun, Request, Shard};
@@ -54,12 +56,12 @@ impl<K, T> fmt::Debug for Begin<K, T> {
 
 /// The registry: one flight for each key.
 ///
-/// The first caller of a key becomes its [`Primary`] and executes; whoever comes while that runs becomes a [`Waiter`]
-/// and gets the same outcome. When the flight has ended the key is free, and the next call begins a new one: this is
-/// no cache.
+/// The first caller of a key becomes its [`Primary`] and executes; whoever comes while that runs
+/// becomes a [`Waiter`] and gets the same outcome. When the flight has ended the key is free, and
+/// the next call begins a new one: this is no cache.
 ///
-/// A group is a handle; cloning it gives another one to the same registry. Flights in progress outlive the last
-/// handle: they finish and settle.
+/// A group is a handle; cloning it gives another one to the same registry. Flights in progress
+/// outlive the last handle: they finish and settle.
 ///
 /// # Choosing a call
 ///
@@ -71,14 +73,16 @@ impl<K, T> fmt::Debug for Begin<K, T> {
 ///
 /// # Keys from strangers
 ///
-/// The default hasher is fast and seeded at random for each group, which stops accidents and simple attacks, but it
-/// does not claim to resist one who measures. Where an attacker chooses the keys, give the group SipHash:
-/// `Group::with_hasher(std::hash::RandomState::new())`. Many keys that share a whole hash stay correct, and get slow.
+/// The default hasher is fast and seeded at random for each group, which stops accidents and simple
+/// attacks, but it does not claim to resist one who measures. Where an attacker chooses the keys,
+/// give the group SipHash: `Group::with_hasher(std::hash::RandomState::new())`. Many keys that
+/// share a whole hash stay correct, and get slow.
 ///
 /// # Deadlocks
 ///
-/// No call here blocks, waits, or runs anything of yours under a lock: not the key's `Hash`, `Eq`, `Clone` or `Drop`,
-/// not a waker. All may call back into the group. An operation that waits for its own key waits for itself.
+/// No call here blocks, waits, or runs anything of yours under a lock: not the key's `Hash`, `Eq`,
+/// `Clone` or `Drop`, not a waker. All may call back into the group. An operation that waits for
+/// its own key waits for itself.
 ///
 /// # Examples
 ///
@@ -111,7 +115,7 @@ impl<K, T, S> Drop for Inner<K, T, S> {
     fn drop(&mut self) {
         // Primaries keep their shards; nobody can ask for what those retain any more.
         if self.shards[0].rules().is_some() {
-            self.shards.iter().for_each(|shard| shard.orphan());
+            for_each(self.shards.iter(), |shard| shard.orphan());
         }
     }
 }
@@ -131,7 +135,8 @@ impl<K, T> Group<K, T> {
 }
 
 impl<K, T, S> Group<K, T, S> {
-    /// An empty group with your hasher: SipHash (`std::hash::RandomState`) where keys come from strangers.
+    /// An empty group with your hasher: SipHash (`std::hash::RandomState`) where keys come from
+    /// strangers.
     ///
     /// ```
     /// use oneflight_core::Group;
@@ -169,8 +174,8 @@ impl<K, T, S> Group<K, T, S> {
         self.inner.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// What the group has done and holds. Looks at every flight in progress, one shard at a time: for a metrics page,
-    /// not for each request.
+    /// What the group has done and holds. Looks at every flight in progress, one shard at a time:
+    /// for a metrics page, not for each request.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -185,8 +190,9 @@ impl<K, T, S> Group<K, T, S> {
         gather(self.inner.shards.iter().map(|shard| &**shard))
     }
 
-    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a flight still join, and
-    /// retained outcomes are still given out. From any thread, any number of times; there is no way back.
+    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a
+    /// flight still join, and retained outcomes are still given out. From any thread, any
+    /// number of times; there is no way back.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group, Rejected};
@@ -208,12 +214,13 @@ impl<K, T, S> Group<K, T, S> {
         }
     }
 
-    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their drivers are woken, and
-    /// the value of a primary that settles later comes back to it. To begin nothing new either, [`close`](Self::close)
-    /// first.
+    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their
+    /// drivers are woken, and the value of a primary that settles later comes back to it. To
+    /// begin nothing new either, [`close`](Self::close) first.
     ///
-    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that a caller runs
-    /// itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is dropped when that caller is polled next.
+    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
+    /// a caller runs itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is
+    /// dropped when that caller is polled next.
     ///
     /// ```
     /// use oneflight_core::{Begin, Cause, Group};
@@ -226,33 +233,27 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
     /// ```
     pub fn abort_all(&self) {
-        /// Goes on with the rest when a waker of one flight panics.
-        struct Rest<'a, K, T>(&'a Shard<K, T>, alloc::vec::IntoIter<Arc<Flight<K, T>>>);
-        impl<K, T> Drop for Rest<'_, K, T> {
-            fn drop(&mut self) {
-                for flight in self.1.by_ref() {
-                    isolate(|| Flight::abort(&flight, self.0, Cause::Closed));
-                }
-            }
-        }
         let shards = self.inner.shards.iter();
-        let mut all: alloc::vec::Vec<_> = shards
-            .map(|shard| Rest(shard, shard.flights().into_iter()))
+        let all: Vec<_> = shards
+            .flat_map(|shard| {
+                shard
+                    .flights()
+                    .into_iter()
+                    .map(move |flight| (shard, flight))
+            })
             .collect();
-        for Rest(shard, flights) in &mut all {
-            for flight in flights {
-                Flight::abort(&flight, shard, Cause::Closed);
-            }
-        }
+        for_each(all.into_iter(), |(shard, flight)| {
+            Flight::abort(&flight, shard, Cause::Closed);
+        });
     }
 
-    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and superseded ones until
-    /// their primaries are done.
+    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and
+    /// superseded ones until their primaries are done.
     ///
     /// # Deadlocks
     ///
-    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never settled keeps it
-    /// waiting: [`abort_all`](Self::abort_all) ends what is left.
+    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never
+    /// settled keeps it waiting: [`abort_all`](Self::abort_all) ends what is left.
     ///
     /// # Cancel safety
     ///
@@ -261,8 +262,8 @@ impl<K, T, S> Group<K, T, S> {
         Drained::new(self.inner.drain.clone())
     }
 
-    /// The same calls, for a payload with this fingerprint: a call of the same key with another payload is
-    /// [`Rejected::Mismatch`]. See [`Fingerprint`].
+    /// The same calls, for a payload with this fingerprint: a call of the same key with another
+    /// payload is [`Rejected::Mismatch`]. See [`Fingerprint`].
     pub fn fingerprinted(&self, fingerprint: Fingerprint) -> Fingerprinted<'_, Self> {
         Fingerprinted {
             of: self,
@@ -272,8 +273,8 @@ impl<K, T, S> Group<K, T, S> {
 
     #[inline(always)]
     fn shard(&self, hash: u64) -> &Arc<Shard<K, T>> {
-        // Spread, so that a poor hasher does not put everything into one shard; and from the middle, since the table
-        // inside uses the low bits and the highest.
+        // Spread, so that a poor hasher does not put everything into one shard; and from the
+        // middle, since the table inside uses the low bits and the highest.
         let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         &self.inner.shards[spread as usize & (self.inner.shards.len() - 1)]
     }
@@ -282,8 +283,8 @@ impl<K, T, S> Group<K, T, S> {
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Becomes the primary of `key`, or a waiter of the one there is. Never waits.
     ///
-    /// Of N callers that begin one key at once, exactly one becomes the primary. A flight that has ended without a
-    /// value never takes a waiter: whoever finds one begins the next.
+    /// Of N callers that begin one key at once, exactly one becomes the primary. A flight that has
+    /// ended without a value never takes a waiter: whoever finds one begins the next.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -311,7 +312,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         begin
     }
 
-    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when the caller becomes the primary.
+    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when the caller becomes
+    /// the primary.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -329,8 +331,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         self.begin_ref_with(key, None)
     }
 
-    /// Takes the key out of the registry: the next call begins a new flight. The old one goes on for those already in
-    /// it, and its late settle never touches the new one. True if the key was in flight, or its outcome retained.
+    /// Takes the key out of the registry: the next call begins a new flight. The old one goes on
+    /// for those already in it, and its late settle never touches the new one. True if the key
+    /// was in flight, or its outcome retained.
     ///
     /// A flight that is forgotten is not retained when it settles; a retained outcome is freed now.
     ///
@@ -390,7 +393,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         (!shard.is_expired(&flight, now)).then(|| Settled::new(flight))
     }
 
-    /// How many duplicates wait for the key now: joined, polled or not, and neither dropped nor resolved.
+    /// How many duplicates wait for the key now: joined, polled or not, and neither dropped nor
+    /// resolved.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
         K: Borrow<Q>,
@@ -412,8 +416,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         )
     }
 
-    /// A begin that asks for more than its key. Also returns a duplicate's key, which the caller drops once what it got
-    /// is in a guard's hands, and the key's shard.
+    /// A begin that asks for more than its key. Also returns a duplicate's key, which the caller
+    /// drops once what it got is in a guard's hands, and the key's shard.
     pub(crate) fn begin_with(
         &self,
         key: K,

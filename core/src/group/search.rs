@@ -1,4 +1,5 @@
-//! The search of a begin for its key's flight: candidates by hash under the lock, keys compared without it.
+//! The search of a begin for its key's flight: candidates by hash under the lock, keys compared
+//! without it.
 
 use crate::error::Rejected;
 use crate::fingerprint::Fingerprint;
@@ -12,13 +13,13 @@ use crate::waiter::Waiter;
 /// A flight with the right hash, as a begin finds it under the lock, before its key is compared.
 pub(crate) enum Candidate<K, T> {
     /// Counted as its waiter, if it has not ended.
-    Joined(Waiter<K, T>, Option<Fingerprint>),
+    Joined(Waiter<K, T>),
     /// Ended without a value and not taken out yet, or past its window.
     Over(Arc<Flight<K, T>>),
-    /// Can not take one more waiter.
-    Full(Arc<Flight<K, T>>, Option<Fingerprint>),
+    /// If it has this key, the caller may not share it.
+    Barred(Arc<Flight<K, T>>, Rejected),
     /// Older than flights may get.
-    Old(Arc<Flight<K, T>>, Option<Fingerprint>),
+    Old(Arc<Flight<K, T>>),
 }
 
 /// How far a search has come.
@@ -29,6 +30,10 @@ pub(crate) struct Search<K, T> {
     pub(crate) stale: Option<Arc<Flight<K, T>>>,
     /// The key's flight, which is too old: end it before going on.
     pub(crate) superseded: Option<Arc<Flight<K, T>>>,
+    /// What is too old is joined all the same: no new flight could take its place.
+    pub(crate) spare_old: bool,
+    /// The new flight is counted already.
+    pub(crate) taken_off: bool,
     /// A join that is to be uncounted: (joined, waited).
     undo: (u64, u64),
     pub(crate) later: Later<K, T>,
@@ -42,6 +47,8 @@ impl<K, T> Search<K, T> {
             after: None,
             stale: None,
             superseded: None,
+            spare_old: false,
+            taken_off: false,
             undo: (0, 0),
             later: None,
         }
@@ -69,21 +76,14 @@ impl<K, T> Search<K, T> {
     pub(crate) fn compare(
         &mut self,
         candidate: Candidate<K, T>,
-        fingerprint: Option<Fingerprint>,
         eq: impl FnOnce(&K) -> bool,
         admit: impl FnOnce(&Flight<K, T>) -> bool,
     ) -> Option<Begin<K, T>> {
         match candidate {
-            Candidate::Joined(waiter, other) => {
+            Candidate::Joined(waiter) => {
                 let same = eq(waiter.key());
-                if same {
-                    if let Some(why) = refusal(waiter.flight(), fingerprint, other) {
-                        self.uncount(waiter);
-                        return Some(Begin::Rejected(why));
-                    }
-                    if admit(waiter.flight()) {
-                        return Some(Begin::Waiter(waiter));
-                    }
+                if same && admit(waiter.flight()) {
+                    return Some(Begin::Waiter(waiter));
                 }
                 self.passed(waiter.flight(), same);
                 self.uncount(waiter);
@@ -92,20 +92,17 @@ impl<K, T> Search<K, T> {
                 let same = eq(&flight.key);
                 self.passed(&flight, same);
             }
-            Candidate::Full(flight, other) => {
+            Candidate::Barred(flight, why) => {
                 if eq(&flight.key) {
-                    let why = refusal(&flight, fingerprint, other).unwrap_or(Rejected::Full);
                     return Some(Begin::Rejected(why));
                 }
                 self.passed(&flight, false);
             }
-            Candidate::Old(flight, other) => {
-                if !eq(&flight.key) {
-                    self.passed(&flight, false);
-                } else if let Some(why) = refusal(&flight, fingerprint, other) {
-                    return Some(Begin::Rejected(why));
-                } else {
+            Candidate::Old(flight) => {
+                if eq(&flight.key) {
                     self.superseded = Some(flight);
+                } else {
+                    self.passed(&flight, false);
                 }
             }
         }
@@ -125,17 +122,16 @@ impl<K, T> Search<K, T> {
     }
 }
 
-/// Why a caller of the flight's own key may not share it. Another payload is told before anything else.
-fn refusal<K, T>(
+/// Why a caller of the flight's own key may not share it. Another payload is told before anything
+/// else.
+pub(crate) fn bar<K, T>(
     flight: &Arc<Flight<K, T>>,
     mine: Option<Fingerprint>,
     its: Option<Fingerprint>,
 ) -> Option<Rejected> {
     if mine.zip(its).is_some_and(|(mine, its)| mine != its) {
         Some(Rejected::Mismatch)
-    } else if is_inside(flight) {
-        Some(Rejected::Reentrant)
     } else {
-        None
+        is_inside(flight).then_some(Rejected::Reentrant)
     }
 }

@@ -7,7 +7,13 @@
 #![cfg(loom)]
 
 mod cell;
+mod drain;
 mod flight;
+mod gate;
+mod rerun;
+mod retain;
+mod stopping;
+mod supersede;
 mod work;
 
 use std::future::Future;
@@ -65,6 +71,39 @@ impl Counter {
     pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
         let waker = std::sync::Arc::new(self.clone()).into();
         Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+}
+
+/// A clock that is turned by hand. Loom does not see it: what it shows is fixed before the threads start, or by one of them.
+#[derive(Clone, Default)]
+pub(crate) struct Hand(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+impl Hand {
+    pub(crate) fn turn(&self, seconds: u64) {
+        self.0
+            .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl oneflight_core::Clock for Hand {
+    fn now(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+/// The primary of a begin that must be one.
+pub(crate) fn primary<K, T>(begin: oneflight_core::Begin<K, T>) -> oneflight_core::Primary<K, T> {
+    match begin {
+        oneflight_core::Begin::Primary(primary) => primary,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The waiter of a begin that must be one.
+pub(crate) fn waiter<K, T>(begin: oneflight_core::Begin<K, T>) -> oneflight_core::Waiter<K, T> {
+    match begin {
+        oneflight_core::Begin::Waiter(waiter) => waiter,
+        other => panic!("{other:?}"),
     }
 }
 

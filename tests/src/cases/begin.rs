@@ -1,18 +1,14 @@
 //! Who becomes primary.
 
 use std::hash::{Hash, Hasher};
-use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use oneflight::{Begin, Primary};
+use oneflight::Begin;
 
 use super::Group;
 use crate::{TestRuntime, primary, until, waiter};
-
-/// How often the ends are raced with.
-const RACES: usize = 300;
 
 /// Threads and tasks race for a key, and all but one wait.
 pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
@@ -75,82 +71,6 @@ pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
     assert_eq!((stats.begun, stats.settled), (1, 1));
     assert_eq!(stats.waited as usize, THREADS + TASKS - 1);
     assert!(group.is_empty());
-}
-
-/// A begin follows on the heels of the end, while the one who ends the flight has yet to take it out of the registry. It
-/// is the next primary, and what the late remover does to the registry does not touch it.
-pub async fn a_begin_that_finds_an_aborted_flight_replaces_it<R: TestRuntime>(rt: R) {
-    for _ in 0..RACES {
-        let group = Group::new();
-        let next = on_the_heels(&rt, &group, drop).await;
-        // A waiter here would be one of a flight that had ended before.
-        let next = primary(next);
-        assert!(group.contains("k"), "the late remover took the newer one");
-        let waiter = waiter(group.begin("k"));
-        next.settle(2).unwrap();
-        assert_eq!(*waiter.await.unwrap(), 2);
-        let stats = group.stats();
-        assert_eq!((stats.begun, stats.settled, stats.aborted), (2, 1, 1));
-        assert_eq!((stats.in_flight, group.len()), (0, 0));
-    }
-}
-
-/// The same after a settle: a waiter then is ready, and a primary is safe from the late remover.
-pub async fn a_begin_that_finds_a_settled_flight_is_ready_or_the_next<R: TestRuntime>(rt: R) {
-    for _ in 0..RACES {
-        let group = Group::new();
-        let settle = |first: Primary<_, _>| drop(first.settle(1));
-        match on_the_heels(&rt, &group, settle).await {
-            Begin::Waiter(late) => assert_eq!(*late.get().expect("ready").unwrap(), 1),
-            next => {
-                let next = primary(next);
-                assert!(group.contains("k"), "the late remover took the newer one");
-                next.settle(2).unwrap();
-            }
-        }
-        let stats = group.stats();
-        assert_eq!(stats.begun, stats.settled);
-        assert_eq!(stats.joined, stats.waited);
-        assert_eq!((stats.in_flight, group.len()), (0, 0));
-    }
-}
-
-/// A flight ends on a thread; a task begins its key as soon as it sees the end.
-async fn on_the_heels<R: TestRuntime>(
-    rt: &R,
-    group: &Group,
-    end: impl FnOnce(Primary<&'static str, usize>) + Send + 'static,
-) -> Begin<&'static str, usize> {
-    let first = primary(group.begin("k"));
-    let witness = waiter(group.begin("k"));
-    let start = Arc::new(Barrier::new(2));
-    let thread = {
-        let start = start.clone();
-        thread::spawn(move || {
-            start.wait();
-            end(first);
-        })
-    };
-    let next = rt.task({
-        let group = group.clone();
-        async move {
-            start.wait();
-            let mut spins = 0;
-            while witness.get().is_none() {
-                hint::spin_loop();
-                spins += 1;
-                // The other one may need this core.
-                if spins % 500 == 0 {
-                    thread::yield_now();
-                }
-            }
-            group.begin("k")
-        }
-    });
-    let next = next.await;
-    until(|| thread.is_finished()).await;
-    thread.join().unwrap();
-    next
 }
 
 /// `begin_ref` clones the key when its caller executes, and not for a duplicate.

@@ -10,7 +10,7 @@ use oneflight::rt::Runtime;
 use oneflight::{Cause, Detached, WorkError};
 
 use super::Group;
-use crate::{Counted, TestRuntime, primary, quiet_panic, until, waiter};
+use crate::{Counted, TestRuntime, elsewhere, primary, quiet_panic, until, waiter};
 
 async fn cause(call: Detached<&'static str, usize>) -> Cause {
     match call.await {
@@ -97,7 +97,7 @@ pub async fn a_runtime_that_runs_the_task_inline_settles_the_flight<R: TestRunti
     };
     let inside = group.clone();
     let call = group.spawn_on(&odd, "k", move || async move {
-        let _joined = waiter(inside.begin("k"));
+        let _joined = elsewhere(|| waiter(inside.begin("k")));
         inside.len() + *primary(inside.begin("other")).settle(1).unwrap()
     });
     assert_eq!(*call.get().expect("at once").unwrap(), 2);

@@ -9,7 +9,7 @@ use futures_lite::future::yield_now;
 use oneflight::{Aborted, Cause, Settled, Waiter, WorkError};
 
 use super::Group;
-use crate::{Counted, Task, TestRuntime, primary, quiet_panic, scripted, until, waiter};
+use crate::{Counted, Task, TestRuntime, elsewhere, primary, quiet_panic, scripted, until, waiter};
 
 type Outcome = Result<Settled<&'static str, usize>, Aborted>;
 
@@ -154,7 +154,7 @@ pub async fn a_panic_in_the_making_of_work_ends_the_flight<R: TestRuntime>(rt: R
     let maker = rt.task(async move {
         let work = || {
             inside.work("k", || -> std::future::Ready<usize> {
-                *slot.lock().unwrap() = Some(waiter(inside.begin("k")));
+                *slot.lock().unwrap() = Some(elsewhere(|| waiter(inside.begin("k"))));
                 quiet_panic()
             })
         };

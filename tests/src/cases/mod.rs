@@ -1,13 +1,27 @@
 //! The cases. Each is named after the behaviour it shows.
 
+pub mod abort_handle;
 pub mod begin;
 pub mod blocking;
 pub mod detach;
 pub mod detach_loss;
+pub mod fingerprint;
 pub mod forget;
+pub mod gate;
+pub mod gate_queue;
+pub mod heels;
+pub mod limits;
 pub mod local;
 pub mod lost_primary;
+pub mod max_age;
 pub mod mixed;
+pub mod reentrant;
+pub mod rerun;
+pub mod rerun_ends;
+pub mod retain;
+pub mod retain_window;
+pub mod stopping;
+pub mod stopping_races;
 pub mod timeouts;
 pub mod waiting;
 pub mod work;

@@ -79,7 +79,7 @@ pub async fn a_dropped_time_out_leaves_the_waiter_as_it_was<R: TestRuntime>(rt: 
 /// The clock of the adapter, from any task of the executor.
 pub async fn the_adapters_clock_rings_in_a_task<R: TestRuntime>(rt: R) {
     let since = std::time::Instant::now();
-    let sleep = rt.adapter().sleep(SOON);
+    let sleep = rt.adapter().sleep(SOON); // about time
     // Not every clock's future is `'static`; the case awaits it itself.
     sleep.await;
     assert!(since.elapsed() >= SOON, "too early");

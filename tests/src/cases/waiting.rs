@@ -200,10 +200,12 @@ pub async fn a_resumed_waiter_begins_a_new_flight<R: TestRuntime>(rt: R) {
 
 /// The same from within the wake, in the settling call itself.
 pub async fn a_begin_from_inside_the_wake_starts_a_new_flight<R: TestRuntime>(rt: R) {
-    struct BeginsAgain(Group, Mutex<Option<Begin<&'static str, usize>>>);
+    type Found = (usize, Begin<&'static str, usize>);
+    struct BeginsAgain(Group, Mutex<Option<Found>>);
     impl Wake for BeginsAgain {
         fn wake(self: Arc<Self>) {
-            *self.1.lock().unwrap() = Some(self.0.begin("k"));
+            let found = (self.0.stats().in_flight, self.0.begin("k"));
+            *self.1.lock().unwrap() = Some(found);
         }
     }
     for ends_by_settle in [true, false] {
@@ -220,7 +222,8 @@ pub async fn a_begin_from_inside_the_wake_starts_a_new_flight<R: TestRuntime>(rt
             }
         });
         ended.await;
-        let begun = bell.1.lock().unwrap().take().expect("woken");
+        let (left, begun) = bell.1.lock().unwrap().take().expect("woken");
+        assert_eq!(left, 0, "woken before it was taken out");
         primary(begun).settle(2).unwrap();
         assert_eq!(parked.get().unwrap().is_ok(), ends_by_settle);
     }

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use oneflight::{Cause, Waiter, WorkError};
 
 use super::Group;
-use crate::{Counted, CountingWaker, TestRuntime, poll, primary, scripted, until, waiter};
+use crate::{
+    Counted, CountingWaker, TestRuntime, elsewhere, poll, primary, scripted, until, waiter,
+};
 
 /// What an operation sees when it is dropped.
 type Seen = Arc<Mutex<Option<(bool, Option<Cause>, usize)>>>;
@@ -43,7 +45,7 @@ pub async fn the_last_participant_to_leave_ends_the_flight<R: TestRuntime>(rt: R
     let seen = Seen::default();
     let (watcher, seen_by) = (group.clone(), seen.clone());
     let work = group.work("k", move || {
-        let mut plain = waiter(watcher.begin("k"));
+        let mut plain = elsewhere(|| waiter(watcher.begin("k")));
         let bell = Arc::new(CountingWaker::new());
         assert!(poll(&mut plain, bell.waker()).is_pending());
         Watches {

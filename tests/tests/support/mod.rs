@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod arena;
+pub(crate) mod hand;
 pub(crate) mod operation;
 pub(crate) mod runtimes;
 

@@ -1,0 +1,119 @@
+//! Guide: which policy for which operation.
+//!
+//! The question that decides is: *when the caller that runs the operation goes away, what should
+//! become of it?* It goes away more often than one thinks: a client hangs up, a `select!` takes
+//! another arm, a deadline passes, a task is aborted.
+//!
+//! | the operation | wants | call | a lost caller means |
+//! |---|---|---|---|
+//! | an idempotent read: a row, a file, a cache fill | to be cheap; running it again is harmless | [`work_rerun`] | another caller runs its own |
+//! | a costly call: a model, a report, a big query | never to be paid twice, and to stop when nobody wants it | [`work`] | another caller goes on where it stood; the last to leave stops it |
+//! | an effect: a payment, an order, a message | to run to its end once begun, whoever listens | an adapter's `spawn` with [`retain`] and a [`Fingerprint`] | nothing: it runs on |
+//! | a blocking call: a driver, a system call | a thread of the pool for it, and none for its duplicates | an adapter's `spawn_blocking` | nothing: it runs on |
+//! | your own control flow, a `!Send` operation, no executor | a guard | [`begin`] and [`Primary`] | waiters are told: [`Aborted`] |
+//! | one resource that serves one at a time: an agent, a device | a turn | [`Gate`] | the next one is let in |
+//!
+//! [`work`]: crate::Group::work
+//! [`work_rerun`]: crate::Group::work_rerun
+//! [`begin`]: crate::Group::begin
+//! [`retain`]: crate::Builder::retain
+//! [`Fingerprint`]: crate::Fingerprint
+//! [`Primary`]: crate::Primary
+//! [`Aborted`]: crate::Aborted
+//! [`Gate`]: crate::Gate
+//!
+//! # An idempotent read
+//!
+//! Let `T` be a `Result`, so that an error is shared like a value and the next call tries again.
+//! Give it a small budget: each re-run is one more caller that was lost.
+//!
+//! ```
+//! use oneflight_core::{Budget, Group};
+//! # futures_lite::future::block_on(async {
+//! let group: Group<u64, Result<String, std::io::Error>> = Group::new();
+//! let path = String::from("Cargo.toml");
+//! // The operation stays in this future, so it may borrow.
+//! let file = group.work_rerun(7, Budget::times(2), || async { std::fs::read_to_string(&path) });
+//! assert!(file.await.unwrap().is_ok());
+//! # });
+//! ```
+//!
+//! # A costly model call
+//!
+//! `work` never restarts: ten callers that give up one after the other cost one call, and if an
+//! eleventh still wants the answer, it gets it. When the last one has gone, the operation is
+//! dropped, which cancels the request.
+//!
+//! The operation is polled by whichever caller drives. A caller that is kept but not polled stalls
+//! the others: where callers sit in a `select!` loop, use `spawn` and abort it by its
+//! [`AbortHandle`](crate::AbortHandle) if you must.
+//!
+//! ```
+//! use oneflight_core::Group;
+//! # async fn model(_: &str) -> Result<String, String> { Ok("42".into()) }
+//! # futures_lite::future::block_on(async {
+//! let group: Group<String, Result<String, String>> = Group::new();
+//! let answer = group.work("prompt-hash".to_string(), || model("6 * 7?"));
+//! assert_eq!(*answer.await.unwrap(), Ok("42".to_string()));
+//! # });
+//! ```
+//!
+//! # A payment
+//!
+//! Four things belong together:
+//! 1. **The key is the client's idempotency token.** The client makes it once and sends it with
+//!    each retry.
+//! 2. **`spawn`**, so that no caller can take the operation with it halfway.
+//! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by
+//!    mistake is turned away and not answered with another payment's receipt.
+//! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
+//!    answer. A failure that may be tried again is not kept.
+//!
+//! And a fifth that no library can give you: the effect itself must be idempotent, or check the
+//! token, because a process that dies takes its flights with it. Pass the token on to the bank.
+//!
+//! ```
+//! use core::time::Duration;
+//! use oneflight_core::{Begin, Fingerprint, Group, Rejected};
+//!
+//! type Charge = Result<u64, String>;
+//! let group: Group<String, Charge> = Group::builder()
+//!     .retain(Duration::from_secs(24 * 60 * 60))
+//!     .keep(|charge: &Charge| charge.is_ok())
+//!     .max_waiters(1_000)
+//!     .build();
+//! let ten = Fingerprint::of_bytes(br#"{"amount":10}"#);
+//! let Begin::Primary(charge) = group.fingerprinted(ten).begin("token-1".to_string()) else { unreachable!() };
+//! charge.settle(Ok(1999)).unwrap();
+//!
+//! let Begin::Waiter(late) = group.fingerprinted(ten).begin("token-1".to_string()) else { unreachable!() };
+//! assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
+//! let twenty = Fingerprint::of_bytes(br#"{"amount":20}"#);
+//! assert!(matches!(
+//!     group.fingerprinted(twenty).begin("token-1".to_string()),
+//!     Begin::Rejected(Rejected::Mismatch)
+//! ));
+//! ```
+//!
+//! # Stopping a service
+//!
+//! ```
+//! use oneflight_core::{Begin, Group};
+//! # futures_lite::future::block_on(async {
+//! let group: Group<&str, u32> = Group::new();
+//! # let Begin::Primary(running) = group.begin("k") else { unreachable!() };
+//! group.close(); // Nothing new begins; duplicates of what runs still join.
+//! # running.settle(1).unwrap();
+//! // Race this against your deadline, and call `abort_all` when the deadline wins.
+//! group.drained().await;
+//! # });
+//! ```
+//!
+//! # What can wait for itself
+//!
+//! An operation that begins its own key is turned away with
+//! [`Rejected::Reentrant`](crate::Rejected::Reentrant) when this is seen: on the same thread,
+//! inside its own poll or making, with `std`. Not seen: a task that the operation spawned and waits
+//! for, a call from another thread, an operation that a caller runs by hand between
+//! [`begin`](crate::Group::begin) and [`settle`](crate::Primary::settle). Two operations that wait
+//! for each other's keys wait for ever, as two locks would.

@@ -1,0 +1,142 @@
+//! Ends from outside, and the limit of flights.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use loom::future::block_on;
+use loom::thread;
+use oneflight_core::rt::Runtime;
+use oneflight_core::{Begin, Cause, Group, Rejected, WorkError};
+
+use crate::{Fixed, Registry, bounded_model, group, primary, waiter};
+
+fn limited(flights: usize) -> Registry<u32> {
+    Group::<u8, u32>::builder()
+        .shards(1)
+        .hasher(Fixed)
+        .max_flights(flights)
+        .build()
+}
+
+/// There is room for one, and not for two.
+fn assert_room_for_one(group: &Registry<u32>) {
+    let one = primary(group.begin(8));
+    assert!(matches!(group.begin(9), Begin::Rejected(Rejected::Full)));
+    drop(one);
+}
+
+#[test]
+fn of_abort_all_and_a_settle_one_ends_the_flight() {
+    bounded_model(3, || {
+        let group = limited(1);
+        let owner = primary(group.begin(1));
+        let duplicate = waiter(group.begin(1));
+        let settle = thread::spawn(move || owner.settle(7).is_ok());
+        group.abort_all();
+        let told = block_on(duplicate);
+        assert_eq!(settle.join().unwrap(), told.is_ok());
+        if let Err(aborted) = told {
+            assert_eq!(aborted.cause(), Cause::Closed);
+        }
+        assert_room_for_one(&group);
+    });
+}
+
+#[test]
+fn a_forgotten_flight_aborted_while_its_primary_is_dropped_lands_once() {
+    bounded_model(3, || {
+        let group = limited(1);
+        let owner = primary(group.begin(1));
+        assert!(group.forget(&1));
+        let lose = thread::spawn(move || drop(owner));
+        group.abort_all();
+        lose.join().unwrap();
+        assert_eq!(group.stats().aborted, 1);
+        assert_room_for_one(&group);
+    });
+}
+
+#[test]
+fn a_work_aborted_while_its_last_participant_leaves_lands_once() {
+    bounded_model(3, || {
+        let group = limited(1);
+        let work = group.work(1, std::future::pending);
+        let leave = thread::spawn(move || drop(work));
+        group.abort_all();
+        leave.join().unwrap();
+        assert_eq!(group.stats().aborted, 1);
+        assert_room_for_one(&group);
+    });
+}
+
+#[test]
+fn a_begin_at_the_limit_and_the_settle_count_exactly() {
+    bounded_model(3, || {
+        let group = limited(1);
+        let owner = primary(group.begin(1));
+        let settle = thread::spawn(move || drop(owner.settle(7)));
+        match group.begin(2) {
+            Begin::Primary(second) => drop(second),
+            other => assert!(matches!(other, Begin::Rejected(Rejected::Full))),
+        }
+        settle.join().unwrap();
+        assert_room_for_one(&group);
+    });
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A runtime that keeps the task until the model runs it.
+#[derive(Default)]
+struct Shelf(Mutex<Option<Task>>);
+
+impl Runtime for Shelf {
+    type Sleep = std::future::Ready<()>;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        *self.0.lock().unwrap() = Some(Box::pin(task));
+    }
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        std::future::ready(())
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+#[test]
+fn an_abort_handle_wakes_the_task_that_parks_meanwhile() {
+    bounded_model(3, || {
+        let (group, shelf) = (group::<u32>(), Shelf::default());
+        let outcome = group.spawn_on(&shelf, 1, std::future::pending);
+        let handle = outcome.abort_handle().unwrap();
+        let task = shelf.0.lock().unwrap().take().unwrap();
+        // The operation never ends by itself, so only the abort lets the task end.
+        let thread = thread::spawn(move || block_on(task));
+        assert!(handle.abort());
+        let told = block_on(outcome).unwrap_err();
+        assert!(matches!(told, WorkError::Aborted(why) if why.cause() == Cause::Cancelled));
+        thread.join().unwrap();
+        assert!(group.is_empty());
+    });
+}
+
+#[test]
+fn a_task_that_settles_and_an_abort_end_the_flight_once() {
+    bounded_model(3, || {
+        let (group, shelf) = (group::<u32>(), Shelf::default());
+        let outcome = group.spawn_on(&shelf, 1, || async { 7 });
+        let handle = outcome.abort_handle().unwrap();
+        let task = shelf.0.lock().unwrap().take().unwrap();
+        let thread = thread::spawn(move || block_on(task));
+        let aborted = handle.abort();
+        assert_eq!(block_on(outcome).is_err(), aborted);
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.settled + stats.aborted, stats.in_flight), (1, 0));
+    });
+}

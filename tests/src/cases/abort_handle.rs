@@ -1,0 +1,83 @@
+//! Aborting a detached operation on purpose.
+
+use std::future::ready;
+use std::sync::mpsc::channel;
+
+use oneflight::{Cause, Detached, WorkError};
+
+use super::Group;
+use crate::{TestRuntime, scripted, until, waiter};
+
+async fn cause(call: Detached<&'static str, usize>) -> Cause {
+    match call.await {
+        Err(WorkError::Aborted(aborted)) => aborted.cause(),
+        Err(other) => panic!("{other}"),
+        Ok(settled) => panic!("settled with {}", *settled),
+    }
+}
+
+/// Nothing else wakes the task: the abort does, and it drops its operation.
+pub async fn an_abort_handle_ends_the_flight_and_drops_the_operation<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let (remote, operation) = scripted();
+    let starter = rt.detach(&group, "k", || operation);
+    let duplicate = rt.detach(&group, "k", || ready(0));
+    let plain = rt.task(waiter(group.begin("k")));
+    assert!(duplicate.abort_handle().is_none(), "it started nothing");
+    let handle = starter.abort_handle().expect("it started the operation");
+    until(|| remote.polls() == 1).await;
+    let duplicate = rt.task(cause(duplicate));
+    let starter = rt.task(cause(starter));
+
+    assert!(handle.abort());
+    assert!(!group.contains("k"));
+    assert!(!handle.abort(), "it had ended already");
+    assert_eq!(starter.await, Cause::Cancelled);
+    assert_eq!(duplicate.await, Cause::Cancelled);
+    assert_eq!(plain.await.unwrap_err().cause(), Cause::Cancelled);
+    until(|| remote.dropped()).await;
+    assert_eq!(remote.polls(), 1, "polled after its end");
+    assert_eq!(group.stats().aborted_by(Cause::Cancelled), 1);
+}
+
+/// It is the flight's and not the key's; and dropping it aborts nothing.
+pub async fn an_abort_handle_touches_no_newer_flight<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let old = rt.detach(&group, "k", || ready(1));
+    let handle = old.abort_handle().expect("it started the operation");
+    assert_eq!(*old.await.unwrap(), 1);
+    until(|| group.is_empty()).await;
+
+    let (remote, operation) = scripted();
+    let new = rt.detach(&group, "k", || operation);
+    drop(new.abort_handle());
+    assert!(!handle.abort());
+    assert!(group.contains("k"));
+    remote.finish();
+    assert!(new.await.is_ok());
+}
+
+/// It can not be stopped: its callers are told at once, and its value goes nowhere.
+pub async fn a_blocking_call_that_is_aborted_keeps_nobody_waiting<R: TestRuntime>(rt: R) {
+    struct Value(std::sync::mpsc::Sender<()>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.0.send(()).ok();
+        }
+    }
+    let group = oneflight::Group::<&str, Value>::new();
+    let (go, wait) = channel::<()>();
+    let (freed, dropped) = channel();
+    let call = rt.detach_blocking(&group, "k", move || {
+        wait.recv().expect("told to go on");
+        Value(freed)
+    });
+    call.abort_handle().expect("it started the call").abort();
+    assert!(matches!(
+        call.await,
+        Err(WorkError::Aborted(aborted)) if aborted.cause() == Cause::Cancelled
+    ));
+    assert!(group.is_empty());
+    go.send(()).unwrap();
+    until(|| dropped.try_recv().is_ok()).await;
+}

@@ -1,0 +1,165 @@
+//! Fingerprints: the same key with another payload is told, and never merged.
+
+use std::future::Ready;
+use std::time::Duration;
+
+use oneflight::{Begin, Budget, Fingerprint, Mode, Rejected, WorkError};
+
+use super::Group;
+use crate::{HandClock, TestRuntime, primary, rejected, scripted, until, waiter};
+
+const TEN: Fingerprint = Fingerprint::new(10);
+const TWENTY: Fingerprint = Fingerprint::new(20);
+
+fn never_made() -> Ready<usize> {
+    panic!("its operation was made")
+}
+
+/// What each kind of call comes to: a rejection, or the value it gets at once, or neither.
+fn each_kind<R: TestRuntime>(
+    rt: &R,
+    group: &Group,
+    print: Fingerprint,
+) -> Vec<Result<Option<usize>, Rejected>> {
+    let of_begin = |begin| match begin {
+        Begin::Waiter(waiter) => Ok(waiter.get().map(|outcome| *outcome.unwrap())),
+        begin => Err(rejected(begin)),
+    };
+    let of_call = |outcome: Option<Result<_, WorkError>>| match outcome {
+        None => Ok(None),
+        Some(Ok(settled)) => Ok(Some(*oneflight::Settled::<&str, usize>::clone(&settled))),
+        Some(Err(WorkError::Rejected(why))) => Err(why),
+        Some(Err(other)) => panic!("{other}"),
+    };
+    let calls = group.fingerprinted(print);
+    let adapter = rt.adapter();
+    let budget = Budget::times(1);
+    vec![
+        of_begin(calls.begin("k")),
+        of_begin(calls.begin_ref(&"k")),
+        of_call(calls.work("k", never_made).get()),
+        of_call(calls.work_rerun("k", budget, never_made).get()),
+        of_call(calls.spawn_on(&adapter, "k", never_made).get()),
+        of_call(calls.spawn_blocking_on(&adapter, "k", || panic!()).get()),
+    ]
+}
+
+/// Before anything else that could be said, and whatever the call; the original does not notice.
+pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
+    let group = Group::builder().max_waiters(1).build();
+    let (remote, operation) = scripted();
+    let original = group.fingerprinted(TEN).work("k", || operation);
+    let same = rt.task(group.fingerprinted(TEN).work("k", never_made));
+    let original = rt.task(original);
+    until(|| remote.polls() == 1).await;
+    // It is full; and it is another payload, which is the more useful thing to say.
+    let mismatch = vec![Err(Rejected::Mismatch); 6];
+    assert_eq!(each_kind(&rt, &group, TWENTY), mismatch);
+    assert_eq!(
+        each_kind(&rt, &group, TEN),
+        vec![Err(Rejected::Full); 6],
+        "the same payload is only one too many"
+    );
+    assert_eq!(group.waiters("k"), 1);
+    assert_eq!(group.stats().rejected_by(Rejected::Mismatch), 6);
+    remote.finish();
+    assert_eq!(*original.await.unwrap() + *same.await.unwrap(), 4);
+    // The key is free, and so is the choice of the payload.
+    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+}
+
+/// As long as the outcome is retained.
+pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
+    let clock = HandClock::default();
+    let group = Group::builder()
+        .clock(clock.clone())
+        .retain(Duration::from_secs(60))
+        .build();
+    primary(group.fingerprinted(TEN).begin("k"))
+        .settle(7)
+        .unwrap();
+    assert_eq!(
+        each_kind(&rt, &group, TWENTY),
+        vec![Err(Rejected::Mismatch); 6]
+    );
+    assert_eq!(each_kind(&rt, &group, TEN), vec![Ok(Some(7)); 6]);
+    assert_eq!(*waiter(group.begin("k")).get().unwrap().unwrap(), 7);
+    clock.forward(60);
+    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+}
+
+/// A side without a fingerprint compares nothing.
+pub async fn a_call_without_a_fingerprint_shares<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let with = primary(group.fingerprinted(TEN).begin("k"));
+    let without = rt.task(waiter(group.begin("k")));
+    // Its joining has not taken the fingerprint away.
+    assert_eq!(
+        rejected(group.fingerprinted(TWENTY).begin("k")),
+        Rejected::Mismatch
+    );
+    with.settle(1).unwrap();
+    assert_eq!(*without.await.unwrap(), 1);
+
+    let without = primary(group.begin("k"));
+    let ten = rt.task(waiter(group.fingerprinted(TEN).begin("k")));
+    let twenty = rt.task(waiter(group.fingerprinted(TWENTY).begin("k")));
+    without.settle(2).unwrap();
+    assert_eq!(*ten.await.unwrap() + *twenty.await.unwrap(), 4);
+}
+
+/// A racer that does not become primary is compared as well.
+pub async fn racers_with_two_payloads_share_one_and_refuse_the_other<R: TestRuntime>(_: R) {
+    for _ in 0..100 {
+        let group = Group::new();
+        let start = std::sync::Barrier::new(4);
+        let came = std::thread::scope(|scope| {
+            let race = |print| {
+                let (group, start) = (&group, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    (print, group.fingerprinted(print).begin("k"))
+                })
+            };
+            let threads = [TEN, TWENTY, TEN, TWENTY].map(race);
+            threads.map(|thread| thread.join().unwrap())
+        });
+        let won = came
+            .iter()
+            .find_map(|(print, begin)| matches!(begin, Begin::Primary(_)).then_some(*print))
+            .expect("a primary");
+        for (print, begin) in came {
+            match begin {
+                Begin::Rejected(why) => {
+                    assert_eq!(why, Rejected::Mismatch);
+                    assert_ne!(print, won);
+                }
+                Begin::Primary(_) | Begin::Waiter(_) => assert_eq!(print, won),
+            }
+        }
+        assert_eq!(group.stats().rejected, 2);
+    }
+}
+
+/// Of a token: told before `Busy`, for the holder and for those who queue.
+pub async fn another_payload_of_a_token_is_a_mismatch<R: TestRuntime>(rt: R) {
+    let gate = oneflight::Gate::<&str, usize>::new(Mode::Queue);
+    let holder = primary(gate.fingerprinted(TEN).begin(Some("a")));
+    let queued = gate.fingerprinted(TEN).turn(Some("b"));
+    for token in ["a", "b"] {
+        let twenty = gate.fingerprinted(TWENTY);
+        assert_eq!(rejected(twenty.begin(Some(token))), Rejected::Mismatch);
+        assert_eq!(
+            rejected(rt.task(twenty.turn(Some(token))).await),
+            Rejected::Mismatch
+        );
+    }
+    assert_eq!(
+        rejected(gate.fingerprinted(TWENTY).begin(Some("c"))),
+        Rejected::Busy
+    );
+    let shares = rt.task(waiter(gate.fingerprinted(TEN).begin(Some("b"))));
+    holder.settle(1).unwrap();
+    primary(rt.task(queued).await).settle(2).unwrap();
+    assert_eq!(*shares.await.unwrap(), 2);
+}

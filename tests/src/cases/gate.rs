@@ -1,0 +1,169 @@
+//! `Gate`: one invocation at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use oneflight::{Begin, Cause, Mode, Rejected};
+
+use crate::{TestRuntime, primary, quiet_panic, rejected, until, waiter};
+
+type Gate = oneflight::Gate<&'static str, usize>;
+
+/// In `Exclusive`, by `begin` and by `turn`; in `Queue`, by `begin`.
+pub async fn a_gate_that_is_held_turns_another_token_away<R: TestRuntime>(rt: R) {
+    for mode in [Mode::Exclusive, Mode::Queue] {
+        let gate = Gate::new(mode);
+        let holder = primary(gate.begin(Some("a")));
+        assert!(gate.is_busy());
+        assert_eq!(rejected(gate.begin(Some("b"))), Rejected::Busy);
+        assert_eq!(rejected(gate.begin(None)), Rejected::Busy);
+        if mode == Mode::Exclusive {
+            let turn = rt.task(gate.turn(Some("b")));
+            assert_eq!(rejected(turn.await), Rejected::Busy);
+        }
+        // The same token shares.
+        let duplicates: Vec<_> = (0..3)
+            .map(|_| rt.task(waiter(gate.begin(Some("a")))))
+            .collect();
+        assert_eq!(gate.waiters(&"a"), 3);
+        holder.settle(7).unwrap();
+        for duplicate in duplicates {
+            assert_eq!(*duplicate.await.unwrap(), 7);
+        }
+        assert!(!gate.is_busy());
+        drop(primary(gate.begin(Some("b"))));
+        let busy = 2 + u64::from(mode == Mode::Exclusive);
+        assert_eq!(gate.stats().rejected_by(Rejected::Busy), busy);
+    }
+}
+
+/// Not by another one without a token either.
+pub async fn a_holder_without_a_token_is_never_joined<R: TestRuntime>(rt: R) {
+    let gate = Gate::new(Mode::Exclusive);
+    let holder = primary(gate.begin(None));
+    for token in [None, Some("a")] {
+        assert_eq!(rejected(gate.begin(token)), Rejected::Busy);
+        assert_eq!(rejected(rt.task(gate.turn(token)).await), Rejected::Busy);
+    }
+    holder.settle(1).unwrap();
+    assert!(!gate.is_busy());
+
+    let gate = Gate::new(Mode::Queue);
+    let holder = primary(gate.begin(None));
+    let turns = [gate.turn(None), gate.turn(None)];
+    assert_eq!(gate.queued(), 2);
+    drop(holder);
+    for turn in turns {
+        primary(rt.task(turn).await).settle(2).unwrap();
+    }
+    assert_eq!(gate.stats().joined, 0);
+}
+
+/// Threads race for a token while another one holds the gate: each is refused or gets a value, none an abort.
+pub async fn a_refusal_is_never_inherited_as_an_outcome<R: TestRuntime>(_: R) {
+    for _ in 0..20 {
+        let gate = Gate::new(Mode::Exclusive);
+        let holder = primary(gate.begin(Some("a")));
+        let refused = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    loop {
+                        match gate.begin(Some("b")) {
+                            Begin::Primary(mine) => {
+                                mine.settle(1).unwrap();
+                                break;
+                            }
+                            Begin::Waiter(theirs) => {
+                                assert_eq!(*theirs.wait_blocking().expect("no abort"), 1);
+                                break;
+                            }
+                            Begin::Rejected(why) => assert_eq!(why, Rejected::Busy),
+                        }
+                        refused.fetch_add(1, Ordering::SeqCst);
+                        thread::yield_now();
+                    }
+                });
+            }
+            while refused.load(Ordering::SeqCst) < 6 {
+                thread::yield_now();
+            }
+            holder.settle(0).unwrap();
+        });
+        let stats = gate.stats();
+        assert_eq!((stats.aborted, stats.in_flight), (0, 0));
+        let refused = refused.into_inner() as u64;
+        assert_eq!(stats.rejected_by(Rejected::Busy), refused);
+    }
+}
+
+/// Its settle, its abort, its drop, its panic; nothing that others do.
+pub async fn only_the_holder_releases_the_gate<R: TestRuntime>(rt: R) {
+    let gate = Gate::new(Mode::Queue);
+    for end in 0..4 {
+        let holder = primary(gate.begin(Some("a")));
+        drop(gate.begin(Some("a")));
+        drop(gate.begin(Some("b")));
+        drop(gate.turn(Some("a")));
+        drop(gate.turn(Some("b")));
+        drop(gate.clone());
+        assert_eq!(rejected(gate.begin(Some("c"))), Rejected::Busy);
+        let next = gate.turn(Some("d"));
+        assert!(next.is_queued());
+        match end {
+            0 => drop(holder.settle(1).unwrap()),
+            1 => holder.abort(),
+            2 => drop(holder),
+            _ => {
+                let unwound = catch_unwind(AssertUnwindSafe(|| {
+                    let _holder = holder;
+                    quiet_panic()
+                }));
+                assert!(unwound.is_err());
+            }
+        }
+        assert!(!next.is_queued());
+        assert!(gate.is_busy(), "promised to the next one");
+        drop(primary(rt.task(next).await));
+        assert!(!gate.is_busy());
+    }
+    let stats = gate.stats();
+    assert_eq!(stats.settled, 1);
+    assert_eq!(stats.aborted_by(Cause::Cancelled), 1);
+    assert_eq!(stats.aborted_by(Cause::Panicked), 1);
+}
+
+/// Every caller runs, whatever its token.
+pub async fn a_reentrant_gate_lets_everyone_in<R: TestRuntime>(rt: R) {
+    let gate = Gate::new(Mode::Reentrant);
+    assert_eq!(gate.mode(), Mode::Reentrant);
+    let holders: Vec<_> = [Some("a"), Some("a"), None, Some("b")]
+        .into_iter()
+        .map(|token| primary(gate.begin(token)))
+        .collect();
+    let also = primary(rt.task(gate.turn(Some("a"))).await);
+    assert!(!gate.is_busy());
+    for (nth, holder) in holders.into_iter().enumerate() {
+        assert_eq!(*holder.settle(nth).unwrap(), nth);
+    }
+    // From within its own invocation, too.
+    let inside = gate.clone();
+    let run = also.run(async move { *primary(inside.begin(Some("a"))).settle(9).unwrap() });
+    assert_eq!(*rt.task(run).await.unwrap(), 9);
+    let stats = gate.stats();
+    assert_eq!((stats.begun, stats.joined, stats.settled), (6, 0, 6));
+}
+
+/// Waiting for one's own token would be waiting for oneself.
+pub async fn an_invocation_that_begins_its_own_token_is_told<R: TestRuntime>(rt: R) {
+    let gate = Gate::new(Mode::Exclusive);
+    let inside = gate.clone();
+    let run = primary(gate.begin(Some("a"))).run(async move {
+        assert_eq!(rejected(inside.begin(Some("a"))), Rejected::Reentrant);
+        assert_eq!(rejected(inside.begin(Some("b"))), Rejected::Busy);
+        7
+    });
+    assert_eq!(*rt.task(run).await.unwrap(), 7);
+    until(|| !gate.is_busy()).await;
+}

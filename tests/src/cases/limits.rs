@@ -1,0 +1,176 @@
+//! Limits: one more is `Full`, at once, and the counts are exact.
+
+use std::future::{Ready, pending};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use oneflight::{Begin, Budget, Rejected, WorkError};
+
+use super::Group;
+use crate::{TestRuntime, primary, rejected, scripted, until, waiter};
+
+fn never_made() -> Ready<usize> {
+    panic!("its operation was made")
+}
+
+fn is_full<T>(outcome: Option<Result<T, WorkError>>) -> bool {
+    matches!(outcome, Some(Err(WorkError::Rejected(Rejected::Full))))
+}
+
+/// Whatever kind of call it is. One that leaves makes room for one.
+pub async fn one_waiter_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
+    let group = Group::builder().max_waiters(2).build();
+    let guard = primary(group.begin("k"));
+    let first = rt.task(waiter(group.begin("k")));
+    let second = group.work("k", never_made);
+    for _ in 0..3 {
+        assert_eq!(rejected(group.begin("k")), Rejected::Full);
+        assert_eq!(rejected(group.begin_ref(&"k")), Rejected::Full);
+        assert!(is_full(group.work("k", never_made).get()));
+        assert!(is_full(
+            group.work_rerun("k", Budget::times(1), never_made).get()
+        ));
+        assert!(is_full(rt.detach(&group, "k", never_made).get()));
+    }
+    assert_eq!(
+        (
+            group.waiters("k"),
+            group.stats().rejected_by(Rejected::Full)
+        ),
+        (2, 15)
+    );
+    drop(second);
+    let second = rt.task(waiter(group.begin("k")));
+    assert_eq!(rejected(group.begin("k")), Rejected::Full);
+    // The limit is for each flight.
+    let other = primary(group.begin("other"));
+    let of_other = waiter(group.begin("other"));
+    guard.settle(7).unwrap();
+    assert_eq!(*first.await.unwrap() + *second.await.unwrap(), 14);
+    drop((other, of_other));
+    assert_eq!(group.stats().largest_flight, 2);
+}
+
+/// Those that take part in a `work` are counted, save the one that began it.
+pub async fn participants_count_as_waiters<R: TestRuntime>(rt: R) {
+    let group = Group::builder().max_waiters(1).build();
+    let (remote, operation) = scripted();
+    let first = rt.task(group.work("k", || operation));
+    let second = group.work("k", never_made);
+    assert!(is_full(group.work("k", never_made).get()));
+    drop(second);
+    let second = rt.task(group.work("k", never_made));
+    until(|| remote.polls() == 1).await;
+    remote.finish();
+    assert_eq!(*first.await.unwrap() + *second.await.unwrap(), 4);
+
+    // The refused call has joined nothing that it could end or keep.
+    let rerun = group.work_rerun("r", Budget::times(0), pending::<usize>);
+    let heir = group.work_rerun("r", Budget::times(0), never_made);
+    assert!(is_full(
+        group.work_rerun("r", Budget::times(0), never_made).get()
+    ));
+    drop((rerun, heir));
+    assert!(group.is_empty());
+}
+
+/// Of all shards together. Duplicates still join.
+pub async fn one_flight_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
+    let group = oneflight::Group::<usize, usize>::builder()
+        .max_flights(4)
+        .build();
+    let mut guards: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
+    for key in 4..100 {
+        assert_eq!(rejected(group.begin(key)), Rejected::Full);
+    }
+    let joined = rt.task(waiter(group.begin(3)));
+    // A forgotten flight is a flight until it is over.
+    assert!(group.forget(&0));
+    assert_eq!(rejected(group.begin(0)), Rejected::Full);
+    for end in 0..4 {
+        let guard = guards.pop().expect("four");
+        match end {
+            0 => drop(guard.settle(7).unwrap()),
+            1 => guard.abort(),
+            // The last one is the forgotten one.
+            _ => drop(guard),
+        }
+        drop(primary(group.begin(10 + end)));
+        assert_eq!(group.stats().in_flight, 3 - end);
+    }
+    assert_eq!(*joined.await.unwrap(), 7);
+    group.abort_all();
+    let again: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
+    assert_eq!(rejected(group.begin(4)), Rejected::Full);
+    group.abort_all();
+    let more: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
+    assert_eq!(rejected(group.begin(4)), Rejected::Full);
+    drop((again, more));
+    drop(
+        (0..4)
+            .map(|key| primary(group.begin(key)))
+            .collect::<Vec<_>>(),
+    );
+}
+
+/// Retained outcomes are no flights.
+pub async fn what_is_retained_counts_for_no_limit<R: TestRuntime>(_: R) {
+    let group = oneflight::Group::<usize, usize>::builder()
+        .max_flights(1)
+        .max_waiters(1)
+        .retain(std::time::Duration::from_secs(60))
+        .build();
+    for key in 0..10 {
+        primary(group.begin(key)).settle(key).unwrap();
+    }
+    let late: Vec<_> = (0..5).map(|_| waiter(group.begin(3))).collect();
+    assert!(late.iter().all(|late| late.get().is_some()));
+    assert_eq!(group.stats().retained, 10);
+}
+
+/// Begins, joins and ends race; the limits hold at each moment, and nothing is lost or gained.
+pub async fn limits_stay_exact_while_threads_race<R: TestRuntime>(_: R) {
+    const FLIGHTS: usize = 2;
+    let group = oneflight::Group::<usize, usize>::builder()
+        .max_flights(FLIGHTS)
+        .max_waiters(1)
+        .build();
+    let running = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (group, running) = (&group, &running);
+            scope.spawn(move || {
+                let mut joined = Vec::new();
+                for step in 0..2_000 {
+                    match group.begin((thread + step) % 5) {
+                        Begin::Primary(mine) => {
+                            assert!(running.fetch_add(1, Ordering::SeqCst) < FLIGHTS);
+                            thread::yield_now();
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            match step % 3 {
+                                0 => drop(mine.settle(step).unwrap()),
+                                1 => mine.abort(),
+                                _ => drop(mine),
+                            }
+                        }
+                        Begin::Waiter(theirs) => joined.push(theirs),
+                        Begin::Rejected(why) => assert_eq!(why, Rejected::Full),
+                    }
+                    if step % 2 == 0 {
+                        joined.pop();
+                    }
+                }
+            });
+        }
+    });
+    let stats = group.stats();
+    assert!(stats.largest_flight <= 1, "{stats:?}");
+    assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+    let guards: Vec<_> = (0..FLIGHTS).map(|key| primary(group.begin(key))).collect();
+    assert_eq!(rejected(group.begin(9)), Rejected::Full);
+    for key in 0..FLIGHTS {
+        let _joined = waiter(group.begin(key));
+        assert_eq!(rejected(group.begin(key)), Rejected::Full);
+    }
+    drop(guards);
+}
