@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_a_storm_promises_depends_on_what_its_callers_do() {
         // Of four callers, the first one and one more leave.
-        let half = Cancel(40);
+        let half = Cancel(20);
         assert_eq!(half.of(4), 2);
         let told = |policy, cancel, executions, resumed, cancelled, reruns, aborted| {
             let row = StormRow {
