@@ -318,7 +318,7 @@ fn an_error_reaches_everyone_as_it_is() {
     let group: oneflight::Group<&str, Result<usize, Declined>> = oneflight::Group::new();
     let guard = primary(group.begin("k"));
     let waiters = [(); 3].map(|()| waiter(group.begin("k")));
-    let mine = guard.settle(Err(Declined(51))).ok().expect("the first");
+    let mine = guard.settle(Err(Declined(51))).expect("the first");
     for waiter in waiters {
         let theirs = waiter.get().unwrap().unwrap();
         assert!(std::ptr::eq(&*mine, &*theirs));

@@ -128,11 +128,14 @@ pub async fn a_panic_of_keep_ends_the_flight<R: TestRuntime>(rt: R) {
 /// Nobody can ask any more. A primary that goes on settles for its waiters, and is not retained.
 pub async fn the_last_handle_frees_what_is_retained<R: TestRuntime>(rt: R) {
     let group = oneflight::Group::<&str, Arc<()>>::builder()
+        .shards(1)
         .retain(MINUTE)
         .build();
     let value = Arc::new(());
     drop(primary(group.begin("a")).settle(value.clone()).unwrap());
     let runs = primary(group.begin("b"));
+    // It keeps the shard, as `runs` does until it settles.
+    let _other = primary(group.begin("c"));
     let joined = rt.task(waiter(group.begin("b")));
     let clone = group.clone();
     drop(group);
