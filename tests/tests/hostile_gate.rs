@@ -12,6 +12,9 @@ use support::{Spy, panics, poll, poll_idly, while_unwinding, within_limit};
 
 type Line = Gate<u32, u32>;
 
+/// Where a waker finds its own turn.
+type Chair = Arc<Mutex<Option<Turn<u32, u32>>>>;
+
 fn taken<K, T>(begin: Begin<K, T>) -> Primary<K, T> {
     match begin {
         Begin::Primary(primary) => primary,
@@ -85,7 +88,7 @@ fn a_turn_dropped_by_its_own_waker_passes_the_gate_on() {
     within_limit(|| {
         let gate = Line::new(Mode::Queue);
         let first = holder(&gate);
-        let seats: Vec<Arc<Mutex<Option<Turn<u32, u32>>>>> = (1..50)
+        let seats: Vec<Chair> = (1..50)
             .map(|token| Arc::new(Mutex::new(Some(gate.turn(Some(token))))))
             .collect();
         for seat in &seats {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use loom::future::block_on;
 use loom::thread;
 use oneflight_core::{Begin, Cause, Group};
 
@@ -56,8 +55,8 @@ fn of_the_old_settle_and_a_supersede_one_ends_the_flight() {
         clock.turn(11);
         let settle = thread::spawn(move || old.settle(7).is_ok());
         let begun = group.begin(1);
-        let told = block_on(duplicate);
         let settled = settle.join().unwrap();
+        let told = duplicate.get().unwrap();
         assert_eq!(settled, told.is_ok());
         match begun {
             Begin::Primary(new) => drop(new.settle(8)),
