@@ -30,7 +30,7 @@ fn of_two_begins_one_is_primary_and_both_get_its_outcome() {
 
 #[test]
 fn a_begin_that_races_with_a_lost_primary_waits_for_nothing() {
-    loom::model(|| {
+    bounded_model(3, || {
         let group = group::<u32>();
         let Begin::Primary(primary) = group.begin(1) else {
             unreachable!()
