@@ -11,18 +11,20 @@ use crate::{Counter, bounded_model, group, primary};
 
 type Never = std::future::Pending<u32>;
 
+/// A caller whose operation never ends.
+type Stuck = Rerun<u8, u32, fn() -> Never, Never>;
+/// A caller whose operation is ready at once.
+type Quick = Rerun<u8, u32, fn() -> Ready<u32>, Ready<u32>>;
+
 /// A driver that is stuck, and parked.
-fn stuck(
-    group: &crate::Registry<u32>,
-    budget: Budget,
-) -> Pin<Box<Rerun<u8, u32, fn() -> Never, Never>>> {
+fn stuck(group: &crate::Registry<u32>, budget: Budget) -> Pin<Box<Stuck>> {
     let make: fn() -> Never = pending;
     let mut driver = Box::pin(group.work_rerun(1, budget, make));
     assert!(Counter::default().poll(&mut driver).is_pending());
     driver
 }
 
-fn fresh(group: &crate::Registry<u32>) -> Pin<Box<Rerun<u8, u32, fn() -> Ready<u32>, Ready<u32>>>> {
+fn fresh(group: &crate::Registry<u32>) -> Pin<Box<Quick>> {
     let make: fn() -> Ready<u32> = || ready(7);
     Box::pin(group.work_rerun(1, Budget::times(1), make))
 }
