@@ -353,10 +353,12 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let now = self.now();
         let (shard, found) = self.lookup(key);
         found.is_some_and(|flight| {
             let word = flight.cell.snapshot();
-            (!word.ended() || word.settled()) && shard.detach(&flight)
+            let was_there = word.cause().is_none() && !shard.is_expired(&flight, now);
+            shard.detach(&flight) && was_there
         })
     }
 
@@ -387,9 +389,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let now = self.now();
         let (shard, found) = self.lookup(key);
         let flight = found.filter(|flight| flight.cell.snapshot().settled())?;
-        let now = shard.now();
         (!shard.is_expired(&flight, now)).then(|| Settled::new(flight))
     }
 
@@ -401,6 +403,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Q: Hash + Eq + ?Sized,
     {
         self.lookup(key).1.map_or(0, |flight| flight.waiting())
+    }
+
+    /// The time, if the rules depend on it.
+    fn now(&self) -> Option<core::time::Duration> {
+        self.inner.shards[0].now()
     }
 
     fn lookup<Q>(&self, key: &Q) -> (&Arc<Shard<K, T>>, Found<K, T>)

@@ -1,0 +1,138 @@
+//! What is left of a flight that gave way to a newer one: nothing, whoever drove it.
+
+use std::future::{pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+use std::time::Duration;
+
+use oneflight::{Begin, Budget, Group, Rejected};
+use oneflight_conformance::{HandClock, poll, primary, quiet_panic, watched};
+
+fn group(clock: &HandClock) -> Group<&'static str, usize> {
+    Group::builder()
+        .clock(clock.clone())
+        .max_age(Duration::from_secs(1))
+        .max_flights(2)
+        .build()
+}
+
+/// Its participants have no guard that could say that they are done.
+#[test]
+fn a_superseded_work_flight_is_over_when_its_participants_have_left() {
+    watched("superseded work", || {
+        let clock = HandClock::default();
+        let group = group(&clock);
+        for _ in 0..5 {
+            let mut old = group.work("k", pending);
+            assert!(poll(&mut old, Waker::noop()).is_pending());
+            clock.forward(10);
+            let new = match group.begin("k") {
+                Begin::Primary(new) => new,
+                Begin::Rejected(why) => panic!("{why}: a superseded flight still counts"),
+                Begin::Waiter(_) => panic!("joined what is too old"),
+            };
+            assert!(poll(&mut old, Waker::noop()).is_ready());
+            drop(old);
+            new.settle(1).unwrap();
+        }
+        group.close();
+        assert!(
+            poll(&mut group.drained(), Waker::noop()).is_ready(),
+            "a superseded flight keeps the group from draining"
+        );
+    });
+}
+
+#[test]
+fn a_superseded_rerun_flight_is_over_when_its_participants_have_left() {
+    watched("superseded rerun", || {
+        let clock = HandClock::default();
+        let group = group(&clock);
+        for _ in 0..5 {
+            let mut old = Box::pin(group.work_rerun("k", Budget::times(1), pending));
+            assert!(poll(&mut old, Waker::noop()).is_pending());
+            clock.forward(10);
+            let begin = group.begin("k");
+            assert!(
+                !matches!(begin, Begin::Rejected(Rejected::Full)),
+                "a superseded flight still counts"
+            );
+            drop(old);
+            primary(begin).settle(1).unwrap();
+        }
+        group.close();
+        assert!(poll(&mut group.drained(), Waker::noop()).is_ready());
+    });
+}
+
+/// Nor is there a note of it left in the registry.
+#[test]
+fn ten_thousand_superseded_flights_leave_no_memory() {
+    let clock = HandClock::default();
+    let group = group(&clock);
+    primary(group.begin("k")).settle(1).unwrap();
+    let supersede = |times: usize| {
+        for _ in 0..times {
+            let old = primary(group.begin("k"));
+            clock.forward(10);
+            primary(group.begin("k")).settle(1).unwrap();
+            assert!(old.settle(0).is_err());
+        }
+    };
+    supersede(100);
+    let measured = allocation_counter::measure(|| supersede(10_000));
+    assert!(
+        measured.bytes_current < 10_000,
+        "{} bytes are left",
+        measured.bytes_current
+    );
+}
+
+/// A late participant of the same policy, too.
+#[test]
+fn a_retained_outcome_reaches_a_late_call_of_work() {
+    let clock = HandClock::default();
+    let group: Group<&str, usize> = Group::builder()
+        .clock(clock.clone())
+        .retain(Duration::from_secs(60))
+        .build();
+    let mut first = group.work("k", || ready(7));
+    assert!(poll(&mut first, Waker::noop()).is_ready());
+    let late = group.work("k", || ready(0));
+    assert_eq!(*late.get().expect("retained").unwrap(), 7);
+
+    let mut first = Box::pin(group.work_rerun("r", Budget::times(1), || ready(7)));
+    assert!(poll(&mut first, Waker::noop()).is_ready());
+    let late = group.work_rerun("r", Budget::times(1), || ready(0));
+    assert_eq!(*late.get().expect("retained").unwrap(), 7);
+}
+
+#[test]
+fn a_keep_that_panics_in_a_superseded_settle_leaves_no_flight() {
+    let clock = HandClock::default();
+    let group: Group<&str, usize> = Group::builder()
+        .clock(clock.clone())
+        .max_age(Duration::from_secs(1))
+        .retain(Duration::from_secs(60))
+        .keep(|value: &usize| if *value == 13 { quiet_panic() } else { false })
+        .build();
+    let old = primary(group.begin("k"));
+    clock.forward(10);
+    primary(group.begin("k")).settle(1).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(old.settle(13)))).is_err());
+    group.close();
+    assert!(poll(&mut group.drained(), Waker::noop()).is_ready());
+}
+
+#[test]
+fn an_expired_outcome_is_not_forgotten() {
+    let clock = HandClock::default();
+    let group: Group<&str, usize> = Group::builder()
+        .clock(clock.clone())
+        .retain(Duration::from_secs(60))
+        .build();
+    primary(group.begin("k")).settle(1).unwrap();
+    clock.forward(60);
+    assert!(group.peek("k").is_none());
+    assert!(!group.forget("k"), "it was not retained any more");
+}
