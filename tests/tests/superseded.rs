@@ -1,11 +1,10 @@
 //! What is left of a flight that gave way to a newer one: nothing, whoever drove it.
 
 use std::future::{pending, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 use std::time::Duration;
 
-use oneflight::{Begin, Budget, Group, Rejected};
+use oneflight::{Begin, Budget, Cause, Group, Rejected};
 use oneflight_conformance::{HandClock, poll, primary, quiet_panic, watched};
 
 fn group(clock: &HandClock) -> Group<&'static str, usize> {
@@ -108,7 +107,7 @@ fn a_retained_outcome_reaches_a_late_call_of_work() {
 }
 
 #[test]
-fn a_keep_that_panics_in_a_superseded_settle_leaves_no_flight() {
+fn a_superseded_settle_asks_nobody_and_leaves_no_flight() {
     let clock = HandClock::default();
     let group: Group<&str, usize> = Group::builder()
         .clock(clock.clone())
@@ -119,7 +118,11 @@ fn a_keep_that_panics_in_a_superseded_settle_leaves_no_flight() {
     let old = primary(group.begin("k"));
     clock.forward(10);
     primary(group.begin("k")).settle(1).unwrap();
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(old.settle(13)))).is_err());
+    let late = old.settle(13).unwrap_err();
+    assert_eq!(
+        (late.cause(), late.into_value()),
+        (Some(Cause::Superseded), 13)
+    );
     group.close();
     assert!(poll(&mut group.drained(), Waker::noop()).is_ready());
 }
