@@ -13,12 +13,15 @@ use crate::AsyncStd;
 ///
 /// ```
 /// use oneflight_async_std::GroupExt;
-/// use oneflight_core::Group;
+/// use oneflight_core::{Group, SettleCell};
 ///
 /// async_std::task::block_on(async {
 ///     let group: Group<&str, u64> = Group::new();
-///     let charge = group.spawn("charge:42", || async { 1999 });
+///     static BANK: SettleCell<u64> = SettleCell::new();
+///     let charge = group.spawn("charge:42", || async { *BANK.wait().await });
+///     // While that runs:
 ///     let retry = group.spawn("charge:42", || async { unreachable!("never made") });
+///     BANK.settle(1999).unwrap();
 ///     assert_eq!((*charge.await.unwrap(), *retry.await.unwrap()), (1999, 1999));
 ///
 ///     // A blocking call, on the runtime's own blocking pool. Its duplicates never enter the pool.
