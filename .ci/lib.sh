@@ -1,0 +1,28 @@
+# What the scripts share: sourced, never run. Installs a tool where the right version is not there yet, and counts checks.
+# shellcheck shell=bash
+export RUSTUP_DIST_SERVER=file:///nonexistent CARGO_LLVM_COV_SETUP=no CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+# cargo_tool PACKAGE VERSION: a cargo subcommand from the registry.
+cargo_tool() {
+  cargo install --list | grep -qF "$1 v$2" || cargo install --quiet --locked "$1@$2"
+}
+
+# debian PROGRAM PACKAGE...: packages of Debian, unless PROGRAM is there. Says what is missing where they can not be had.
+debian() {
+  local program=$1
+  shift
+  command -v "$program" >/dev/null && return
+  command -v apt-get >/dev/null || { echo "$program is not there: install it (Debian: $*)" >&2; exit 1; }
+  apt-get -qq update && apt-get -qq install --yes --no-install-recommends "$@" >/dev/null
+}
+
+checks=0
+pass() {
+  checks=$((checks + 1))
+}
+
+# finish NAME EXPECTED: the closing line; fails when fewer checks ran than there are.
+finish() {
+  [ "$checks" -ge "$2" ] || { echo "$1: $checks checks ran, $2 expected" >&2; exit 1; }
+  echo "$1: $checks checks passed"
+}
