@@ -12,6 +12,7 @@ use core::task::{Context, Poll};
 
 use crate::crowd::WaitingRoom;
 use crate::error::{Cause, SettleError};
+use crate::shelf;
 use crate::slab::Seat;
 use crate::state::{Join, Snapshot, State};
 use crate::sync::UnsafeCell;
@@ -266,7 +267,7 @@ impl<T> SettleCell<T> {
 
     #[cold]
     fn make_room(&self) -> *mut WaitingRoom {
-        let fresh = Box::into_raw(Box::new(WaitingRoom::new()));
+        let fresh = Box::into_raw(shelf::take());
         let null = core::ptr::null_mut();
         match self
             .room
@@ -276,7 +277,7 @@ impl<T> SettleCell<T> {
             Err(other) => {
                 // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has
                 // seen it.
-                drop(unsafe { Box::from_raw(fresh) });
+                shelf::put(unsafe { Box::from_raw(fresh) });
                 other
             }
         }
@@ -290,7 +291,7 @@ impl<T> SettleCell<T> {
             // - From `Box::into_raw` in `make_room`, and freed once: both callers have the cell to
             //   themselves and do not use it again.
             // - No reference is left: each borrows the cell.
-            drop(unsafe { Box::from_raw(room) });
+            shelf::put(unsafe { Box::from_raw(room) });
         }
     }
 }

@@ -45,6 +45,21 @@ struct Crowd {
     slab: Slab,
     /// The crowd's own place at the `Event`, made by the first task that parks.
     listener: Option<EventListener>,
+    /// The `Event` has notified it.
+    due: bool,
+}
+
+impl Crowd {
+    /// Whether the `Event` has notified the crowd. Asked after a notify, and true ever after. The
+    /// listener is asked with a waker that is nobody's, and dropped, in the order of locks.
+    fn is_due(&mut self) -> bool {
+        if let Some(listener) = self.listener.take() {
+            self.due = pin!(listener)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready();
+        }
+        self.due
+    }
 }
 
 impl WaitingRoom {
@@ -54,8 +69,18 @@ impl WaitingRoom {
             crowd: Mutex::new(Crowd {
                 slab: Slab::new(),
                 listener: None,
+                due: false,
             }),
         }
+    }
+
+    /// Whether it can serve another cell: nobody stands in it, and nobody listens.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_as_new(&mut self) -> bool {
+        self.crowd.with(|crowd| {
+            crowd.due = false;
+            crowd.listener.is_none() && crowd.slab.is_as_new()
+        })
     }
 
     /// Parks a task, unless the cell has ended meanwhile. Returns the word as it was found.
@@ -94,15 +119,10 @@ impl WaitingRoom {
     /// Tells everyone who registered that the cell has ended. Called once, by the one who ended it.
     pub(crate) fn tell(&self, state: &State) {
         self.event.notify(usize::MAX);
-        let listener = self.crowd.with(|crowd| crowd.listener.take());
-        let due = listener.is_some_and(|listener| {
-            pin!(listener)
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_ready()
+        fire(|batch| {
+            self.crowd
+                .with(|crowd| crowd.is_due() && crowd.slab.take_rest(batch))
         });
-        if due {
-            fire(|batch| self.crowd.with(|crowd| crowd.slab.take_rest(batch)));
-        }
         state.drained();
     }
 

@@ -94,6 +94,7 @@ mod retain;
 pub mod rt;
 mod rules;
 mod settled;
+mod shelf;
 mod slab;
 mod state;
 mod stats;

@@ -73,6 +73,14 @@ impl Slab {
         }
     }
 
+    /// Whether it is as it was made: no slots, and little memory.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_as_new(&mut self) -> bool {
+        self.free = END;
+        self.drained = 0;
+        self.slots.is_empty()
+    }
+
     /// Whether `seat` is parked with a waker that wakes the same task as `waker`.
     pub(crate) fn will_wake(&self, seat: Seat, waker: &Waker) -> bool {
         matches!(self.slots.get(seat.0), Some(Slot::Parked(parked)) if parked.will_wake(waker))
@@ -114,36 +122,38 @@ impl Slab {
         old
     }
 
-    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. Leaves
-    /// `batch` empty when there are no more.
-    pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) {
+    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. False
+    /// when there are no more.
+    pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) -> bool {
         while batch.len() < BATCH {
             let Some(slot) = self.slots.get_mut(*cursor) else {
-                return;
+                return false;
             };
             *cursor += 1;
             if let Some(waker) = slot.take() {
                 batch.push(Slot::Parked(waker));
             }
         }
+        true
     }
 
-    /// After the end: takes the next batch for good; the last one takes the memory with it. Leaves
-    /// `batch` empty when there are no more.
-    pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) {
+    /// After the end: takes the next batch for good; the last one takes the memory with it. False
+    /// when there are no more.
+    pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) -> bool {
         let left = self.slots.len() - self.drained;
         if left <= BATCH {
             *batch = mem::take(&mut self.slots);
             // Those before were handed out already: they are vacant, and short to skip.
             self.drained = 0;
-        } else {
-            let next = &mut self.slots[self.drained..self.drained + BATCH];
-            batch.extend(
-                next.iter_mut()
-                    .map(|slot| mem::replace(slot, Slot::Vacant(RESERVED))),
-            );
-            self.drained += BATCH;
+            return false;
         }
+        let next = &mut self.slots[self.drained..self.drained + BATCH];
+        batch.extend(
+            next.iter_mut()
+                .map(|slot| mem::replace(slot, Slot::Vacant(RESERVED))),
+        );
+        self.drained += BATCH;
+        true
     }
 }
 
@@ -185,12 +195,10 @@ mod tests {
             slab.park(&mut Seat::NONE.clone(), Waker::noop().clone());
         }
         let mut sizes = Vec::new();
-        loop {
+        let mut more = true;
+        while more {
             let mut batch = Vec::new();
-            slab.take_rest(&mut batch);
-            if batch.is_empty() {
-                break;
-            }
+            more = slab.take_rest(&mut batch);
             sizes.push(batch.iter_mut().filter_map(Slot::take).count());
         }
         assert_eq!(sizes, [BATCH, BATCH, 5]);

@@ -18,16 +18,17 @@ use crate::sync::{Fragile, isolate, panicking};
 /// The most wakers that are out of their slab at one time.
 pub(crate) const BATCH: usize = 64;
 
-/// Fires everything `refill` hands out, until it leaves the batch empty.
+/// Fires everything `refill` hands out. It puts the next wakers into the batch, and says whether
+/// there may be more after them.
 ///
 /// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker
 /// runs.
-pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>)) {
+pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
     let mut volley = Volley {
         refill,
         batch: Vec::new(),
         next: 0,
-        finished: false,
+        more: true,
     };
     if panicking() {
         volley.rest_isolated();
@@ -50,28 +51,29 @@ pub(crate) fn fire_one(waker: Waker) {
 /// A waker taken out of a slab, to be dropped when no lock is held: its drop is the user's.
 pub(crate) type Spent = Fragile<Waker>;
 
-struct Volley<F: FnMut(&mut Vec<Slot>)> {
+struct Volley<F: FnMut(&mut Vec<Slot>) -> bool> {
     refill: F,
     batch: Vec<Slot>,
     next: usize,
-    finished: bool,
+    more: bool,
 }
 
-impl<F: FnMut(&mut Vec<Slot>)> Volley<F> {
+impl<F: FnMut(&mut Vec<Slot>) -> bool> Volley<F> {
     fn next(&mut self) -> Option<Waker> {
-        while !self.finished {
+        loop {
             while let Some(slot) = self.batch.get_mut(self.next) {
                 self.next += 1;
                 if let Some(waker) = slot.take() {
                     return Some(waker);
                 }
             }
+            if !self.more {
+                return None;
+            }
             self.batch.clear();
             self.next = 0;
-            (self.refill)(&mut self.batch);
-            self.finished = self.batch.is_empty();
+            self.more = (self.refill)(&mut self.batch);
         }
-        None
     }
 
     fn rest_isolated(&mut self) {
@@ -81,7 +83,7 @@ impl<F: FnMut(&mut Vec<Slot>)> Volley<F> {
     }
 }
 
-impl<F: FnMut(&mut Vec<Slot>)> Drop for Volley<F> {
+impl<F: FnMut(&mut Vec<Slot>) -> bool> Drop for Volley<F> {
     fn drop(&mut self) {
         // Reached with something left only when a wake unwinds.
         self.rest_isolated();
