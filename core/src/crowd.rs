@@ -31,6 +31,7 @@ use event_listener::EventListener;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 use {event_listener::Listener, std::time::Instant};
 
+use crate::shelf;
 use crate::slab::{Seat, Slab};
 use crate::state::{Snapshot, State};
 use crate::sync::{Event, Fragile, Mutex};
@@ -119,10 +120,13 @@ impl WaitingRoom {
     /// Tells everyone who registered that the cell has ended. Called once, by the one who ended it.
     pub(crate) fn tell(&self, state: &State) {
         self.event.notify(usize::MAX);
-        fire(|batch| {
+        let memory = fire(|batch| {
             self.crowd
                 .with(|crowd| crowd.is_due() && crowd.slab.take_rest(batch))
         });
+        if shelf::KEEPS.contains(&memory.capacity()) {
+            self.crowd.with(|crowd| crowd.slab.reuse(memory));
+        }
         state.drained();
     }
 

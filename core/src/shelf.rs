@@ -5,8 +5,12 @@
 //! are no shelves, and under the model checkers none either: they shall see each room made.
 
 use alloc::boxed::Box;
+use core::ops::Range;
 
 use crate::crowd::WaitingRoom;
+
+/// How many places a slab may have room for on the shelf.
+pub(crate) const KEEPS: Range<usize> = 1..17;
 
 #[cfg(all(feature = "std", not(loom), not(shuttle)))]
 mod here {

@@ -73,6 +73,12 @@ impl Slab {
         }
     }
 
+    /// Takes memory back that [`take_rest`](Self::take_rest) has given away.
+    pub(crate) fn reuse(&mut self, memory: Vec<Slot>) {
+        debug_assert!(memory.is_empty() && self.slots.is_empty());
+        self.slots = memory;
+    }
+
     /// Whether it is as it was made: no slots, and little memory.
     #[cfg(feature = "std")]
     pub(crate) fn is_as_new(&mut self) -> bool {

@@ -22,8 +22,8 @@ pub(crate) const BATCH: usize = 64;
 /// there may be more after them.
 ///
 /// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker
-/// runs.
-pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
+/// runs. The `Vec` comes back empty when all are fired, for its memory.
+pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
     let mut volley = Volley {
         refill,
         batch: Vec::new(),
@@ -37,6 +37,8 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
             waker.wake();
         }
     }
+    volley.batch.clear();
+    core::mem::take(&mut volley.batch)
 }
 
 /// Fires one waker; a panic of it ends here if this thread already unwinds.
