@@ -23,8 +23,14 @@ mod here {
     /// The most rooms that a thread keeps.
     const ROOMS: usize = 16;
 
+    #[expect(
+        clippy::vec_box,
+        reason = "a cell points to its room, so a room comes and goes in its box"
+    )]
+    type Shelf = RefCell<Vec<Box<WaitingRoom>>>;
+
     std::thread_local! {
-        static SHELF: RefCell<Vec<Box<WaitingRoom>>> = const { RefCell::new(Vec::new()) };
+        static SHELF: Shelf = const { RefCell::new(Vec::new()) };
     }
 
     pub(super) fn take() -> Option<Box<WaitingRoom>> {

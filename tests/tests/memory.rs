@@ -102,6 +102,49 @@ fn a_flight_without_waiters_is_one_allocation() {
 }
 
 #[test]
+fn a_flight_with_few_waiters_is_two_allocations() {
+    let group: Group<u64, u64> = one_shard();
+    let round = |key, crowd| {
+        let owner = primary(&group, key);
+        let mut first = waiter(&group, key);
+        assert!(poll_idly(&mut first).is_pending());
+        for _ in 1..crowd {
+            assert!(poll_idly(&mut waiter(&group, key)).is_pending());
+        }
+        drop(owner.settle(key));
+        assert_eq!(*first.get().expect("settled").expect("a value"), key);
+    };
+    round(0, 1);
+    for key in 1..100 {
+        // The flight, and the crowd's place at the event; the rest is there from the last time.
+        let cost = measure(|| round(key, 1));
+        assert_eq!((cost.count_total, cost.count_current), (2, 0), "{cost:?}");
+    }
+}
+
+#[test]
+fn rooms_are_kept_to_be_used_again_but_not_their_crowds() {
+    let group: Group<u64, u64> = one_shard();
+    let crowds = |flights: u64, crowd: usize| {
+        let owners: Vec<_> = (0..flights).map(|key| primary(&group, key)).collect();
+        let join = |key| {
+            let mut joined = waiter(&group, key);
+            assert!(poll_idly(&mut joined).is_pending());
+            joined
+        };
+        let all: Vec<_> = (0..flights)
+            .flat_map(|key| (0..crowd).map(move |_| key))
+            .map(join)
+            .collect();
+        drop(owners);
+        drop(all);
+    };
+    crowds(100, 1);
+    let kept = measure(|| crowds(100, 1_000)).bytes_current;
+    assert!(kept <= 0, "{kept} bytes more than rooms of one");
+}
+
+#[test]
 fn an_unused_cell_allocates_nothing() {
     let used = measure(|| {
         let cell = SettleCell::new();
