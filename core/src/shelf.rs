@@ -23,10 +23,7 @@ mod here {
     /// The most rooms that a thread keeps.
     const ROOMS: usize = 16;
 
-    #[expect(
-        clippy::vec_box,
-        reason = "a cell points to its room, so a room comes and goes in its box"
-    )]
+    /// A cell points to its room, so a room comes and goes in its box.
     type Shelf = RefCell<Vec<Box<WaitingRoom>>>;
 
     std::thread_local! {
