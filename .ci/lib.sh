@@ -26,3 +26,18 @@ finish() {
   [ "$checks" -ge "$2" ] || { echo "$1: $checks checks ran, $2 expected" >&2; exit 1; }
   echo "$1: $checks checks passed"
 }
+
+# step COMMAND...: prints and times it. Where `keep_going` is set, a failure is counted and the next step is run all the same.
+steps=0
+failed=()
+step() {
+  steps=$((steps + 1))
+  printf '\n== %s\n' "$*"
+  local begun=$SECONDS
+  if [ -n "${keep_going:-}" ]; then
+    "$@" || { failed+=("$*"); printf '%s\n' "-- FAILED"; }
+  else
+    "$@"
+  fi
+  printf -- '-- %d s\n' $((SECONDS - begun))
+}
