@@ -15,8 +15,8 @@ use crate::error::{Cause, SettleError};
 use crate::shelf;
 use crate::slab::Seat;
 use crate::state::{Join, Snapshot, State};
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::{Arc, UnsafeCell};
 use crate::wait::Wait;
 
 /// A cell that is settled once, by whoever is first, and read by reference ever after.
@@ -294,6 +294,28 @@ impl<T> SettleCell<T> {
             shelf::put(unsafe { Box::from_raw(room) });
         }
     }
+}
+
+/// `Arc::new`, but for the copy: the place is there before the value is made, so that the value is
+/// made in it. (`Arc::new` builds it on the stack, where it must stay whole: should the allocation
+/// unwind, it is dropped there.)
+#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
+#[inline(always)]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    let place = Arc::<T>::new_uninit();
+    let slot = Arc::as_ptr(&place).cast_mut();
+    // SAFETY:
+    // - Valid: it points into the allocation, which `place` keeps alive.
+    // - Exclusive: nobody else has seen `place`, and it is not used until the write is over.
+    // - Should `make` panic, what is dropped with `place` is no `T` yet.
+    unsafe { (*slot).write(make()) };
+    // SAFETY: written above.
+    unsafe { place.assume_init() }
+}
+
+#[cfg(any(loom, shuttle, feature = "portable-atomic"))]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    Arc::new(make())
 }
 
 impl<T> Drop for SettleCell<T> {
