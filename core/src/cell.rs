@@ -2,7 +2,8 @@
 //!
 //! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence
 //! of `state`: the value slot is written under a claim that exactly one caller gets, it is read
-//! only after publication, and the waiting room is made once and lives as long as the cell.
+//! only after publication, and the waiting room is made once and lives as long as the cell. A fourth
+//! stands by itself: [`arc`] writes what it allocates before it calls it a value.
 
 use alloc::boxed::Box;
 use core::fmt;
