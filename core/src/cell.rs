@@ -2,7 +2,8 @@
 //!
 //! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence
 //! of `state`: the value slot is written under a claim that exactly one caller gets, it is read
-//! only after publication, and the waiting room is made once and lives as long as the cell.
+//! only after publication, and the waiting room is made once and lives as long as the cell. A fourth
+//! stands by itself: [`arc`] writes what it allocates before it calls it a value.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -15,8 +16,8 @@ use crate::error::{Cause, SettleError};
 use crate::shelf;
 use crate::slab::Seat;
 use crate::state::{Join, Snapshot, State};
-use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::{Arc, UnsafeCell};
 use crate::wait::Wait;
 
 /// A cell that is settled once, by whoever is first, and read by reference ever after.
@@ -294,6 +295,28 @@ impl<T> SettleCell<T> {
             shelf::put(unsafe { Box::from_raw(room) });
         }
     }
+}
+
+/// `Arc::new`, but for the copy: the place is there before the value is made, so that the value is
+/// made in it. (`Arc::new` builds it on the stack, where it must stay whole: should the allocation
+/// unwind, it is dropped there.)
+#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
+#[inline(always)]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    let place = Arc::<T>::new_uninit();
+    let slot = Arc::as_ptr(&place).cast_mut();
+    // SAFETY:
+    // - Valid: it points into the allocation, which `place` keeps alive.
+    // - Exclusive: nobody else has seen `place`, and it is not used until the write is over.
+    // - Should `make` panic, what is dropped with `place` is no `T` yet.
+    unsafe { (*slot).write(make()) };
+    // SAFETY: written above.
+    unsafe { place.assume_init() }
+}
+
+#[cfg(any(loom, shuttle, feature = "portable-atomic"))]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    Arc::new(make())
 }
 
 impl<T> Drop for SettleCell<T> {

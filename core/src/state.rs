@@ -76,10 +76,11 @@ impl State {
         self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
     }
 
-    /// Publishes the value written under a claim. Returns the word before.
+    /// Publishes the value written under a claim. Returns the word before. The bit is known to be
+    /// unset, so it is added: setting it would take a loop, where the word before is wanted.
     #[inline(always)]
     pub(crate) fn publish(&self) -> Snapshot {
-        Snapshot(self.0.fetch_or(SETTLED, Ordering::AcqRel))
+        Snapshot(self.0.fetch_add(SETTLED, Ordering::AcqRel))
     }
 
     /// Ends an open word without a value. Returns the word before, or `None` when another was

@@ -16,7 +16,7 @@ use core::time::Duration;
 use hashbrown::HashTable;
 
 use crate::baton::Baton;
-use crate::cell::SettleCell;
+use crate::cell::{SettleCell, arc};
 use crate::error::{Cause, Rejected};
 use crate::flight::{Flight, FlightId};
 use crate::group::extras::{After, Extras, Later, Line, Note, by_id};
@@ -69,7 +69,11 @@ impl<K, T> Section<Table<K, T>> for First<'_, K, T> {
         let Self { shard, hash, key } = self;
         match table.live.find(hash, |entry| entry.hash == hash) {
             None if table.extras.is_none() => {
-                let flight = table.create(shard, hash, key.take()?, None);
+                let key = || match key.take() {
+                    Some(key) => key,
+                    None => unreachable!("a begin has a key"),
+                };
+                let flight = table.create(shard, hash, key, None);
                 let entry = Entry {
                     hash,
                     flight: flight.clone(),
@@ -281,7 +285,7 @@ impl<K, T> Table<K, T> {
         key: K,
         baton: Option<Arc<Wakeable<Baton<T>>>>,
     ) -> Primary<K, T> {
-        let flight = self.create(shard, request.hash, key, baton);
+        let flight = self.create(shard, request.hash, || key, baton);
         self.register(shard, request, &flight);
         if request.alone {
             self.detached
@@ -297,19 +301,20 @@ impl<K, T> Table<K, T> {
         Primary::new(flight, shard.clone())
     }
 
+    /// `key` is moved from where it is into the flight, and nowhere else in between.
     #[inline(always)]
     pub(crate) fn create(
         &mut self,
         shard: &Shard<K, T>,
         hash: u64,
-        key: K,
+        key: impl FnOnce() -> K,
         baton: Option<Arc<Wakeable<Baton<T>>>>,
     ) -> Arc<Flight<K, T>> {
         self.tally.begun += 1;
         let id = FlightId::new(self.tally.begun, shard.index, shard.shards);
-        Arc::new(Flight {
+        arc(|| Flight {
             cell: SettleCell::new(),
-            key,
+            key: key(),
             hash,
             id,
             baton,
