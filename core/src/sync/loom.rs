@@ -11,12 +11,12 @@ pub(crate) use loom::sync::{Arc, atomic};
 use crate::sync::{Wakeable, Wakes};
 
 /// As the one of `std`. Loom's own knows no constant initialisers: it runs them.
-macro_rules! thread_local {
+macro_rules! local {
     (static $name:ident: $t:ty = const $init:block;) => {
         ::loom::thread_local! { static $name: $t = $init; }
     };
 }
-pub(crate) use thread_local;
+pub(crate) use local as thread_local;
 
 pub(super) mod lock {
     pub(in crate::sync) use crate::sync::enter;

@@ -8,7 +8,8 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::{
-    Book, Count, Counted, check, choose, group, join, poll_once, primary, threads, told, waiter,
+    Book, Count, Counted, check, choose, group, join, poll_counted, poll_once, primary, threads,
+    told, waiter,
 };
 
 #[test]
@@ -41,18 +42,26 @@ fn of_three_settles_one_wins_and_every_waiter_is_told() {
 fn tasks_that_come_go_and_change_their_wakers_share_seats_and_none_is_lost() {
     check(|| {
         let cell = Arc::new(SettleCell::new());
-        let waits = cell.clone();
+        let ending = Count::default();
+        let (waits, batch) = (cell.clone(), ending.clone());
         let waiters = threads(5, move |_| {
-            let mut wait = waits.wait();
+            let (mut wait, kept) = (waits.wait(), Count::default());
             for _ in 0..choose(3) {
-                if poll_once(&mut wait).is_pending() && choose(2) == 0 {
+                if poll_counted(&mut wait, &kept).is_pending() && choose(2) == 0 {
                     // Its seat is free for the next.
                     wait = waits.wait();
+                    // But for the one batch that is being fired.
+                    assert!(kept.get() == 0 || batch.get() == 1, "a waker is kept");
                 }
             }
+            assert!(
+                kept.get() <= 1 || batch.get() == 1,
+                "what was replaced is kept"
+            );
             assert_eq!(*block_on(wait), 7);
         });
         thread::yield_now();
+        ending.enter();
         assert!(cell.settle(7).is_ok());
         join(waiters);
     });

@@ -1,6 +1,12 @@
 //! The registry and the two roles.
 
-use oneflight_core::{Begin, Cause};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake};
+
+use oneflight_core::{Begin, Cause, Waiter};
 use shuttle::thread;
 
 use crate::{Book, Count, check, choose, group, join, poll_once, primary, threads, waiter};
@@ -169,6 +175,26 @@ fn abort_all_and_the_primaries_end_each_flight_once() {
     });
 }
 
+/// False: it was ready at once.
+fn sleep_until_woken(duplicate: &mut Waiter<u8, u64>) -> bool {
+    struct Bell(AtomicBool, thread::Thread);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+            self.1.unpark();
+        }
+    }
+    let bell = Arc::new(Bell(AtomicBool::new(false), thread::current()));
+    let waker = bell.clone().into();
+    let parked = Pin::new(duplicate)
+        .poll(&mut Context::from_waker(&waker))
+        .is_pending();
+    while parked && !bell.0.load(Ordering::SeqCst) {
+        thread::park();
+    }
+    parked
+}
+
 #[test]
 fn a_woken_waiter_that_begins_again_starts_a_new_flight() {
     check(|| {
@@ -177,16 +203,21 @@ fn a_woken_waiter_that_begins_again_starts_a_new_flight() {
         let old = first.id();
         let duplicates: Vec<_> = (0..5).map(|_| waiter(group.begin(1))).collect();
         let mut all = Vec::new();
-        for duplicate in duplicates {
+        for mut duplicate in duplicates {
             let (group, pages) = (group.clone(), book.clone());
             all.push(thread::spawn(move || {
+                // Ready without a wake, it may find the flight not taken out yet.
+                let woken = sleep_until_woken(&mut duplicate);
                 pages.wait(duplicate);
                 match group.begin(1) {
                     Begin::Primary(again) => {
                         assert!(again.id() > old);
                         pages.settle(again);
                     }
-                    Begin::Waiter(again) => pages.wait(again),
+                    Begin::Waiter(again) => {
+                        assert!(!woken || again.id() > old, "it has had that outcome");
+                        pages.wait(again);
+                    }
                     Begin::Rejected(why) => panic!("{why}"),
                 }
             }));

@@ -123,12 +123,17 @@ pub(crate) fn waiter<K, T>(begin: Begin<K, T>) -> Waiter<K, T> {
 
 /// Polls once, with a waker that wakes nobody.
 pub(crate) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    struct Nobody;
+    poll_counted(future, &Count::default())
+}
+
+/// Polls once, with a waker that wakes nobody and is counted while it is kept. Another one at each call, so that wakers
+/// are replaced.
+pub(crate) fn poll_counted<F: Future + Unpin>(future: &mut F, kept: &Count) -> Poll<F::Output> {
+    struct Nobody(#[expect(dead_code, reason = "held for its drop")] Counted);
     impl std::task::Wake for Nobody {
         fn wake(self: Arc<Self>) {}
     }
-    // Another one at each call, so that a waker is replaced.
-    let waker = Arc::new(Nobody).into();
+    let waker = Arc::new(Nobody(Counted::new(kept))).into();
     Pin::new(future).poll(&mut Context::from_waker(&waker))
 }
 
