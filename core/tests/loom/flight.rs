@@ -127,7 +127,7 @@ fn a_parked_thread_and_the_loss_of_the_primary_meet() {
 
 #[test]
 fn a_thread_whose_time_is_up_during_the_settle_is_told_or_waits_on() {
-    model(|| {
+    bounded_model(3, || {
         let group = group::<u32>();
         let owner = primary(group.begin(1));
         let mut waiter = waiter(group.begin(1));
