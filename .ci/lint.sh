@@ -19,12 +19,13 @@ for features in "" std tokio smol async-std "tokio smol" "tokio smol async-std" 
   clippy -p oneflight --lib --no-default-features --features "$features"
 done
 RUSTFLAGS="--cfg loom" cargo clippy --quiet -p oneflight-core --features loom --test loom --target-dir target/loom -- -D warnings
-checks=$((checks + 1))
+RUSTFLAGS="--cfg shuttle" cargo clippy --quiet -p oneflight-core --features shuttle --test shuttle --target-dir target/shuttle -- -D warnings
+checks=$((checks + 2))
 
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --document-private-items
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p oneflight --features tokio,smol,async-std
 checks=$((checks + 2))
 
-expected=25
+expected=26
 [ "$checks" -eq "$expected" ] || { echo "lint: $checks checks ran, $expected expected" >&2; exit 1; }
 echo "lint: $checks checks passed"

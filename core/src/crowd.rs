@@ -27,14 +27,12 @@ use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Waker};
 
-use event_listener::EventListener;
-#[cfg(all(feature = "std", not(target_family = "wasm")))]
-use {event_listener::Listener, std::time::Instant};
-
 use crate::shelf;
 use crate::slab::{Seat, Slab};
 use crate::state::{Snapshot, State};
-use crate::sync::{Event, Fragile, Mutex};
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+use crate::sync::park;
+use crate::sync::{Event, EventListener, Fragile, Mutex};
 use crate::wake::fire;
 
 pub(crate) struct WaitingRoom {
@@ -133,7 +131,7 @@ impl WaitingRoom {
     /// Parks the calling thread until the cell has ended, or until `deadline`. Returns the word as
     /// last seen.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub(crate) fn block(&self, state: &State, deadline: Option<Instant>) -> Snapshot {
+    pub(crate) fn block(&self, state: &State, deadline: Option<std::time::Instant>) -> Snapshot {
         loop {
             let listener = self.event.listen();
             // Announced after listening, so the ender's notify reaches this listener or the word
@@ -142,13 +140,8 @@ impl WaitingRoom {
             if before.ended() {
                 return state.load();
             }
-            match deadline {
-                None => listener.wait(),
-                Some(deadline) => {
-                    if listener.wait_deadline(deadline).is_none() {
-                        return state.load();
-                    }
-                }
+            if !park(listener, deadline) {
+                return state.load();
             }
         }
     }

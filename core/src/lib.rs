@@ -53,6 +53,7 @@
 //! | `tracing` | no | a span for each flight, an event in each duplicate that links to it (target `oneflight`) |
 //! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
+//! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |
 //!
 //! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
 //! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks

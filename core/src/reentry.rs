@@ -13,13 +13,7 @@ mod stack {
     use alloc::vec::Vec;
     use core::cell::RefCell;
 
-    #[cfg(loom)]
-    loom::thread_local! {
-        static STACK: RefCell<Vec<usize>> = RefCell::new(Vec::new());
-    }
-
-    #[cfg(not(loom))]
-    std::thread_local! {
+    crate::sync::thread_local! {
         static STACK: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
 

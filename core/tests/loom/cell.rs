@@ -6,11 +6,11 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use oneflight_core::SettleCell;
 
-use crate::{Counted, Counter, bounded_model};
+use crate::{Counted, Counter, bounded_model, model};
 
 #[test]
 fn a_registration_that_races_with_the_settle_is_told() {
-    loom::model(|| {
+    model(|| {
         let cell = Arc::new(SettleCell::new());
         let settler = cell.clone();
         let thread = thread::spawn(move || settler.settle(7).is_ok());
@@ -21,7 +21,7 @@ fn a_registration_that_races_with_the_settle_is_told() {
 
 #[test]
 fn a_thread_that_parks_while_it_is_settled_is_told() {
-    loom::model(|| {
+    model(|| {
         let cell = Arc::new(SettleCell::new());
         let settler = cell.clone();
         let thread = thread::spawn(move || settler.settle(7).is_ok());
@@ -32,7 +32,7 @@ fn a_thread_that_parks_while_it_is_settled_is_told() {
 
 #[test]
 fn of_two_settles_one_wins_and_the_other_gets_its_value_back() {
-    loom::model(|| {
+    model(|| {
         let live = Arc::new(AtomicUsize::new(0));
         let cell = Arc::new(SettleCell::new());
         let (other, value) = (cell.clone(), Counted::new(&live));
@@ -77,7 +77,7 @@ fn two_first_waiters_make_one_waiting_room_and_both_are_told() {
 
 #[test]
 fn a_waker_replaced_during_the_settle_is_told() {
-    loom::model(|| {
+    model(|| {
         let cell = Arc::new(SettleCell::new());
         let settler = cell.clone();
         let mut wait = cell.wait();
@@ -91,7 +91,7 @@ fn a_waker_replaced_during_the_settle_is_told() {
 
 #[test]
 fn a_slot_reused_during_the_settle_is_told() {
-    loom::model(|| {
+    model(|| {
         let cell = Arc::new(SettleCell::new());
         let settler = cell.clone();
         let mut gone = cell.wait();
@@ -112,6 +112,21 @@ fn a_task_and_a_thread_are_told_of_the_same_settle() {
         let settle = thread::spawn(move || settler.settle(7).is_ok());
         assert_eq!(*block_on(cell.wait()), 7);
         assert_eq!(blocked.join().unwrap(), 7);
+        assert!(settle.join().unwrap());
+    });
+}
+
+#[test]
+fn a_seat_given_back_while_another_task_takes_it_and_the_cell_settles() {
+    bounded_model(2, || {
+        let cell = Arc::new(SettleCell::new());
+        let (waits, settler) = (cell.clone(), cell.clone());
+        let mut gone = cell.wait();
+        assert!(Counter::default().poll(&mut gone).is_pending());
+        let waiter = thread::spawn(move || *block_on(waits.wait()));
+        let settle = thread::spawn(move || settler.settle(7).is_ok());
+        drop(gone);
+        assert_eq!(waiter.join().unwrap(), 7);
         assert!(settle.join().unwrap());
     });
 }

@@ -37,11 +37,12 @@ fn drained_waits_for_a_begin_that_came_before_the_close() {
         });
         let close = thread::spawn(move || closes.close());
         block_on(group.drained());
+        let settled = ended.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(settled, "the flight had not come to its settle");
         close.join().unwrap();
         assert!(matches!(group.begin(2), Begin::Rejected(Rejected::Closed)));
         begin.join().unwrap();
         assert!(group.is_empty());
-        drop(ended);
     });
 }
 

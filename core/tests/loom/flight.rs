@@ -1,10 +1,12 @@
 //! The registry and the two roles.
 
+use std::time::Instant;
+
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Begin, Cause};
+use oneflight_core::{Begin, Cause, WaitError};
 
-use crate::{bounded_model, group};
+use crate::{bounded_model, group, model, primary, waiter};
 
 #[test]
 fn of_two_begins_one_is_primary_and_both_get_its_outcome() {
@@ -53,7 +55,7 @@ fn a_begin_that_races_with_a_lost_primary_waits_for_nothing() {
 
 #[test]
 fn a_forgotten_flight_settles_beside_the_new_one() {
-    loom::model(|| {
+    model(|| {
         let group = group::<u32>();
         let Begin::Primary(old) = group.begin(1) else {
             unreachable!()
@@ -77,7 +79,7 @@ fn a_forgotten_flight_settles_beside_the_new_one() {
 
 #[test]
 fn a_count_is_exact_when_a_waiter_leaves_during_the_settle() {
-    loom::model(|| {
+    model(|| {
         let group = group::<u32>();
         let Begin::Primary(primary) = group.begin(1) else {
             unreachable!()
@@ -96,7 +98,7 @@ fn a_count_is_exact_when_a_waiter_leaves_during_the_settle() {
 
 #[test]
 fn a_parked_thread_and_the_settle_meet() {
-    loom::model(|| {
+    model(|| {
         let group = group::<u32>();
         let Begin::Primary(primary) = group.begin(1) else {
             unreachable!()
@@ -107,5 +109,78 @@ fn a_parked_thread_and_the_settle_meet() {
         let thread = thread::spawn(move || *waiter.wait_blocking().unwrap());
         primary.settle(7).unwrap();
         assert_eq!(thread.join().unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_parked_thread_and_the_loss_of_the_primary_meet() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let owner = primary(group.begin(1));
+        let waiter = waiter(group.begin(1));
+        let thread = thread::spawn(move || waiter.wait_blocking().unwrap_err().cause());
+        drop(owner);
+        assert_eq!(thread.join().unwrap(), Cause::Dropped);
+        assert!(group.is_empty());
+    });
+}
+
+#[test]
+fn a_thread_whose_time_is_up_during_the_settle_is_told_or_waits_on() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let owner = primary(group.begin(1));
+        let mut waiter = waiter(group.begin(1));
+        let settle = thread::spawn(move || drop(owner.settle(7)));
+        match waiter.wait_deadline(Instant::now()) {
+            Ok(settled) => assert_eq!(*settled, 7),
+            Err(WaitError::TimedOut) => assert_eq!(*waiter.wait_blocking().unwrap(), 7),
+            Err(WaitError::Aborted(why)) => panic!("{why}"),
+        }
+        settle.join().unwrap();
+        assert_eq!((group.stats().waited, group.stats().cancelled), (1, 0));
+    });
+}
+
+#[test]
+fn a_thread_that_gives_up_during_the_settle_is_counted_once() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let owner = primary(group.begin(1));
+        let mut hasty = waiter(group.begin(1));
+        let give_up = thread::spawn(move || hasty.wait_deadline(Instant::now()).is_ok());
+        owner.settle(7).unwrap();
+        let told = give_up.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.joined, stats.waiting), (1, 0));
+        assert_eq!(stats.waited + stats.cancelled, 1);
+        assert!(!told || stats.waited == 1);
+    });
+}
+
+#[test]
+fn a_forget_a_settle_and_a_new_begin_leave_the_new_flight_where_it_is() {
+    bounded_model(2, || {
+        let group = group::<u32>();
+        let old = primary(group.begin(1));
+        let (forgets, begins) = (group.clone(), group.clone());
+        let settle = thread::spawn(move || drop(old.settle(1)));
+        let forget = thread::spawn(move || forgets.forget(&1));
+        let begun = begins.begin(1);
+        settle.join().unwrap();
+        let forgotten = forget.join().unwrap();
+        match begun {
+            Begin::Primary(new) => {
+                // The forget may have come after this begin, and then it was this one's.
+                assert!(group.contains(&1) || forgotten);
+                new.settle(2).unwrap();
+            }
+            Begin::Waiter(waiter) => assert_eq!(*waiter.get().unwrap().unwrap(), 1),
+            Begin::Rejected(why) => panic!("{why}"),
+        }
+        assert!(group.is_empty());
+        let stats = group.stats();
+        assert_eq!((stats.begun, stats.in_flight), (stats.settled, 0));
+        assert_eq!((stats.waited, stats.cancelled), (stats.joined, 0));
     });
 }

@@ -2,7 +2,7 @@
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Begin, Gate, Mode, Rejected};
+use oneflight_core::{Begin, Cause, Gate, Mode, Rejected};
 
 use crate::{Counter, bounded_model, primary};
 
@@ -96,6 +96,26 @@ fn two_turns_never_hold_the_gate_at_once() {
         let thread = thread::spawn(move || visit(&other, 1, &count));
         visit(&gate, 2, &inside);
         thread.join().unwrap();
+        assert_free(&gate);
+    });
+}
+
+#[test]
+fn a_retry_of_a_queued_token_is_told_when_its_claim_is_given_up() {
+    bounded_model(2, || {
+        let gate = gate();
+        let holder = primary(gate.begin(Some(1)));
+        let claim = gate.turn(Some(2));
+        let leave = thread::spawn(move || drop(claim));
+        let settle = thread::spawn(move || drop(holder.settle(7)));
+        match block_on(gate.turn(Some(2))) {
+            Begin::Waiter(retry) => {
+                assert_eq!(block_on(retry).unwrap_err().cause(), Cause::Dropped);
+            }
+            other => drop(primary(other)),
+        }
+        leave.join().unwrap();
+        settle.join().unwrap();
         assert_free(&gate);
     });
 }

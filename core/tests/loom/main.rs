@@ -49,12 +49,30 @@ pub(crate) fn group<T>() -> Registry<T> {
     Group::<u8, T>::builder().shards(1).hasher(Fixed).build()
 }
 
+/// Explores every interleaving, and prints how many executions that took.
+pub(crate) fn model<F: Fn() + Send + Sync + 'static>(body: F) {
+    explore(loom::model::Builder::new(), body);
+}
+
 /// Explores every interleaving with at most so many pre-emptions: for three threads, and two that do much. Unbounded,
-/// these take minutes each.
-pub(crate) fn bounded_model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
+/// these take minutes; few faults need more than two.
+pub(crate) fn bounded_model<F: Fn() + Send + Sync + 'static>(preemptions: usize, body: F) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
-    builder.check(f);
+    explore(builder, body);
+}
+
+fn explore<F: Fn() + Send + Sync + 'static>(builder: loom::model::Builder, body: F) {
+    let name = std::any::type_name::<F>().replace("::{{closure}}", "");
+    let executions = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = executions.clone();
+    builder.check(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        body();
+    });
+    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(executions > 1, "nothing to explore");
+    println!("explored {name}: {executions} executions");
 }
 
 /// A waker that counts. Loom's own `block_on` is used where a wake-up must arrive; this where none may.

@@ -90,3 +90,49 @@ fn a_late_participant_and_the_settle_meet_in_the_window() {
         assert_eq!((group.stats().begun, group.stats().retained), (1, 1));
     });
 }
+
+/// A clock that loom sees: another thread may turn it between any two steps.
+#[derive(Clone)]
+struct Seen(Arc<AtomicUsize>);
+
+impl oneflight_core::Clock for Seen {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst) as u64)
+    }
+}
+
+#[test]
+fn an_outcome_that_expires_while_two_ask_for_it_is_given_out_or_run_again_once() {
+    bounded_model(2, || {
+        let clock = Seen(Arc::new(AtomicUsize::new(0)));
+        let group = Group::<u8, u32>::builder()
+            .shards(1)
+            .hasher(Fixed)
+            .retain(Duration::from_secs(60))
+            .clock(clock.clone())
+            .build();
+        drop(primary(group.begin(1)).settle(1));
+        let begin = |group: &Registry<u32>| match group.begin(1) {
+            Begin::Primary(primary) => {
+                assert_eq!(*primary.settle(2).unwrap(), 2);
+                1
+            }
+            // Within its window the old one, or the new one.
+            Begin::Waiter(waiter) => {
+                assert!((1..=2).contains(&*loom::future::block_on(waiter).unwrap()));
+                0
+            }
+            Begin::Rejected(why) => panic!("{why}"),
+        };
+        let other = group.clone();
+        let thread = thread::spawn(move || begin(&other));
+        let time = thread::spawn(move || clock.0.store(61, Ordering::SeqCst));
+        let again = begin(&group) + thread.join().unwrap();
+        time.join().unwrap();
+        assert!(again <= 1);
+        let stats = group.stats();
+        assert_eq!((stats.retained, stats.begun), (1, 1 + again));
+        assert_eq!((stats.waited, stats.cancelled), (stats.joined, 0));
+        assert!(group.is_empty());
+    });
+}

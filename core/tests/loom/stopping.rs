@@ -140,3 +140,32 @@ fn a_task_that_settles_and_an_abort_end_the_flight_once() {
         assert_eq!((stats.settled + stats.aborted, stats.in_flight), (1, 0));
     });
 }
+
+#[test]
+fn a_place_among_the_waiters_given_back_while_another_joins_is_counted_exactly() {
+    bounded_model(3, || {
+        let group = Group::<u8, u32>::builder()
+            .shards(1)
+            .hasher(Fixed)
+            .max_waiters(1)
+            .build();
+        let owner = primary(group.begin(1));
+        let first = waiter(group.begin(1));
+        let leave = thread::spawn(move || drop(first));
+        let second = group.begin(1);
+        leave.join().unwrap();
+        let waiting = match &second {
+            Begin::Waiter(_) => 1,
+            other => {
+                assert!(matches!(other, Begin::Rejected(Rejected::Full)));
+                0
+            }
+        };
+        assert_eq!(owner.waiters(), waiting);
+        drop(owner.settle(7));
+        let stats = group.stats();
+        assert_eq!((stats.waited, stats.cancelled), (waiting as u64, 1));
+        assert_eq!(stats.rejected_by(Rejected::Full), 1 - waiting as u64);
+        drop(second);
+    });
+}

@@ -10,7 +10,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use oneflight_core::{Cause, WorkError};
 
-use crate::{Counter, bounded_model, group};
+use crate::{Counter, bounded_model, group, model};
 
 /// An event the operation waits for: set by another thread, which then wakes it.
 ///
@@ -64,7 +64,7 @@ fn the_driver_leaves_while_the_operation_is_woken_and_another_goes_on() {
 
 #[test]
 fn an_operation_woken_while_it_is_polled_is_polled_again() {
-    loom::model(|| {
+    model(|| {
         let (group, signal) = (group::<u32>(), Signal::default());
         let operation = signal.clone();
         let work = group.work(1, move || operation.wait());
@@ -76,7 +76,7 @@ fn an_operation_woken_while_it_is_polled_is_polled_again() {
 
 #[test]
 fn a_newcomer_never_inherits_the_cancellation_of_the_last_participant() {
-    loom::model(|| {
+    model(|| {
         let group = group::<u32>();
         let first = group.work(1, std::future::pending);
         let leave = thread::spawn(move || drop(first));
@@ -118,7 +118,7 @@ fn participants_on_two_threads_share_one_execution() {
 
 #[test]
 fn a_plain_waiter_is_told_when_the_last_participant_leaves() {
-    loom::model(|| {
+    model(|| {
         let group = group::<u32>();
         let work = group.work(1, std::future::pending);
         let waiter = match group.begin(1) {

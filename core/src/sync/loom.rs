@@ -1,0 +1,57 @@
+//! The loom model checker: every interleaving of a few threads, and what weak orderings allow.
+
+use core::pin::pin;
+use core::task::{Context, Waker};
+
+use event_listener::Listener;
+pub(crate) use event_listener::{Event, EventListener};
+pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use loom::sync::{Arc, atomic};
+
+use crate::sync::{Wakeable, Wakes};
+
+/// As the one of `std`. Loom's own knows no constant initialisers: it runs them.
+macro_rules! local {
+    (static $name:ident: $t:ty = const $init:block;) => {
+        ::loom::thread_local! { static $name: $t = $init; }
+    };
+}
+pub(crate) use local as thread_local;
+
+pub(super) mod lock {
+    pub(in crate::sync) use crate::sync::enter;
+
+    pub(in crate::sync) type Raw<T> = loom::sync::Mutex<T>;
+
+    pub(in crate::sync) fn new<T>(value: T) -> Raw<T> {
+        Raw::new(value)
+    }
+
+    pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut raw.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+/// Loom's `Arc` can not be a waker, so an ordinary one holds it.
+pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
+    struct Holder<W>(Arc<Wakeable<W>>);
+
+    impl<W: Wakes> alloc::task::Wake for Holder<W> {
+        fn wake(self: alloc::sync::Arc<Self>) {
+            self.0.0.wakes();
+        }
+    }
+
+    alloc::sync::Arc::new(Holder(target)).into()
+}
+
+/// Parks the calling thread until `listener` is notified. With a deadline it looks once: here time
+/// is up when the model says so, and loom looks at every moment.
+pub(crate) fn park(listener: EventListener, deadline: Option<std::time::Instant>) -> bool {
+    if deadline.is_none() {
+        listener.wait();
+        return true;
+    }
+    let mut nobody = Context::from_waker(Waker::noop());
+    core::future::Future::poll(pin!(listener), &mut nobody).is_ready()
+}

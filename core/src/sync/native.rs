@@ -1,0 +1,128 @@
+//! Real machines: `std`, `no_std` with spin locks or critical sections, and targets whose atomics
+//! come from `portable-atomic`.
+
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+use {event_listener::Listener, std::time::Instant};
+
+pub(crate) use event_listener::{Event, EventListener};
+#[cfg(feature = "std")]
+pub(crate) use std::thread_local;
+
+#[cfg(not(feature = "portable-atomic"))]
+pub(crate) use {alloc::sync::Arc, core::sync::atomic};
+
+#[cfg(feature = "portable-atomic")]
+pub(crate) use {portable_atomic as atomic, portable_atomic_util::Arc};
+
+use crate::sync::{Wakeable, Wakes};
+
+#[cfg(feature = "std")]
+pub(super) mod lock {
+    pub(in crate::sync) type Raw<T> = parking_lot::Mutex<T>;
+
+    pub(in crate::sync) fn new<T>(value: T) -> Raw<T> {
+        Raw::new(value)
+    }
+
+    #[inline(always)]
+    pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut raw.lock())
+    }
+
+    #[inline(always)]
+    pub(in crate::sync) fn enter<T, S: crate::sync::Section<T>>(
+        raw: &Raw<T>,
+        section: S,
+    ) -> S::Output {
+        section.run(&mut raw.lock())
+    }
+}
+
+#[cfg(all(not(feature = "std"), feature = "critical-section"))]
+pub(super) mod lock {
+    use core::cell::RefCell;
+
+    pub(in crate::sync) use crate::sync::enter;
+
+    pub(in crate::sync) type Raw<T> = critical_section::Mutex<RefCell<T>>;
+
+    pub(in crate::sync) fn new<T>(value: T) -> Raw<T> {
+        Raw::new(RefCell::new(value))
+    }
+
+    pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
+        critical_section::with(|token| f(&mut raw.borrow_ref_mut(token)))
+    }
+}
+
+#[cfg(all(not(feature = "std"), not(feature = "critical-section")))]
+pub(super) mod lock {
+    pub(in crate::sync) use crate::sync::enter;
+
+    pub(in crate::sync) type Raw<T> = spin::Mutex<T>;
+
+    pub(in crate::sync) fn new<T>(value: T) -> Raw<T> {
+        Raw::new(value)
+    }
+
+    pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut raw.lock())
+    }
+}
+
+/// `UnsafeCell` with loom's shape: the pointer lives as long as the closure, so that a model
+/// checker can see each access.
+pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+#[cfg(not(feature = "portable-atomic"))]
+impl<W: Wakes> alloc::task::Wake for Wakeable<W> {
+    fn wake(self: Arc<Self>) {
+        self.0.wakes();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wakes();
+    }
+}
+
+#[cfg(feature = "portable-atomic")]
+impl<W: Wakes> portable_atomic_util::task::Wake for Wakeable<W> {
+    fn wake(this: Arc<Self>) {
+        this.0.wakes();
+    }
+
+    fn wake_by_ref(this: &Arc<Self>) {
+        this.0.wakes();
+    }
+}
+
+/// The waker of `target`: the same one (by `will_wake`) at every call.
+pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
+    target.into()
+}
+
+/// Parks the calling thread until `listener` is notified. False: `deadline` came first.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+pub(crate) fn park(listener: EventListener, deadline: Option<Instant>) -> bool {
+    match deadline {
+        None => listener.wait(),
+        Some(deadline) => return listener.wait_deadline(deadline).is_some(),
+    }
+    true
+}

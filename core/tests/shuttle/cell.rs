@@ -1,0 +1,104 @@
+//! The cell and its crowd.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use oneflight_core::{SettleCell, WaitError};
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use crate::{
+    Book, Count, Counted, check, choose, group, join, poll_counted, poll_once, primary, threads,
+    told, waiter,
+};
+
+#[test]
+fn of_three_settles_one_wins_and_every_waiter_is_told() {
+    check(|| {
+        let live = Count::default();
+        let cell = Arc::new(SettleCell::new());
+        let (settles, values) = (cell.clone(), live.clone());
+        let settlers = threads(3, move |_| settles.settle(Counted::new(&values)).is_ok());
+        let waits = cell.clone();
+        let waiters = threads(3, move |index| match index {
+            0 => drop(waits.wait_blocking()),
+            1 => drop(block_on(waits.wait())),
+            _ => {
+                // Leaves, and looks again.
+                let _ = poll_once(&mut waits.wait());
+                block_on(waits.wait());
+            }
+        });
+        let won = join(settlers).into_iter().filter(|won| *won).count();
+        assert_eq!(won, 1);
+        join(waiters);
+        assert_eq!(live.get(), 1);
+        drop(cell);
+        assert_eq!(live.get(), 0);
+    });
+}
+
+#[test]
+fn tasks_that_come_go_and_change_their_wakers_share_seats_and_none_is_lost() {
+    check(|| {
+        let cell = Arc::new(SettleCell::new());
+        let ending = Count::default();
+        let (waits, batch) = (cell.clone(), ending.clone());
+        let waiters = threads(5, move |_| {
+            let (mut wait, kept) = (waits.wait(), Count::default());
+            for _ in 0..choose(3) {
+                if poll_counted(&mut wait, &kept).is_pending() && choose(2) == 0 {
+                    // Its seat is free for the next.
+                    wait = waits.wait();
+                    // But for the one batch that is being fired.
+                    assert!(kept.get() == 0 || batch.get() == 1, "a waker is kept");
+                }
+            }
+            assert!(
+                kept.get() <= 1 || batch.get() == 1,
+                "what was replaced is kept"
+            );
+            assert_eq!(*block_on(wait), 7);
+        });
+        thread::yield_now();
+        ending.enter();
+        assert!(cell.settle(7).is_ok());
+        join(waiters);
+    });
+}
+
+#[test]
+fn tasks_and_threads_that_wait_for_a_time_or_for_ever_hear_of_one_settle() {
+    check(|| {
+        let (group, book) = (group(), Book::default());
+        let owner = primary(group.begin(1));
+        let mut all = Vec::new();
+        for index in 0..5 {
+            let (mut duplicate, pages) = (waiter(group.begin(1)), book.clone());
+            all.push(thread::spawn(move || {
+                let id = duplicate.id().get();
+                if index < 3 {
+                    // Time is up when the schedule says so.
+                    match duplicate.wait_deadline(Instant::now()) {
+                        Ok(settled) => return pages.told(id, Ok(*settled)),
+                        Err(WaitError::TimedOut) => {}
+                        Err(WaitError::Aborted(why)) => return pages.told(id, Err(why.cause())),
+                    }
+                }
+                match index {
+                    0 | 3 => pages.told(id, told(duplicate.wait_blocking())),
+                    1 | 4 => pages.wait(duplicate),
+                    _ => {
+                        pages.left();
+                        drop(duplicate);
+                    }
+                }
+            }));
+        }
+        thread::yield_now();
+        book.settle(owner);
+        join(all);
+        assert!(group.is_empty());
+        book.balance(group.stats());
+    });
+}
