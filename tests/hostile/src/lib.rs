@@ -20,6 +20,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// whether the thread unwinds.
 pub const ISOLATES_PANICS: bool = cfg!(feature = "std");
 
+/// Far longer than the core stays in a critical section, on however busy a machine.
+#[cfg(feature = "critical-section")]
+const PATIENCE: Duration = Duration::from_secs(5);
+
 thread_local! {
     /// The case that runs on this thread.
     static CASE: RefCell<String> = const { RefCell::new(String::new()) };
@@ -114,7 +118,7 @@ pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// the time limit tells.
 pub fn outside_of_every_section() -> bool {
     #[cfg(feature = "critical-section")]
-    return probe::passes();
+    return probe::passes(PATIENCE);
     #[cfg(not(feature = "critical-section"))]
     true
 }
@@ -125,9 +129,6 @@ mod probe {
     use std::sync::mpsc::{Sender, channel};
 
     use super::{Duration, Mutex, lock, thread};
-
-    /// Far longer than the core stays in a section, on however busy a machine.
-    const PATIENCE: Duration = Duration::from_secs(5);
 
     static PROBER: OnceLock<Mutex<Sender<Sender<()>>>> = OnceLock::new();
 
@@ -144,20 +145,22 @@ mod probe {
         Mutex::new(ask)
     }
 
-    pub(crate) fn passes() -> bool {
+    pub(crate) fn passes(patience: Duration) -> bool {
         let (answer, answered) = channel();
         let asked = lock(PROBER.get_or_init(start)).send(answer);
-        asked.is_ok() && answered.recv_timeout(PATIENCE).is_ok()
+        asked.is_ok() && answered.recv_timeout(patience).is_ok()
     }
 }
 
 #[cfg(all(test, feature = "critical-section"))]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_probe_tells_inside_from_outside() {
-        assert!(super::outside_of_every_section());
-        let inside = critical_section::with(|_| super::outside_of_every_section());
-        assert!(!inside);
-        assert!(super::outside_of_every_section());
+        assert!(outside_of_every_section());
+        let patience = Duration::from_millis(100);
+        assert!(!critical_section::with(|_| probe::passes(patience)));
+        assert!(outside_of_every_section());
     }
 }

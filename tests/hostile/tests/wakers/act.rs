@@ -33,6 +33,7 @@ pub(crate) enum Act {
     /// The first one that is reached.
     Panic,
     /// Every one.
+    #[cfg(feature = "std")]
     PanicEachTime,
 }
 
@@ -153,7 +154,9 @@ impl Act {
             Act::AbortAll => group.abort_all(),
             Act::Close => group.close(),
             Act::Panic if earlier > 0 => {}
-            Act::Panic | Act::PanicEachTime => quiet_panic(),
+            Act::Panic => quiet_panic(),
+            #[cfg(feature = "std")]
+            Act::PanicEachTime => quiet_panic(),
         }
     }
 }

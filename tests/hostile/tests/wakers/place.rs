@@ -239,8 +239,7 @@ impl Place {
                 let budget = Budget::times(count as usize);
                 let mut driver = Box::pin(group.work_rerun(KEY, budget, operation));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns =
-                    (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
                 let end = move || {
                     cell.settle(7).expect("settled once");
                     drop(poll_idly(driver.as_mut()));
@@ -251,8 +250,7 @@ impl Place {
                 let budget = Budget::times(10 * count as usize);
                 let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns =
-                    (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
                 (reruns.collect(), Box::new(move || drop(driver)))
             }
             Place::RerunDriver => {
