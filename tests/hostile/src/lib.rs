@@ -54,6 +54,9 @@ pub fn within_limit(
     }
 }
 
+/// As many wrong cases as are worth waiting for.
+pub const ENOUGH: usize = 10;
+
 /// What was wrong with a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {

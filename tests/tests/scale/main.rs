@@ -1,5 +1,6 @@
 //! Scale and endurance: minutes long, so run by `.ci/scale.sh` and not with the rest. In release mode, one at a time.
 
+mod caller;
 mod figures;
 mod oracle;
 mod stress;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use attack::{Attack, REENTERING};
 use oneflight_hostile::{
-    ISOLATES_PANICS, Wrong, outside_of_every_section, quiet_panic, within_limit,
+    ENOUGH, ISOLATES_PANICS, Wrong, outside_of_every_section, quiet_panic, within_limit,
 };
 use plan::{PARTS, Part, Plan, key};
 use script::{Registry, Stage};
@@ -95,7 +95,7 @@ fn sweep(parts: &[Part], attacks: &[Attack], expected: usize) {
                 ran += 1;
                 if let Err((how, text)) = within_limit(&name, move || perform(part, at, attack)) {
                     wrong.push(text);
-                    if how == Wrong::Hung {
+                    if how == Wrong::Hung || wrong.len() == ENOUGH {
                         break 'all;
                     }
                 }

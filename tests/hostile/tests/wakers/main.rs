@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use act::{Act, REENTERING};
 #[cfg(feature = "std")]
 use oneflight_hostile::while_unwinding;
-use oneflight_hostile::{Wrong, within_limit};
+use oneflight_hostile::{ENOUGH, Wrong, within_limit};
 use place::{PLACES, Place};
 use scene::{Part, Scene};
 
@@ -57,7 +57,7 @@ impl Moment {
                 scene.poll(index, &waker);
             }
         };
-        let each = |step: &dyn Fn(usize)| scene.everyone().for_each(|index| step(index));
+        let each = |step: &dyn Fn(usize)| scene.everyone().for_each(step);
         match self {
             Moment::Woken => {
                 park(Some(Part::Wake));
@@ -105,8 +105,8 @@ fn table(expected: usize, acts: &[Act], run: fn(Place, Moment, Act)) {
                 ran += 1;
                 if let Err((how, text)) = within_limit(&name, move || run(place, moment, act)) {
                     wrong.push(text);
-                    // What hangs may hold what all the others need, or a processor.
-                    if how == Wrong::Hung {
+                    // What hangs may hold what all the others need, or a processor; and a fault shows everywhere.
+                    if how == Wrong::Hung || wrong.len() == ENOUGH {
                         break 'all;
                     }
                 }
