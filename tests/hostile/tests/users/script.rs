@@ -30,14 +30,6 @@ fn poll<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut cx).is_ready()
 }
 
-fn poll_often<F: Future>(mut future: Pin<&mut F>) {
-    for _ in 0..10 {
-        if poll(future.as_mut()) {
-            break;
-        }
-    }
-}
-
 /// One that is ready is gone.
 fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
     drop(held.take_if(|future| poll(future.as_mut())));
@@ -72,10 +64,28 @@ impl Stage {
         }
     }
 
-    /// Its result is dropped in the attempt.
-    fn attempt<R>(&self, call: impl FnOnce() -> R) {
+    /// Whether the call returned. Its result is dropped in the attempt.
+    fn attempt<R>(&self, call: impl FnOnce() -> R) -> bool {
         let panicked = panics(|| drop(call()));
         self.panicked.fetch_add(panicked.into(), Ordering::SeqCst);
+        !panicked
+    }
+
+    /// Polls until it is ready or panics: either way its flight must have ended, or have been passed on. False if it
+    /// was not there, or does not come to its end.
+    fn finish<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
+        (0..10).any(|_| {
+            let mut ready = false;
+            let returned = self.attempt(|| {
+                ready = future.as_mut().is_some_and(|future| poll(future.as_mut()));
+            });
+            ready || !returned
+        })
+    }
+
+    /// Of one that waited, however many of the others were lost.
+    fn expect_its_end<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) {
+        assert!(future.is_none() || self.finish(future), "never ready");
     }
 
     /// Returns how many calls panicked.
@@ -86,6 +96,9 @@ impl Stage {
             self.rerun(group);
             self.run_and_spawn(group);
             self.grow_old(group);
+            // Before what is in flight is aborted: nothing is, whatever panicked.
+            let stats = group.stats();
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
             self.stop(group);
         }
         self.pass_the_gate();
@@ -138,20 +151,30 @@ impl Stage {
             self.attempt(|| group.begin(key(id)));
             self.attempt(|| group.peek(&key(id)));
         }
+        for id in [1, 3, 5] {
+            self.attempt(|| group.forget(&key(id)));
+        }
         self.clock.turn(20);
         self.attempt(|| group.begin(key(1)));
     }
 
     fn work(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        self.attempt(|| {
-            let mut first = pin!(group.work(key(6), maker(&self.plan, 2)));
-            let mut second = pin!(group.work(key(6), maker(&self.plan, 2)));
-            poll(first.as_mut());
-            poll(second.as_mut());
-            poll_often(first);
-            poll(second);
-        });
+        let (mut first, mut second) = (None, None);
+        self.attempt(|| first = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
+        self.attempt(|| second = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
+        for work in [&mut first, &mut second] {
+            self.attempt(|| work.as_mut().map(|work| poll(work.as_mut())));
+        }
+        let over = self.finish(&mut first);
+        if let (true, Some(first), Some(second)) = (over, &first, &second) {
+            // An attack may have come between the two.
+            let shared = first.id() == second.id();
+            assert!(!shared || second.get().is_some(), "ended, and not for all");
+        }
+        self.expect_its_end(&mut second);
+        self.attempt(|| drop(first));
+        self.attempt(|| drop(second));
         // The driver leaves half-way, then the last one does.
         for heirs in [1, 0] {
             let mut driver = None;
@@ -162,7 +185,7 @@ impl Stage {
             }
             self.attempt(|| poll_held(&mut driver));
             self.attempt(|| drop(driver));
-            self.attempt(|| (0..10).for_each(|_| poll_held(&mut heir)));
+            self.expect_its_end(&mut heir);
             self.attempt(|| drop(heir));
         }
     }
@@ -179,7 +202,7 @@ impl Stage {
             self.attempt(|| poll_held(&mut driver));
             self.attempt(|| poll_held(&mut driver));
             self.attempt(|| drop(driver));
-            self.attempt(|| (0..10).for_each(|_| poll_held(&mut heir)));
+            self.expect_its_end(&mut heir);
             self.attempt(|| drop(heir));
         }
     }

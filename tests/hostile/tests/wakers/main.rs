@@ -124,7 +124,7 @@ fn plainly(call: &mut dyn FnMut()) {
 
 #[test]
 fn a_waker_may_come_back_at_any_moment() {
-    table(1_904, &REENTERING, |place, moment, act| {
+    table(2_016, &REENTERING, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         scene.end();
@@ -136,7 +136,7 @@ fn a_waker_may_come_back_at_any_moment() {
 
 #[test]
 fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
-    table(119, &[Act::Panic], |place, moment, act| {
+    table(126, &[Act::Panic], |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -150,7 +150,7 @@ fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_and_strand_nobody() {
-    table(119, &[Act::PanicEachTime], |place, moment, act| {
+    table(126, &[Act::PanicEachTime], |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -164,7 +164,7 @@ fn wakers_may_all_panic_and_strand_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_while_the_thread_unwinds() {
-    table(119, &[Act::PanicEachTime], |place, moment, act| {
+    table(126, &[Act::PanicEachTime], |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, |call| while_unwinding(call));
         scene.close_up();

@@ -39,6 +39,8 @@ pub(crate) enum Place {
     SupersededWaiter,
     /// At the desk of a `work` that settles.
     Participant,
+    /// Waits on a `work`, by `begin` and by `work` in turn.
+    Mixed,
     /// At the desk of a `work` that wants to be polled when its driver leaves.
     Heir,
     /// Drives a `work` whose operation is woken.
@@ -65,12 +67,13 @@ pub(crate) enum Place {
     Cell,
 }
 
-pub(crate) const PLACES: [Place; 17] = [
+pub(crate) const PLACES: [Place; 18] = [
     Place::Waiter,
     Place::OrphanedWaiter,
     Place::AbortedWaiter,
     Place::SupersededWaiter,
     Place::Participant,
+    Place::Mixed,
     Place::Heir,
     Place::Driver,
     Place::Rerunner,
@@ -210,10 +213,15 @@ impl Place {
                 });
                 (waiters.collect(), self.end_of_waiters(ground, primary))
             }
-            Place::Participant => {
+            Place::Participant | Place::Mixed => {
                 let mut driver = Box::pin(group.work(KEY, operation));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let works = (0..count).map(|_| victim(group.work(KEY, pending)));
+                let works = (0..count).map(|index| match group.begin(KEY) {
+                    Begin::Waiter(waiter) if self == Place::Mixed && index % 2 == 0 => {
+                        victim(waiter)
+                    }
+                    _ => victim(group.work(KEY, pending)),
+                });
                 let end = move || {
                     cell.settle(7).expect("settled once");
                     drop(poll_idly(driver.as_mut()));
