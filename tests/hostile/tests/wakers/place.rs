@@ -1,0 +1,352 @@
+//! The places where the core keeps a waker: every future of it that waits, and every way it is told.
+
+use std::any::Any;
+use std::future::{Future, pending, ready};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use oneflight_core::rt::Runtime;
+use oneflight_core::{Begin, Budget, Clock, Gate, Group, Mode, Primary, SettleCell};
+use oneflight_hostile::{lock, panics, quiet_panic};
+
+pub(crate) type Registry = Group<u32, u32>;
+pub(crate) type Line = Gate<u32, u32>;
+
+/// A future that waits: its outcome, if it is ready when it is polled with this waker.
+pub(crate) type Victim = Box<dyn FnMut(&Waker) -> Option<Outcome> + Send>;
+
+/// To be dropped: that may let the next one in, whose waker may panic.
+pub(crate) type Outcome = Box<dyn Any + Send>;
+
+/// What all victims wait for.
+pub(crate) type End = Box<dyn FnOnce() + Send>;
+
+/// The key that victims share; where each has its own, they follow it.
+pub(crate) const KEY: u32 = 1_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `begin`, and the primary settles.
+    Waiter,
+    /// `begin`, and the primary is dropped.
+    OrphanedWaiter,
+    /// `begin`, and `abort_all`.
+    AbortedWaiter,
+    /// `begin`, and a later `begin` that finds the flight too old.
+    SupersededWaiter,
+    /// At the desk of a `work` that settles.
+    Participant,
+    /// Waits on a `work`, by `begin` and by `work` in turn.
+    Mixed,
+    /// At the desk of a `work` that wants to be polled when its driver leaves.
+    Heir,
+    /// Drives a `work` whose operation is woken.
+    Driver,
+    /// At the desk of a `work_rerun` that settles.
+    Rerunner,
+    /// At the desk of a `work_rerun` whose driver is lost.
+    RerunHeir,
+    /// Drives a `work_rerun` that is ended from outside.
+    RerunDriver,
+    /// A `Primary::run` that is ended from outside.
+    Run,
+    /// Started a `spawn`.
+    Owner,
+    /// Joined a `spawn`.
+    Caller,
+    /// Joined the holder of a gate.
+    GateWaiter,
+    /// In the queue of a gate.
+    Turn,
+    /// `drained`.
+    Drained,
+    /// `SettleCell::wait`.
+    Cell,
+}
+
+pub(crate) const PLACES: [Place; 18] = [
+    Place::Waiter,
+    Place::OrphanedWaiter,
+    Place::AbortedWaiter,
+    Place::SupersededWaiter,
+    Place::Participant,
+    Place::Mixed,
+    Place::Heir,
+    Place::Driver,
+    Place::Rerunner,
+    Place::RerunHeir,
+    Place::RerunDriver,
+    Place::Run,
+    Place::Owner,
+    Place::Caller,
+    Place::GateWaiter,
+    Place::Turn,
+    Place::Drained,
+    Place::Cell,
+];
+
+/// Where the futures stand.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) group: Registry,
+    pub(crate) gate: Line,
+    clock: Hand,
+}
+
+impl Ground {
+    pub(crate) fn new() -> Self {
+        let clock = Hand::default();
+        Self {
+            group: Group::builder()
+                .clock(clock.clone())
+                .max_age(Duration::from_secs(60))
+                .build(),
+            gate: Gate::new(Mode::Queue),
+            clock,
+        }
+    }
+
+    fn primary(&self, key: u32) -> Primary<u32, u32> {
+        match self.group.begin(key) {
+            Begin::Primary(primary) => primary,
+            other => panic!("the key is free: {other:?}"),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type Tasks = Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>;
+
+/// A runtime that runs what it was given when it is told to.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Tasks>);
+
+impl Shelf {
+    /// Every task, whichever panics (without `std` a task may); a panic goes on afterwards.
+    fn run(&self) {
+        let tasks = std::mem::take(&mut *lock(&self.0));
+        let mut panicked = false;
+        for mut task in tasks {
+            let mut cx = Context::from_waker(Waker::noop());
+            panicked |= panics(|| assert!(task.as_mut().poll(&mut cx).is_ready()));
+        }
+        if panicked {
+            quiet_panic();
+        }
+    }
+}
+
+impl Runtime for Shelf {
+    type Sleep = std::future::Ready<()>;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        lock(&self.0).push(Box::pin(task));
+    }
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        ready(())
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+fn victim(future: impl Future<Output: Send> + Send + 'static) -> Victim {
+    let mut future = Box::pin(future);
+    Box::new(move |waker| match poll(future.as_mut(), waker) {
+        Poll::Ready(outcome) => Some(Box::new(outcome)),
+        Poll::Pending => None,
+    })
+}
+
+/// A cell for ever: what waits for it borrows it.
+fn unending_cell() -> &'static SettleCell<u32> {
+    static CELLS: Mutex<Vec<&'static SettleCell<u32>>> = Mutex::new(Vec::new());
+    let cell = Box::leak(Box::default());
+    lock(&CELLS).push(cell);
+    cell
+}
+
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(waker))
+}
+
+fn poll_idly<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    poll(future, Waker::noop())
+}
+
+impl Place {
+    /// `count` futures that wait, and the call that ends what they wait for.
+    pub(crate) fn populate(self, ground: &Ground, count: u32) -> (Vec<Victim>, End) {
+        let group = ground.group.clone();
+        // What an operation waits for.
+        let cell = Arc::new(SettleCell::new());
+        let operation = {
+            let cell = cell.clone();
+            move || {
+                let cell = cell.clone();
+                async move { *cell.wait().await }
+            }
+        };
+        let own_keys = (0..count).map(|index| KEY + index);
+        match self {
+            Place::Waiter
+            | Place::OrphanedWaiter
+            | Place::AbortedWaiter
+            | Place::SupersededWaiter => {
+                let primary = ground.primary(KEY);
+                let waiters = (0..count).map(|_| match group.begin(KEY) {
+                    Begin::Waiter(waiter) => victim(waiter),
+                    other => panic!("the key is taken: {other:?}"),
+                });
+                (waiters.collect(), self.end_of_waiters(ground, primary))
+            }
+            Place::Participant | Place::Mixed => {
+                let mut driver = Box::pin(group.work(KEY, operation));
+                assert!(poll_idly(driver.as_mut()).is_pending());
+                let works = (0..count).map(|index| match group.begin(KEY) {
+                    Begin::Waiter(waiter) if self == Place::Mixed && index % 2 == 0 => {
+                        victim(waiter)
+                    }
+                    _ => victim(group.work(KEY, pending)),
+                });
+                let end = move || {
+                    cell.settle(7).expect("settled once");
+                    drop(poll_idly(driver.as_mut()));
+                };
+                (works.collect(), Box::new(end))
+            }
+            Place::Heir => {
+                let mut driver = Box::pin(group.work(KEY, operation));
+                assert!(poll_idly(driver.as_mut()).is_pending());
+                let works = (0..count).map(|_| victim(group.work(KEY, pending)));
+                let end = move || {
+                    cell.settle(7).expect("settled once");
+                    drop(driver);
+                };
+                (works.collect(), Box::new(end))
+            }
+            Place::Driver => {
+                let works = own_keys.map(|key| victim(group.work(key, operation.clone())));
+                let end = move || drop(cell.settle(7));
+                (works.collect(), Box::new(end))
+            }
+            Place::Rerunner => {
+                let budget = Budget::times(count as usize);
+                let mut driver = Box::pin(group.work_rerun(KEY, budget, operation));
+                assert!(poll_idly(driver.as_mut()).is_pending());
+                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let end = move || {
+                    cell.settle(7).expect("settled once");
+                    drop(poll_idly(driver.as_mut()));
+                };
+                (reruns.collect(), Box::new(end))
+            }
+            Place::RerunHeir => {
+                let budget = Budget::times(10 * count as usize);
+                let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
+                assert!(poll_idly(driver.as_mut()).is_pending());
+                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                (reruns.collect(), Box::new(move || drop(driver)))
+            }
+            Place::RerunDriver => {
+                let budget = Budget::times(0);
+                let reruns =
+                    own_keys.map(|key| victim(group.work_rerun(key, budget, pending::<u32>)));
+                (reruns.collect(), ground.abort_all())
+            }
+            Place::Run => {
+                let runs = own_keys.map(|key| victim(ground.primary(key).run(pending())));
+                (runs.collect(), ground.abort_all())
+            }
+            Place::Owner | Place::Caller => {
+                let shelf = Shelf::default();
+                let key = |index| KEY + u32::from(self == Place::Owner) * index;
+                if self == Place::Caller {
+                    drop(group.spawn_on(&shelf, KEY, || ready(7)));
+                }
+                let calls =
+                    (0..count).map(|index| victim(group.spawn_on(&shelf, key(index), || ready(7))));
+                (calls.collect(), Box::new(move || shelf.run()))
+            }
+            Place::GateWaiter => {
+                let Begin::Primary(holder) = ground.gate.begin(Some(KEY)) else {
+                    panic!("the gate is free")
+                };
+                let waiters = (0..count).map(|_| match ground.gate.begin(Some(KEY)) {
+                    Begin::Waiter(waiter) => victim(waiter),
+                    other => panic!("the gate is held: {other:?}"),
+                });
+                (waiters.collect(), Box::new(|| drop(holder.settle(7))))
+            }
+            Place::Turn => {
+                let Begin::Primary(holder) = ground.gate.begin(None) else {
+                    panic!("the gate is free")
+                };
+                let turns = own_keys.map(|key| victim(ground.gate.turn(Some(key))));
+                (turns.collect(), Box::new(|| drop(holder.settle(7))))
+            }
+            Place::Drained => {
+                let primary = ground.primary(KEY);
+                group.close();
+                let drained = (0..count).map(|_| victim(group.drained()));
+                (drained.collect(), Box::new(|| drop(primary.settle(7))))
+            }
+            Place::Cell => {
+                // Not in an `async` block: that can not be polled again after a panic.
+                let cell = unending_cell();
+                let waits = (0..count).map(|_| victim(cell.wait()));
+                let end = move || drop(cell.settle(7));
+                (waits.collect(), Box::new(end))
+            }
+        }
+    }
+
+    fn end_of_waiters(self, ground: &Ground, primary: Primary<u32, u32>) -> End {
+        match self {
+            Place::OrphanedWaiter => Box::new(move || drop(primary)),
+            Place::AbortedWaiter => {
+                let abort_all = ground.abort_all();
+                Box::new(move || {
+                    // Kept until then.
+                    let _primary = primary;
+                    abort_all();
+                })
+            }
+            Place::SupersededWaiter => {
+                let ground = ground.clone();
+                Box::new(move || {
+                    // Where the group was closed, the old one is spared, and has to end by itself.
+                    let _primary = primary;
+                    ground.clock.0.fetch_add(61, Ordering::SeqCst);
+                    drop(ground.group.begin(KEY));
+                })
+            }
+            _ => Box::new(move || drop(primary.settle(7))),
+        }
+    }
+
+    /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with `std`.
+    pub(crate) fn lets_panics_of_the_end_through(self) -> bool {
+        !oneflight_hostile::ISOLATES_PANICS || !matches!(self, Place::Owner | Place::Caller)
+    }
+}
+
+impl Ground {
+    fn abort_all(&self) -> End {
+        let group = self.group.clone();
+        Box::new(move || group.abort_all())
+    }
+}

@@ -1,0 +1,199 @@
+//! One case: futures that wait in one place, their hostile wakers, and what must hold when it is over.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::task::{Wake, Waker};
+
+use oneflight_hostile::{lock, outside_of_every_section, panics};
+
+use crate::act::Act;
+use crate::place::{End, Ground, KEY, Place, Victim};
+use crate::wild::{Hooks, wild};
+
+/// More than one batch of wakers.
+pub(crate) const CROWD: u32 = 70;
+
+pub(crate) struct Scene {
+    pub(crate) ground: Ground,
+    seats: Vec<Mutex<Option<Victim>>>,
+    /// Who has been woken since it was polled last.
+    woken: Vec<Arc<AtomicBool>>,
+    end: Mutex<Option<End>>,
+    /// How often the hostile part of a waker was reached.
+    pub(crate) sprung: AtomicUsize,
+    /// Panics that came out of calls of the core.
+    pub(crate) caught: AtomicUsize,
+    /// User code ran inside a critical section.
+    inside: AtomicBool,
+    kept: Arc<AtomicUsize>,
+}
+
+/// Which part of a waker is hostile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Wake,
+    Clone,
+    Drop,
+}
+
+struct Bell(Arc<AtomicBool>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Scene {
+    pub(crate) fn new(place: Place) -> Arc<Self> {
+        let ground = Ground::new();
+        let (victims, end) = place.populate(&ground, CROWD);
+        Arc::new(Self {
+            ground,
+            woken: victims.iter().map(|_| Arc::default()).collect(),
+            seats: victims.into_iter().map(|it| Mutex::new(Some(it))).collect(),
+            end: Mutex::new(Some(end)),
+            sprung: AtomicUsize::new(0),
+            caught: AtomicUsize::new(0),
+            inside: AtomicBool::new(false),
+            kept: Arc::default(),
+        })
+    }
+
+    /// A waker for this victim that does `act` in this part of it, whenever that is reached.
+    pub(crate) fn hostile(self: &Arc<Self>, index: usize, part: Part, act: Act) -> Waker {
+        let woken = self.woken[index].clone();
+        let mut hooks = Hooks {
+            kept: self.kept.clone(),
+            on_wake: Some(Box::new(move || woken.store(true, Ordering::SeqCst))),
+            ..Hooks::default()
+        };
+        let (scene, woken) = (self.clone(), self.woken[index].clone());
+        let hook = Box::new(move || {
+            if part == Part::Wake {
+                woken.store(true, Ordering::SeqCst);
+            }
+            scene.spring(index, act);
+        });
+        match part {
+            Part::Wake => hooks.on_wake = Some(hook),
+            Part::Clone => hooks.on_clone = Some(hook),
+            Part::Drop => hooks.on_drop = Some(hook),
+        }
+        wild(hooks)
+    }
+
+    /// One that ends everything when it is cloned, and does `act` when the clone, too late, is dropped.
+    pub(crate) fn too_late(self: &Arc<Self>, index: usize, act: Act) -> Waker {
+        let (scene, other) = (self.clone(), self.clone());
+        let woken = self.woken[index].clone();
+        wild(Hooks {
+            on_wake: Some(Box::new(move || woken.store(true, Ordering::SeqCst))),
+            on_clone: Some(Box::new(move || scene.end())),
+            on_drop: Some(Box::new(move || other.spring(index, act))),
+            kept: self.kept.clone(),
+        })
+    }
+
+    fn spring(self: &Arc<Self>, index: usize, act: Act) {
+        // Once it has been found inside, each further question would only cost its patience.
+        if !self.inside.load(Ordering::SeqCst) && !outside_of_every_section() {
+            self.inside.store(true, Ordering::SeqCst);
+        }
+        let earlier = self.sprung.fetch_add(1, Ordering::SeqCst);
+        act.perform(self, index, earlier);
+    }
+
+    pub(crate) fn harmless(&self, index: usize) -> Waker {
+        Arc::new(Bell(self.woken[index].clone())).into()
+    }
+
+    fn call(&self, call: impl FnOnce()) -> bool {
+        let panicked = panics(call);
+        self.caught.fetch_add(panicked.into(), Ordering::SeqCst);
+        !panicked
+    }
+
+    /// Polls a victim, unless it is gone or is being polled. One that panics is polled again, as one that waits would
+    /// do. Without a call around it: whose panic it is, the hook's own or the core's, its caller knows.
+    pub(crate) fn poll_inline(&self, index: usize, waker: &Waker) {
+        let mut seat = match self.seats[index].try_lock() {
+            Ok(seat) => seat,
+            Err(TryLockError::Poisoned(seat)) => seat.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.woken[index].store(false, Ordering::SeqCst);
+        let Some(outcome) = seat.as_mut().and_then(|victim| victim(waker)) else {
+            return;
+        };
+        let gone = seat.take();
+        drop(seat);
+        drop((outcome, gone));
+    }
+
+    pub(crate) fn poll(&self, index: usize, waker: &Waker) {
+        if !self.call(|| self.poll_inline(index, waker)) {
+            self.call(|| self.poll_inline(index, &self.harmless(index)));
+        }
+    }
+
+    /// Drops a victim, unless it is being polled.
+    pub(crate) fn evict_inline(&self, index: usize) {
+        let victim = match self.seats[index].try_lock() {
+            Ok(mut seat) => seat.take(),
+            Err(TryLockError::Poisoned(seat)) => seat.into_inner().take(),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        drop(victim);
+    }
+
+    pub(crate) fn evict(&self, index: usize) {
+        self.call(|| self.evict_inline(index));
+    }
+
+    /// Ends what everyone waits for, once.
+    pub(crate) fn end(&self) {
+        let end = lock(&self.end).take();
+        if let Some(end) = end {
+            self.call(end);
+        }
+    }
+
+    pub(crate) fn everyone(&self) -> std::ops::Range<usize> {
+        0..self.seats.len()
+    }
+
+    /// Everybody who still waits has been woken and gets an outcome; nothing is left behind.
+    pub(crate) fn close_up(self: Arc<Self>) {
+        self.end();
+        // A turn at a gate that is taken and given back wakes the next one.
+        let mut moved = true;
+        while std::mem::take(&mut moved) {
+            for index in self.everyone() {
+                if self.woken[index].load(Ordering::SeqCst) && lock(&self.seats[index]).is_some() {
+                    self.poll(index, &self.harmless(index));
+                    moved = true;
+                }
+            }
+        }
+        let stranded = |index: &usize| lock(&self.seats[*index]).is_some();
+        let stranded: Vec<_> = self.everyone().filter(stranded).collect();
+        assert!(stranded.is_empty(), "never told: {stranded:?}");
+        assert!(
+            !self.inside.load(Ordering::SeqCst),
+            "a waker ran inside a critical section"
+        );
+        assert_ne!(self.sprung.load(Ordering::SeqCst), 0, "was never attacked");
+
+        let Ground { group, gate, .. } = &self.ground;
+        for stats in [group.stats(), gate.stats()] {
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+            assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
+            assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
+        }
+        assert!(group.is_empty() && !group.contains(&KEY), "{group:?}");
+        assert!(!gate.is_busy() && gate.queued() == 0, "{gate:?}");
+        assert_eq!(self.kept.load(Ordering::SeqCst), 0, "wakers are kept");
+        assert_eq!(Arc::strong_count(&self), 1, "something keeps the scene");
+    }
+}
