@@ -12,7 +12,6 @@ source .ci/lib.sh
 # shellcheck source=.ci/debian_rust.sh
 source .ci/debian_rust.sh
 
-export CARGO_PROFILE_DEV_DEBUG=line-tables-only
 host=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p target/sanitize
 
@@ -26,7 +25,7 @@ passed() {
 }
 
 asan() {
-  RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_stack_use_after_return=1 \
+  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_stack_use_after_return=1 \
     cargo test --quiet --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
   passed target/sanitize/asan.log 300
 }
@@ -41,7 +40,8 @@ tsan() {
   for test in "${racing[@]}"; do
     tests+=(--test "$test")
   done
-  RUSTC=$debian_rust/bin/rustc RUSTDOC=$debian_rust/bin/rustdoc RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
+  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
+    RUSTC=$debian_rust/bin/rustc RUSTDOC=$debian_rust/bin/rustdoc \
     cargo test --quiet -p oneflight-core -p oneflight-conformance --test observe "${tests[@]}" -Zbuild-std \
     --target "$host" --target-dir target/tsan 2>&1 | tee target/sanitize/tsan.log
   passed target/sanitize/tsan.log 100
@@ -53,7 +53,7 @@ memcheck() {
   for test in "${tests[@]}"; do
     arguments+=(--test "$test")
   done
-  cargo test --quiet -p oneflight-conformance "${arguments[@]}" --no-run --message-format=json --target-dir target/memcheck |
+  cargo test --quiet -p oneflight-conformance "${arguments[@]}" --no-run --message-format=json |
     python3 -c 'import json, sys
 for line in sys.stdin:
     program = json.loads(line).get("executable")
