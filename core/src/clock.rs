@@ -28,27 +28,66 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Duration;
 }
 
+// Where there is one: on a target without compare-and-swap `alloc` has none.
+#[cfg(target_has_atomic = "ptr")]
 impl<C: Clock + ?Sized> Clock for alloc::sync::Arc<C> {
     fn now(&self) -> Duration {
         (**self).now()
     }
 }
 
-/// The monotonic clock of `std`. The default.
-#[cfg(feature = "std")]
-#[derive(Clone, Copy, Debug)]
-pub struct Monotonic(std::time::Instant);
+#[cfg(all(
+    feature = "std",
+    not(all(target_family = "wasm", target_os = "unknown"))
+))]
+mod monotonic {
+    use alloc::boxed::Box;
+    use core::time::Duration;
+    use std::time::Instant;
 
-#[cfg(feature = "std")]
-impl Default for Monotonic {
-    fn default() -> Self {
-        Self(std::time::Instant::now())
+    use super::Clock;
+
+    /// The monotonic clock of `std`. The default.
+    ///
+    /// Not on `wasm32-unknown-unknown`, where `std` has no clock.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Monotonic(Instant);
+
+    impl Default for Monotonic {
+        fn default() -> Self {
+            Self(Instant::now())
+        }
+    }
+
+    impl Clock for Monotonic {
+        fn now(&self) -> Duration {
+            self.0.elapsed()
+        }
+    }
+
+    pub(crate) fn default() -> Option<Box<dyn Clock>> {
+        Some(Box::new(Monotonic::default()))
     }
 }
 
-#[cfg(feature = "std")]
-impl Clock for Monotonic {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
+#[cfg(not(all(
+    feature = "std",
+    not(all(target_family = "wasm", target_os = "unknown"))
+)))]
+mod monotonic {
+    use alloc::boxed::Box;
+
+    use super::Clock;
+
+    pub(crate) fn default() -> Option<Box<dyn Clock>> {
+        None
     }
 }
+
+#[cfg(all(
+    feature = "std",
+    not(all(target_family = "wasm", target_os = "unknown"))
+))]
+pub use monotonic::Monotonic;
+/// The clock of a group that is given none, where there is one.
+pub(crate) use monotonic::default;

@@ -60,6 +60,12 @@
 //! the other for ever: on such targets enable `critical-section`. `event-listener`, which this
 //! crate stands on, says the same of its own.
 //!
+//! A target without compare-and-swap (`thumbv6m-none-eabi`, say) needs `portable-atomic`, and the
+//! final program must say how `portable-atomic` makes it there: by that crate's own feature
+//! `critical-section`, say, with an implementation of critical sections. No 64-bit atomics are
+//! needed anywhere. On wasm nothing blocks, so the blocking waits are not there; on
+//! `wasm32-unknown-unknown` there is no clock either, so a group that retains or ages needs one.
+//!
 //! # The waker contract
 //!
 //! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held.
@@ -110,7 +116,10 @@ mod work;
 
 pub use cell::SettleCell;
 pub use clock::Clock;
-#[cfg(feature = "std")]
+#[cfg(all(
+    feature = "std",
+    not(all(target_family = "wasm", target_os = "unknown"))
+))]
 pub use clock::Monotonic;
 pub use detach::{AbortHandle, Detached};
 pub use drain::Drained;

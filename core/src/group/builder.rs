@@ -5,9 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use crate::clock::Clock;
-#[cfg(feature = "std")]
-use crate::clock::Monotonic;
+use crate::clock::{self, Clock};
 use crate::group::Group;
 use crate::hash::RandomState;
 use crate::rules::{Classify, Keep, Retain, Rules};
@@ -108,7 +106,8 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// Where time comes from, for [`retain`](Self::retain) and [`max_age`](Self::max_age). The
-    /// default is the monotonic clock of `std`; without `std` there is none.
+    /// default is the monotonic clock of `std`; without `std`, and on `wasm32-unknown-unknown`,
+    /// there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Box::new(clock));
         self
@@ -180,8 +179,8 @@ impl<K, T, S> Builder<K, T, S> {
     ///
     /// # Panics
     ///
-    /// Without `std`, if [`retain`](Self::retain) or [`max_age`](Self::max_age) is asked for and no
-    /// [`clock`](Self::clock) is given.
+    /// Without `std`, and on `wasm32-unknown-unknown`, if [`retain`](Self::retain) or
+    /// [`max_age`](Self::max_age) is asked for and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
         let capacity = self.capacity.div_ceil(self.shards as usize);
         let retain = self
@@ -190,7 +189,7 @@ impl<K, T, S> Builder<K, T, S> {
         let timed = retain.is_some() || self.max_age.is_some();
         let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
         let rules = (timed || limited).then(|| {
-            let clock = self.clock.or_else(default_clock);
+            let clock = self.clock.or_else(clock::default);
             assert!(
                 clock.is_some() || !timed,
                 "a group that retains or ages needs a clock: call `clock`"
@@ -210,13 +209,6 @@ impl<K, T, S> Builder<K, T, S> {
         });
         Group::from_parts(self.hasher, self.shards, rules)
     }
-}
-
-fn default_clock() -> Option<Box<dyn Clock>> {
-    #[cfg(feature = "std")]
-    return Some(Box::new(Monotonic::default()));
-    #[cfg(not(feature = "std"))]
-    return None;
 }
 
 impl<K, T, S> fmt::Debug for Builder<K, T, S> {

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# What the compiler can not see, seen while the tests run:
+#     bash .ci/sanitize.sh [asan|tsan|memcheck]...
+# asan      AddressSanitizer and LeakSanitizer on every test of the workspace
+# tsan      ThreadSanitizer, with a `std` that is instrumented too, on the core, the conformance suite and the stress tests
+# memcheck  valgrind, on what exercises the cell
+# Without an argument, all three. None needs a nightly compiler.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=.ci/lib.sh
+source .ci/lib.sh
+# shellcheck source=.ci/debian_rust.sh
+source .ci/debian_rust.sh
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+mkdir -p target/sanitize
+
+# passed LOG EXPECTED: counts the tests that a log says have passed.
+passed() {
+  local ran
+  ran=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$1" | awk '{sum += $1} END {print sum + 0}')
+  [ "$ran" -ge "$2" ] || { echo "$part: $ran tests passed, $2 expected" >&2; exit 1; }
+  checks=$((checks + ran))
+  echo "$part: $ran tests passed"
+}
+
+asan() {
+  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_stack_use_after_return=1 \
+    cargo test --quiet --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
+  passed target/sanitize/asan.log 300
+}
+
+# The tests in which threads meet.
+readonly racing=(conformance stress mixed_stress rerun_stress work_stress ended_while_polled everywhere seed_scenarios
+  shutdown superseded threads)
+
+tsan() {
+  debian_rust
+  local tests=()
+  for test in "${racing[@]}"; do
+    tests+=(--test "$test")
+  done
+  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
+    RUSTC=$debian_rust/bin/rustc RUSTDOC=$debian_rust/bin/rustdoc \
+    cargo test --quiet -p oneflight-core -p oneflight-conformance --test observe "${tests[@]}" -Zbuild-std \
+    --target "$host" --target-dir target/tsan 2>&1 | tee target/sanitize/tsan.log
+  passed target/sanitize/tsan.log 100
+}
+
+memcheck() {
+  debian valgrind valgrind
+  local tests=(stress drops hostile_values hostile_wakers hostile_retain superseded) arguments=() program
+  for test in "${tests[@]}"; do
+    arguments+=(--test "$test")
+  done
+  cargo test --quiet -p oneflight-conformance "${arguments[@]}" --no-run --message-format=json |
+    python3 -c 'import json, sys
+for line in sys.stdin:
+    program = json.loads(line).get("executable")
+    if program: print(program)' >target/sanitize/programs
+  : >target/sanitize/memcheck.log
+  while read -r program; do
+    valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 |
+      tee -a target/sanitize/memcheck.log
+  done <target/sanitize/programs
+  passed target/sanitize/memcheck.log 60
+}
+
+[ $# -gt 0 ] || set -- asan tsan memcheck
+for part in "$@"; do
+  case $part in
+    asan | tsan | memcheck) "$part" ;;
+    *) echo "sanitize: no part $part" >&2; exit 2 ;;
+  esac
+done
+finish sanitize 60
