@@ -22,18 +22,23 @@ mod world;
 
 mod cell_ops;
 mod group_ops;
+mod inside;
+mod operation;
 mod retain_ops;
+mod settle_cancel;
 
 pub use cell_ops::run as cell_ops;
 pub use group_ops::run as group_ops;
 pub use retain_ops::run as retain_ops;
+pub use settle_cancel::run as settle_cancel;
 
 use arbitrary::{Arbitrary, Unstructured};
 
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 3] = [
+pub const TARGETS: [(&str, fn(&[u8])); 4] = [
     ("cell_ops", cell_ops),
     ("group_ops", group_ops),
+    ("settle_cancel", settle_cancel),
     ("retain_ops", retain_ops),
 ];
 

@@ -252,7 +252,18 @@ impl World {
     }
 
     pub(crate) fn poll_waiter(&mut self, index: u8, waker: usize) {
-        let Some(index) = pick(index, self.waiters.len()) else { return };
+        if let Some(index) = pick(index, self.waiters.len()) {
+            self.poll_waiter_at(index, waker);
+        }
+    }
+
+    pub(crate) fn poll_last_waiter(&mut self, waker: usize) {
+        if let Some(last) = self.waiters.len().checked_sub(1) {
+            self.poll_waiter_at(last, waker);
+        }
+    }
+
+    fn poll_waiter_at(&mut self, index: usize, waker: usize) {
         let Seated { flight, who, it } = &mut self.waiters[index];
         let outcome = self.book.flights[*flight].outcome;
         if outcome.is_none() {
