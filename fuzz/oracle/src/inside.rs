@@ -15,7 +15,10 @@ pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
             // A wake that panics on top of that ends where it is.
             world.book.parked.provoked();
         }
-        Act::BeginOwn => begin_own(world, hand, flight),
+        Act::BeginOwn => {
+            let seen = hand.cues().seen;
+            begin_own(world, seen, flight);
+        }
         Act::AbortAll(_) => {
             world.book.abort_all();
             let provoked = hand.cues().provoked;
@@ -28,11 +31,10 @@ pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
 }
 
 /// It is turned away, unless its flight has lost the key: then it begins a flight or joins one, and leaves at once.
-fn begin_own(world: &mut World, hand: &Hand, flight: usize) {
+pub(crate) fn begin_own(world: &mut World, seen: Option<Seen>, flight: usize) {
     world.book.inside.push(flight);
     let answer = world.book.begin(world.book.flights[flight].key, None);
     world.book.inside.pop();
-    let seen = hand.cues().seen;
     match (answer, seen) {
         (Answer::Primary(new), Some(Seen::Primary(id))) => {
             world.identify(new, id);

@@ -14,6 +14,7 @@
 //! | [`retain_ops`] | the replay window on a hand clock | `book` |
 
 mod book;
+mod desk;
 mod ledger;
 mod panics;
 mod tally;
@@ -26,19 +27,22 @@ mod inside;
 mod operation;
 mod retain_ops;
 mod settle_cancel;
+mod work_ops;
 
 pub use cell_ops::run as cell_ops;
 pub use group_ops::run as group_ops;
 pub use retain_ops::run as retain_ops;
 pub use settle_cancel::run as settle_cancel;
+pub use work_ops::run as work_ops;
 
 use arbitrary::{Arbitrary, Unstructured};
 
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
     ("cell_ops", cell_ops),
     ("group_ops", group_ops),
     ("settle_cancel", settle_cancel),
+    ("work_ops", work_ops),
     ("retain_ops", retain_ops),
 ];
 

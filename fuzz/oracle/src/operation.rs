@@ -49,6 +49,8 @@ pub(crate) struct Cues {
     /// The serial number of the value made last.
     pub(crate) made: u64,
     pub(crate) seen: Option<Seen>,
+    /// As `seen`, while the operation was made.
+    pub(crate) seen_in_making: Option<Seen>,
     /// A hostile waker's panic came out of a call that the operation made.
     pub(crate) provoked: bool,
 }
@@ -81,13 +83,54 @@ pub(crate) struct Operation {
     pub(crate) _life: Life,
 }
 
-impl Operation {
-    fn begin_own(&self) -> Seen {
-        match self.group.begin(Key::new(self.name, &self.keys)) {
-            Begin::Primary(primary) => Seen::Primary(primary.id().get()),
-            Begin::Waiter(waiter) => Seen::Waiter(waiter.id().get()),
-            Begin::Rejected(why) => Seen::Rejected(why),
+/// How an operation comes to be.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    Fine,
+    Panic,
+    BeginOwn,
+}
+
+/// What makes an operation.
+pub(crate) struct Plan {
+    pub(crate) name: u8,
+    pub(crate) group: Registry,
+    pub(crate) hand: Arc<Hand>,
+    pub(crate) bell: Option<Bell>,
+    pub(crate) keys: Arc<Ledger>,
+    pub(crate) values: Arc<Ledger>,
+    pub(crate) operations: Arc<Ledger>,
+    pub(crate) making: Making,
+    pub(crate) _life: Life,
+}
+
+impl Plan {
+    pub(crate) fn make(self) -> Operation {
+        match self.making {
+            Making::Fine => {}
+            Making::Panic => planned(),
+            Making::BeginOwn => {
+                let seen = begin(&self.group, self.name, &self.keys);
+                self.hand.cues().seen_in_making = Some(seen);
+            }
         }
+        Operation {
+            name: self.name,
+            group: self.group,
+            hand: self.hand,
+            bell: self.bell,
+            keys: self.keys,
+            values: self.values,
+            _life: self.operations.life(),
+        }
+    }
+}
+
+fn begin(group: &Registry, name: u8, keys: &Arc<Ledger>) -> Seen {
+    match group.begin(Key::new(name, keys)) {
+        Begin::Primary(primary) => Seen::Primary(primary.id().get()),
+        Begin::Waiter(waiter) => Seen::Waiter(waiter.id().get()),
+        Begin::Rejected(why) => Seen::Rejected(why),
     }
 }
 
@@ -117,7 +160,7 @@ impl Future for Operation {
                 false
             }
             Act::BeginOwn => {
-                let seen = self.begin_own();
+                let seen = begin(&self.group, self.name, &self.keys);
                 self.hand.cues().seen = Some(seen);
                 false
             }

@@ -180,6 +180,12 @@ impl World {
         self.ids.push(id);
     }
 
+    /// A new flight whose identity nobody got to see. The next one of its key is above those before it.
+    pub(crate) fn identify_unseen(&mut self, flight: usize) {
+        assert_eq!(flight, self.ids.len());
+        self.ids.push(0);
+    }
+
     pub(crate) fn id(&self, flight: usize) -> u64 {
         self.ids[flight]
     }
