@@ -105,7 +105,9 @@ impl Book {
     }
 
     fn is_expired(&self, flight: usize) -> bool {
-        self.flights[flight].deadline.is_some_and(|deadline| deadline <= self.now)
+        self.flights[flight]
+            .deadline
+            .is_some_and(|deadline| deadline <= self.now)
     }
 
     fn may_begin(&self) -> Result<(), Rejected> {
@@ -183,7 +185,12 @@ impl Book {
     }
 
     fn free_if_expired(&mut self, key: u8) {
-        if let Some(flight) = self.registered.get(&key).copied().filter(|flight| self.is_expired(*flight)) {
+        if let Some(flight) = self
+            .registered
+            .get(&key)
+            .copied()
+            .filter(|flight| self.is_expired(*flight))
+        {
             self.registered.remove(&key);
             self.retained.retain(|other| *other != flight);
         }
@@ -230,7 +237,11 @@ impl Book {
         let key = self.flights[number].key;
         let has_key = self.registered.get(&key) == Some(&number);
         self.end(number, Outcome::Settled(value));
-        if let (Some(window), Some((_, capacity)), true) = (window.filter(|window| *window > 0), self.rules.retain, has_key) {
+        if let (Some(window), Some((_, capacity)), true) = (
+            window.filter(|window| *window > 0),
+            self.rules.retain,
+            has_key,
+        ) {
             self.flights[number].deadline = Some(self.now.saturating_add(window));
             self.registered.insert(key, number);
             self.retained.push(number);
@@ -296,7 +307,12 @@ impl Book {
     }
 
     pub(crate) fn drop_expired(&mut self) {
-        let expired: Vec<usize> = self.retained.iter().copied().filter(|flight| self.is_expired(*flight)).collect();
+        let expired: Vec<usize> = self
+            .retained
+            .iter()
+            .copied()
+            .filter(|flight| self.is_expired(*flight))
+            .collect();
         for flight in expired {
             self.free_if_expired(self.flights[flight].key);
         }
@@ -327,7 +343,11 @@ impl Book {
 
     /// Flights of which something is still there: held by a caller, by the registry, or superseded and not let go.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &Flight> {
-        let kept = |number: &usize| self.open.contains(number) || self.aloft.contains(number) || self.retained.contains(number);
+        let kept = |number: &usize| {
+            self.open.contains(number)
+                || self.aloft.contains(number)
+                || self.retained.contains(number)
+        };
         let flights = self.flights.iter().enumerate();
         flights
             .filter(move |(number, flight)| flight.handles > 0 || kept(number))
@@ -335,6 +355,9 @@ impl Book {
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.open.iter().map(|flight| self.flights[*flight].waiting).sum()
+        self.open
+            .iter()
+            .map(|flight| self.flights[*flight].waiting)
+            .sum()
     }
 }

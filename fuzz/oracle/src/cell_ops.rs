@@ -105,7 +105,11 @@ fn life(bench: &mut Bench, ops: &mut impl Iterator<Item = Op>) {
             }
         }
         assert_eq!(cell.get().map(|value| value.life.serial), settled);
-        assert_eq!(bench.values.count(), usize::from(settled.is_some()), "values alive");
+        assert_eq!(
+            bench.values.count(),
+            usize::from(settled.is_some()),
+            "values alive"
+        );
         bench.wakers.check(&bench.parked);
     }
     for (who, wait) in waits.drain(..) {

@@ -33,7 +33,13 @@ pub(crate) struct Desks(BTreeMap<usize, Desk>);
 
 impl Desks {
     /// A caller with this policy got this answer. True if it may drive.
-    pub(crate) fn admit(&mut self, book: &mut Book, who: Who, answer: Answer, policy: Policy) -> bool {
+    pub(crate) fn admit(
+        &mut self,
+        book: &mut Book,
+        who: Who,
+        answer: Answer,
+        policy: Policy,
+    ) -> bool {
         match answer {
             Answer::Primary(flight) => {
                 book.flights[flight].shared = true;
@@ -49,7 +55,9 @@ impl Desks {
                 true
             }
             Answer::Waiter(flight) if book.flights[flight].outcome.is_none() => {
-                let same = |desk: &Desk| matches!(desk.policy, Policy::Continue) == matches!(policy, Policy::Continue);
+                let same = |desk: &Desk| {
+                    matches!(desk.policy, Policy::Continue) == matches!(policy, Policy::Continue)
+                };
                 match self.0.get_mut(&flight).filter(|desk| same(desk)) {
                     Some(desk) => {
                         desk.participants.push(who);
@@ -128,7 +136,11 @@ impl Desks {
 
     /// Shared operations that are there: one for each flight in progress.
     pub(crate) fn operations(&self, book: &Book) -> usize {
-        let shared = |flight: &&usize| self.0.get(flight).is_some_and(|desk| desk.policy == Policy::Continue);
+        let shared = |flight: &&usize| {
+            self.0
+                .get(flight)
+                .is_some_and(|desk| desk.policy == Policy::Continue)
+        };
         book.open().iter().filter(shared).count()
     }
 

@@ -4,9 +4,9 @@ use arbitrary::Arbitrary;
 use oneflight_core::Cause;
 
 use crate::book::Rules;
+use crate::ledger::Wish;
 use crate::parse;
 use crate::wakers::WAKERS;
-use crate::ledger::Wish;
 use crate::world::{KEYS, Setup, World};
 
 #[derive(Arbitrary, Debug)]
@@ -51,8 +51,12 @@ pub fn run(bytes: &[u8]) {
     let (limits, ops) = parse::<Limits, Op>(bytes);
     let mut world = World::new(Setup {
         rules: Rules {
-            max_waiters: limits.max_waiters.map_or(usize::MAX, |most| usize::from(most % 4)),
-            max_flights: limits.max_flights.map_or(usize::MAX, |most| usize::from(most % 5)),
+            max_waiters: limits
+                .max_waiters
+                .map_or(usize::MAX, |most| usize::from(most % 4)),
+            max_flights: limits
+                .max_flights
+                .map_or(usize::MAX, |most| usize::from(most % 5)),
             max_age: limits.max_age.map(|age| u64::from(age % 32)),
             retain: None,
         },
@@ -72,7 +76,9 @@ fn step(world: &mut World, op: Op) {
     match op {
         Op::Begin(key) => world.begin(key % KEYS, None, false),
         Op::BeginRef(key) => world.begin(key % KEYS, None, true),
-        Op::BeginWithPayload(key, by_ref, print) => world.begin(key % KEYS, Some(print.into()), by_ref),
+        Op::BeginWithPayload(key, by_ref, print) => {
+            world.begin(key % KEYS, Some(print.into()), by_ref)
+        }
         Op::Settle(index) => world.settle(index, Wish::Keep),
         Op::Abort(index) => world.abort(index, Cause::Cancelled),
         Op::DropPrimary(index) => world.abort(index, Cause::Dropped),

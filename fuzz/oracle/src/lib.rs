@@ -15,6 +15,8 @@
 
 mod book;
 mod desk;
+mod gate_book;
+mod gate_ops;
 mod ledger;
 mod panics;
 mod tally;
@@ -30,6 +32,7 @@ mod settle_cancel;
 mod work_ops;
 
 pub use cell_ops::run as cell_ops;
+pub use gate_ops::run as gate_ops;
 pub use group_ops::run as group_ops;
 pub use retain_ops::run as retain_ops;
 pub use settle_cancel::run as settle_cancel;
@@ -38,11 +41,12 @@ pub use work_ops::run as work_ops;
 use arbitrary::{Arbitrary, Unstructured};
 
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("cell_ops", cell_ops),
     ("group_ops", group_ops),
     ("settle_cancel", settle_cancel),
     ("work_ops", work_ops),
+    ("gate_ops", gate_ops),
     ("retain_ops", retain_ops),
 ];
 
@@ -57,7 +61,9 @@ fn parse<'a, S: Arbitrary<'a>, O: Arbitrary<'a>>(bytes: &'a [u8]) -> (S, Vec<O>)
     };
     let mut steps = Vec::new();
     while !bytes.is_empty() && steps.len() < MOST_STEPS {
-        let Ok(step) = O::arbitrary(&mut bytes) else { break };
+        let Ok(step) = O::arbitrary(&mut bytes) else {
+            break;
+        };
         steps.push(step);
     }
     (setup, steps)

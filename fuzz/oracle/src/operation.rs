@@ -149,7 +149,10 @@ impl Future for Operation {
                 .unwrap_or_else(PoisonError::into_inner)
                 .replace(cx.waker().clone());
             // The flight's own waker is the same one at every poll.
-            assert!(old.is_none_or(|old| old.will_wake(cx.waker())), "another waker");
+            assert!(
+                old.is_none_or(|old| old.will_wake(cx.waker())),
+                "another waker"
+            );
         }
         let finishes = match act.unwrap_or_else(|| panic!("polled twice in one step")) {
             Act::Pending => false,

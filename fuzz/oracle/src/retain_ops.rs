@@ -54,11 +54,17 @@ pub fn run(bytes: &[u8]) {
     let mut world = World::new(Setup {
         rules: Rules {
             max_waiters: usize::MAX,
-            max_flights: window.max_flights.map_or(usize::MAX, |most| usize::from(most % 5)),
+            max_flights: window
+                .max_flights
+                .map_or(usize::MAX, |most| usize::from(most % 5)),
             max_age: window.max_age.map(|age| u64::from(age % 32)),
             retain: Some((u64::from(window.time % 64), capacity)),
         },
-        classes: if window.shards { 1 } else { window.classes % KEYS + 1 },
+        classes: if window.shards {
+            1
+        } else {
+            window.classes % KEYS + 1
+        },
         shards,
         hostile: false,
     });
@@ -76,7 +82,9 @@ fn step(world: &mut World, op: Op) {
     match op {
         Op::Begin(key) => world.begin(key % KEYS, None, false),
         Op::BeginRef(key) => world.begin(key % KEYS, None, true),
-        Op::BeginWithPayload(key, by_ref, print) => world.begin(key % KEYS, Some(print.into()), by_ref),
+        Op::BeginWithPayload(key, by_ref, print) => {
+            world.begin(key % KEYS, Some(print.into()), by_ref)
+        }
         Op::Settle(index, wish) => world.settle(index, wish),
         Op::SettleNow(key, wish) => {
             let primaries = world.primaries.len();

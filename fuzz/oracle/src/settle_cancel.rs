@@ -97,7 +97,9 @@ impl Schedule {
                 }
             }
             Op::WakeSpuriously(with) => {
-                world.wakers.wake_spuriously(waker(with), &mut world.book.parked);
+                world
+                    .wakers
+                    .wake_spuriously(waker(with), &mut world.book.parked);
             }
             Op::BlockForNoTime(index) => block_for_no_time(world, index),
             Op::Settle(index) => world.settle(index, Wish::Keep),
@@ -144,7 +146,9 @@ impl Schedule {
     }
 
     fn poll_run(&mut self, index: u8, waker: usize, act: Act) {
-        let Some(index) = pick(index, self.runs.len()) else { return };
+        let Some(index) = pick(index, self.runs.len()) else {
+            return;
+        };
         // Its waker is the task's: to wake itself is the task's matter.
         let act = if act == Act::Wake { Act::Pending } else { act };
         self.hand.cue(act);
@@ -153,7 +157,11 @@ impl Schedule {
         let (flight, who) = (*flight, *who);
         let before = world.book.flights[flight].outcome;
         let real = caught(|| world.wakers.poll(waker, |cx| it.as_mut().poll(cx)));
-        assert_eq!(self.hand.cues().polled, before.is_none(), "polled while it is needed");
+        assert_eq!(
+            self.hand.cues().polled,
+            before.is_none(),
+            "polled while it is needed"
+        );
         if before.is_none() {
             inside(world, &self.hand, flight, act);
         }
@@ -176,7 +184,10 @@ impl Schedule {
         }
         if !finished {
             world.book.parked.park(Room::Flight(flight), who, waker);
-            assert!(matches!(real, Some(Poll::Pending)), "pending expected, not {real:?}");
+            assert!(
+                matches!(real, Some(Poll::Pending)),
+                "pending expected, not {real:?}"
+            );
             return;
         }
         let serial = self.hand.cues().made;
@@ -193,7 +204,10 @@ impl Schedule {
             }
             Some(Poll::Ready(Err(error))) => {
                 assert_eq!(Some(Outcome::Aborted(error.cause())), after);
-                assert_eq!(error.into_value().map(|value| value.life.serial), Some(serial));
+                assert_eq!(
+                    error.into_value().map(|value| value.life.serial),
+                    Some(serial)
+                );
             }
             real => panic!("an end expected, not {real:?}"),
         }
@@ -202,16 +216,28 @@ impl Schedule {
 
     fn forget_run(&mut self, index: usize) {
         let run = self.runs.swap_remove(index);
-        self.world.book.parked.leave(Room::Flight(run.flight), run.who);
+        self.world
+            .book
+            .parked
+            .leave(Room::Flight(run.flight), run.who);
         self.world.book.flights[run.flight].handles -= 1;
     }
 
     fn drop_run(&mut self, index: u8, panics: bool) {
-        let Some(index) = pick(index, self.runs.len()) else { return };
+        let Some(index) = pick(index, self.runs.len()) else {
+            return;
+        };
         let Seated { flight, who, it } = self.runs.swap_remove(index);
         let world = &mut self.world;
         // Everyone is told, whoever holds the run included.
-        world.book.abort(flight, if panics { Cause::Panicked } else { Cause::Dropped });
+        world.book.abort(
+            flight,
+            if panics {
+                Cause::Panicked
+            } else {
+                Cause::Dropped
+            },
+        );
         world.book.parked.leave(Room::Flight(flight), who);
         world.book.flights[flight].handles -= 1;
         let done = if panics {
@@ -236,7 +262,9 @@ fn crowd(world: &mut World, name: u8, count: u8, waker: usize) {
 
 /// A thread's wait whose deadline has come already: it leaves no trace.
 fn block_for_no_time(world: &mut World, index: u8) {
-    let Some(index) = pick(index, world.waiters.len()) else { return };
+    let Some(index) = pick(index, world.waiters.len()) else {
+        return;
+    };
     let Seated { flight, it, .. } = &mut world.waiters[index];
     let expected = world.book.flights[*flight].outcome;
     let real = match it.wait_deadline(Instant::now()) {

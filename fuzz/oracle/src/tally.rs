@@ -36,7 +36,14 @@ pub(crate) struct Tally {
 impl Tally {
     /// `strangers`: keys may share a whole hash, so the largest flight may be counted with one stranger.
     pub(crate) fn check(&self, stats: &Stats, in_flight: usize, waiting: usize, strangers: bool) {
-        let expected = [self.begun, self.joined, self.settled, self.waited, self.cancelled, self.reruns];
+        let expected = [
+            self.begun,
+            self.joined,
+            self.settled,
+            self.waited,
+            self.cancelled,
+            self.reruns,
+        ];
         let real = [
             stats.begun,
             stats.joined,
@@ -45,10 +52,21 @@ impl Tally {
             stats.cancelled,
             stats.reruns,
         ];
-        assert_eq!(real, expected, "begun, joined, settled, waited, cancelled, reruns");
-        assert_eq!((stats.in_flight, stats.waiting), (in_flight, waiting), "in flight, waiting");
+        assert_eq!(
+            real, expected,
+            "begun, joined, settled, waited, cancelled, reruns"
+        );
+        assert_eq!(
+            (stats.in_flight, stats.waiting),
+            (in_flight, waiting),
+            "in flight, waiting"
+        );
         let largest = self.largest..=self.largest + usize::from(strangers);
-        assert!(largest.contains(&stats.largest_flight), "{} in {largest:?}", stats.largest_flight);
+        assert!(
+            largest.contains(&stats.largest_flight),
+            "{} in {largest:?}",
+            stats.largest_flight
+        );
         for cause in CAUSES {
             let count = self.aborted.iter().filter(|other| **other == cause).count();
             assert_eq!(stats.aborted_by(cause), count as u64, "aborted: {cause}");

@@ -43,11 +43,19 @@ impl Wakers {
             hostile: hostile && index == HOSTILE,
         };
         let pair = |count: Arc<Count>| (count.clone(), Waker::from(count));
-        Self((0..WAKERS).map(|index| pair(Arc::new(count(index)))).collect())
+        Self(
+            (0..WAKERS)
+                .map(|index| pair(Arc::new(count(index))))
+                .collect(),
+        )
     }
 
     /// Polls something with one of them.
-    pub(crate) fn poll<R>(&self, waker: usize, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+    pub(crate) fn poll<R>(
+        &self,
+        waker: usize,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
         poll(&mut Context::from_waker(&self.0[waker].1))
     }
 
@@ -65,7 +73,11 @@ impl Wakers {
             assert_eq!(wakes, parked.wakes[index], "wakes of waker {index}");
             // Without the two that stand here.
             let clones = Arc::strong_count(count) - 2;
-            let seats = parked.seats.values().filter(|waker| **waker == index).count();
+            let seats = parked
+                .seats
+                .values()
+                .filter(|waker| **waker == index)
+                .count();
             assert_eq!(clones, seats, "clones of waker {index}");
         }
     }

@@ -126,8 +126,12 @@ pub fn run(bytes: &[u8]) {
     let mut office = Office {
         world: World::new(Setup {
             rules: Rules {
-                max_waiters: limits.max_waiters.map_or(usize::MAX, |most| usize::from(most % 4)),
-                max_flights: limits.max_flights.map_or(usize::MAX, |most| usize::from(most % 4)),
+                max_waiters: limits
+                    .max_waiters
+                    .map_or(usize::MAX, |most| usize::from(most % 4)),
+                max_flights: limits
+                    .max_flights
+                    .map_or(usize::MAX, |most| usize::from(most % 4)),
                 max_age: limits.max_age.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
             },
@@ -158,9 +162,13 @@ impl Office {
         let waker = |waker: u8| usize::from(waker) % WAKERS;
         match op {
             Op::Work(name, making) => self.work(name % NAMES, None, making),
-            Op::WorkWithPayload(name, print) => self.work(name % NAMES, Some(print.into()), Making::Fine),
+            Op::WorkWithPayload(name, print) => {
+                self.work(name % NAMES, Some(print.into()), Making::Fine)
+            }
             Op::Rerun(name, budget, making) => self.rerun(name % NAMES, None, budget % 3, making),
-            Op::RerunWithPayload(name, print) => self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine),
+            Op::RerunWithPayload(name, print) => {
+                self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine)
+            }
             Op::Poll(index, with, act) => self.poll(index, waker(with), act),
             Op::PollOften(first, with) => {
                 for index in 0..4 {
@@ -178,13 +186,11 @@ impl Office {
             Op::Forget(name) => world.forget(name % NAMES),
             Op::Tick(time) => world.tick(time % 32),
             Op::AbortAll => world.abort_all(),
-            Op::Drain(index, with) => {
-                match index % 8 {
-                    0 => world.close(),
-                    1 => world.await_drain(),
-                    _ => world.poll_drain(index, waker(with)),
-                }
-            }
+            Op::Drain(index, with) => match index % 8 {
+                0 => world.close(),
+                1 => world.await_drain(),
+                _ => world.poll_drain(index, waker(with)),
+            },
         }
     }
 
@@ -204,7 +210,8 @@ impl Office {
     }
 
     fn work(&mut self, name: u8, print: Option<u8>, making: Making) {
-        let (Some(group), Some(mut plan)) = (self.world.group.clone(), self.plan(name, making)) else {
+        let (Some(group), Some(mut plan)) = (self.world.group.clone(), self.plan(name, making))
+        else {
             return;
         };
         let key = Key::new(name, &self.world.keys);
@@ -216,12 +223,16 @@ impl Office {
         let make = move || plan.make();
         let real = caught(|| match print {
             None => group.work(key, make),
-            Some(print) => group.fingerprinted(Fingerprint::new(print.into())).work(key, make),
+            Some(print) => group
+                .fingerprinted(Fingerprint::new(print.into()))
+                .work(key, make),
         });
         if let Answer::Primary(flight) = answer {
             match making {
                 Making::Panic => {
-                    self.world.book.end(flight, Outcome::Aborted(Cause::Panicked));
+                    self.world
+                        .book
+                        .end(flight, Outcome::Aborted(Cause::Panicked));
                     assert!(real.is_none(), "a panic in making was swallowed");
                     // Nobody has seen its identity; it is above those before all the same.
                     self.world.identify_unseen(flight);
@@ -230,7 +241,9 @@ impl Office {
                 Making::BeginOwn | Making::Fine => self.desks.at(flight).ready = true,
             }
         }
-        let Some(work) = real else { panic!("a panic in making that was not called for") };
+        let Some(work) = real else {
+            panic!("a panic in making that was not called for")
+        };
         self.keep(who, answer, participates, None, Task::Work(work));
         self.begun_while_made(answer, making);
     }
@@ -245,9 +258,17 @@ impl Office {
         let budget = Budget::times(budget.into());
         let rerun = match print {
             None => group.work_rerun(key, budget, make),
-            Some(print) => group.fingerprinted(Fingerprint::new(print.into())).work_rerun(key, budget, make),
+            Some(print) => group
+                .fingerprinted(Fingerprint::new(print.into()))
+                .work_rerun(key, budget, make),
         };
-        self.keep(who, answer, participates, Some(making), Task::Rerun(Box::pin(rerun)));
+        self.keep(
+            who,
+            answer,
+            participates,
+            Some(making),
+            Task::Rerun(Box::pin(rerun)),
+        );
     }
 
     fn answer(&mut self, name: u8, print: Option<u8>, policy: Policy) -> (Who, Answer, bool) {
@@ -258,7 +279,14 @@ impl Office {
         (who, answer, participates)
     }
 
-    fn keep(&mut self, who: Who, answer: Answer, participates: bool, making: Option<Making>, task: Task) {
+    fn keep(
+        &mut self,
+        who: Who,
+        answer: Answer,
+        participates: bool,
+        making: Option<Making>,
+        task: Task,
+    ) {
         if let (Answer::Primary(flight), Some(id)) = (answer, task.id()) {
             self.world.identify(flight, id);
         }
@@ -286,11 +314,17 @@ impl Office {
     }
 
     fn poll(&mut self, index: u8, waker: usize, act: Act) {
-        let Some(index) = pick(index, self.calls.len()) else { return };
+        let Some(index) = pick(index, self.calls.len()) else {
+            return;
+        };
         let call = &mut self.calls[index];
         // The waker of one's own operation is the task's: to wake itself is the task's matter.
         let own = matches!(call.task, Task::Rerun(_));
-        let act = if own && act == Act::Wake { Act::Pending } else { act };
+        let act = if own && act == Act::Wake {
+            Act::Pending
+        } else {
+            act
+        };
         self.hand.cue(act);
         let world = &mut self.world;
         let (task, wakers) = (&mut call.task, &world.wakers);
@@ -301,12 +335,10 @@ impl Office {
             assert!(rejected && !polled, "{:?} expected", call.answer);
             return;
         };
-        if let (true, Some(Outcome::Aborted(_)) | None, true) = (call.lost, world.book.flights[flight].outcome, own) {
-            if world.book.flights[flight].outcome.is_none() {
-                let told = matches!(&real, Some(Poll::Ready(Err(WorkError::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
-                assert!(told && !polled, "polled on after its panic");
-                return;
-            }
+        if call.lost && world.book.flights[flight].outcome.is_none() {
+            let told = matches!(&real, Some(Poll::Ready(Err(WorkError::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
+            assert!(told && !polled, "polled on after its panic");
+            return;
         }
         let panics = self.polled(index, flight, waker, act);
         let call = &mut self.calls[index];
@@ -331,9 +363,14 @@ impl Office {
             assert!(!polled, "an operation was polled after the end");
             return false;
         }
-        let room = if call.participates { Room::Desk(flight) } else { Room::Flight(flight) };
+        let room = if call.participates {
+            Room::Desk(flight)
+        } else {
+            Room::Flight(flight)
+        };
         world.book.parked.park(room, call.who, waker);
-        let drives = call.participates && (call.runs || self.desks.takes_it(&mut world.book, flight, call.who));
+        let drives = call.participates
+            && (call.runs || self.desks.takes_it(&mut world.book, flight, call.who));
         let makes = if drives { call.making.take() } else { None };
         call.runs |= makes.is_some();
         if let Some(Making::BeginOwn) = makes {
@@ -350,7 +387,8 @@ impl Office {
             // One caller's loss, not the flight's end.
             call.runs = false;
             call.lost = true;
-            self.desks.leave(&mut world.book, flight, call.who, call.is_duplicate());
+            self.desks
+                .leave(&mut world.book, flight, call.who, call.is_duplicate());
             return true;
         }
         inside(world, &self.hand, flight, act);
@@ -372,7 +410,9 @@ impl Office {
     }
 
     fn drop_call(&mut self, index: u8, panics: bool) {
-        let Some(index) = pick(index, self.calls.len()) else { return };
+        let Some(index) = pick(index, self.calls.len()) else {
+            return;
+        };
         let call = self.calls.swap_remove(index);
         let book = &mut self.world.book;
         if let Some(flight) = call.flight() {
@@ -380,7 +420,8 @@ impl Office {
                 book.parked.leave(Room::Flight(flight), call.who);
                 book.leave(flight);
             } else if !call.lost {
-                self.desks.leave(book, flight, call.who, call.is_duplicate());
+                self.desks
+                    .leave(book, flight, call.who, call.is_duplicate());
             }
             book.flights[flight].handles -= 1;
         }
@@ -393,7 +434,9 @@ impl Office {
 
     /// What the shared operation waits for has happened.
     fn ring(&mut self, index: u8) {
-        let Some(flight) = self.desks.pick(index) else { return };
+        let Some(flight) = self.desks.pick(index) else {
+            return;
+        };
         let bell = self.desks.at(flight).bell.clone();
         let waker = bell.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
@@ -404,10 +447,18 @@ impl Office {
 
     fn check(&mut self) {
         self.world.check();
-        let own = self.calls.iter().filter(|call| call.runs && matches!(call.task, Task::Rerun(_))).count();
+        let own = self
+            .calls
+            .iter()
+            .filter(|call| call.runs && matches!(call.task, Task::Rerun(_)))
+            .count();
         let shared = self.desks.operations(&self.world.book);
         assert_eq!(self.operations.count(), own + shared, "operations alive");
-        let plans = self.calls.iter().filter(|call| call.making.is_some()).count();
+        let plans = self
+            .calls
+            .iter()
+            .filter(|call| call.making.is_some())
+            .count();
         assert_eq!(self.plans.count(), plans, "what makes operations, alive");
         for call in &self.calls {
             let id = call.flight().map(|flight| self.world.id(flight));
@@ -417,7 +468,10 @@ impl Office {
                 (None, Answer::Rejected(why)) => Some(Err(why)),
                 (None, answer) => unreachable!("{answer:?} has a flight"),
             };
-            assert_eq!(call.task.get().map(|outcome| rejected_or_numbers(&outcome)), expected);
+            assert_eq!(
+                call.task.get().map(|outcome| rejected_or_numbers(&outcome)),
+                expected
+            );
         }
     }
 }

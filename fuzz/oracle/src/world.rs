@@ -192,7 +192,12 @@ impl World {
 
     /// How long the group is to retain this value; `Err` if its `keep` panics.
     pub(crate) fn window(&self, wish: Wish) -> Result<Option<u64>, ()> {
-        let Some((time, capacity)) = self.setup.rules.retain.filter(|(time, capacity)| *time > 0 && *capacity > 0) else {
+        let Some((time, capacity)) = self
+            .setup
+            .rules
+            .retain
+            .filter(|(time, capacity)| *time > 0 && *capacity > 0)
+        else {
             return Ok(None);
         };
         assert!(capacity > 0);
@@ -205,7 +210,9 @@ impl World {
     }
 
     pub(crate) fn settle(&mut self, index: u8, wish: Wish) {
-        let Some(index) = pick(index, self.primaries.len()) else { return };
+        let Some(index) = pick(index, self.primaries.len()) else {
+            return;
+        };
         let Held { flight, it } = self.primaries.swap_remove(index);
         let value = Value::new(wish, &self.values);
         let serial = value.life.serial;
@@ -241,7 +248,9 @@ impl World {
 
     /// Ends a flight without a value: on purpose, by a drop, or by a panic of its primary.
     pub(crate) fn abort(&mut self, index: u8, cause: Cause) {
-        let Some(index) = pick(index, self.primaries.len()) else { return };
+        let Some(index) = pick(index, self.primaries.len()) else {
+            return;
+        };
         let Held { flight, it } = self.primaries.swap_remove(index);
         self.book.abort(flight, cause);
         self.book.flights[flight].handles -= 1;
@@ -282,7 +291,9 @@ impl World {
     }
 
     pub(crate) fn drop_waiter(&mut self, index: u8) {
-        let Some(index) = pick(index, self.waiters.len()) else { return };
+        let Some(index) = pick(index, self.waiters.len()) else {
+            return;
+        };
         let Seated { flight, who, it } = self.waiters.swap_remove(index);
         self.book.parked.leave(Room::Flight(flight), who);
         self.book.leave(flight);
@@ -292,7 +303,9 @@ impl World {
 
     /// A waiter hands its outcome on, if it has one.
     pub(crate) fn keep_outcome(&mut self, index: u8) {
-        let Some(index) = pick(index, self.waiters.len()) else { return };
+        let Some(index) = pick(index, self.waiters.len()) else {
+            return;
+        };
         let Seated { flight, it, .. } = &self.waiters[index];
         if let Some(Ok(settled)) = it.get() {
             self.book.flights[*flight].handles += 1;
@@ -304,7 +317,9 @@ impl World {
     }
 
     pub(crate) fn drop_outcome(&mut self, index: u8) {
-        let Some(index) = pick(index, self.outcomes.len()) else { return };
+        let Some(index) = pick(index, self.outcomes.len()) else {
+            return;
+        };
         self.book.flights[self.outcomes.swap_remove(index).flight].handles -= 1;
     }
 
@@ -335,7 +350,9 @@ impl World {
     }
 
     pub(crate) fn poll_drain(&mut self, index: u8, waker: usize) {
-        let Some(index) = pick(index, self.drains.len()) else { return };
+        let Some(index) = pick(index, self.drains.len()) else {
+            return;
+        };
         let (who, drained) = &mut self.drains[index];
         let expected = self.book.is_drained();
         if !expected {
@@ -346,7 +363,9 @@ impl World {
     }
 
     pub(crate) fn drop_drain(&mut self, index: u8) {
-        let Some(index) = pick(index, self.drains.len()) else { return };
+        let Some(index) = pick(index, self.drains.len()) else {
+            return;
+        };
         let (who, drained) = self.drains.swap_remove(index);
         self.book.parked.leave(Room::Drain, who);
         drop(drained);
@@ -372,7 +391,9 @@ impl World {
             let stats = group.stats();
             let open = self.book.open().len();
             let strangers = self.setup.classes < KEYS;
-            self.book.tally.check(&stats, open, self.book.waiting(), strangers);
+            self.book
+                .tally
+                .check(&stats, open, self.book.waiting(), strangers);
             let mut len = 0;
             for name in 0..KEYS {
                 let flight = self.book.in_flight(name);
@@ -386,19 +407,29 @@ impl World {
             assert_eq!((group.len(), group.is_empty()), (len, len == 0));
             // What has expired may stand there for a while, within the capacity.
             let capacity = self.book.rules.retain.map_or(0, |(_, capacity)| capacity);
-            assert!((self.book.retained()..=capacity).contains(&stats.retained), "{} retained", stats.retained);
+            assert!(
+                (self.book.retained()..=capacity).contains(&stats.retained),
+                "{} retained",
+                stats.retained
+            );
             lingering = stats.retained - self.book.retained();
         }
         let alive = self.book.alive().count();
         // What lingers may be held by a caller, too.
         let exactly = |real: usize, expected: usize, what: &str| {
-            assert!((expected..=expected + lingering).contains(&real), "{real} {what} alive, not {expected} (+ {lingering})");
+            assert!(
+                (expected..=expected + lingering).contains(&real),
+                "{real} {what} alive, not {expected} (+ {lingering})"
+            );
         };
         exactly(self.keys.count(), alive, "keys");
         let mut values = 0;
         for flight in self.book.alive() {
             if let Some(Outcome::Settled(serial)) = flight.outcome {
-                assert!(self.values.lives_on(serial), "value {serial} of a flight that is held");
+                assert!(
+                    self.values.lives_on(serial),
+                    "value {serial} of a flight that is held"
+                );
                 values += 1;
             }
         }
@@ -408,11 +439,17 @@ impl World {
         }
         for Seated { flight, it, .. } in &self.waiters {
             let real = it.get().map(|outcome| outcome_of(&outcome));
-            assert_eq!(real, self.book.flights[*flight].outcome, "outcome of flight {flight}");
+            assert_eq!(
+                real, self.book.flights[*flight].outcome,
+                "outcome of flight {flight}"
+            );
         }
         for Held { flight, it } in &self.outcomes {
             let serial = it.life.serial;
-            assert_eq!(Some(Outcome::Settled(serial)), self.book.flights[*flight].outcome);
+            assert_eq!(
+                Some(Outcome::Settled(serial)),
+                self.book.flights[*flight].outcome
+            );
         }
     }
 
@@ -440,7 +477,11 @@ impl World {
             self.drop_outcome(0);
         }
         self.check();
-        assert_eq!((self.keys.count(), self.values.count()), (0, 0), "left behind");
+        assert_eq!(
+            (self.keys.count(), self.values.count()),
+            (0, 0),
+            "left behind"
+        );
     }
 
     /// What has expired is freed by later calls, even by some that are turned away.
@@ -452,7 +493,10 @@ impl World {
             self.begin(call % KEYS, None, false);
         }
         if let Some(group) = &self.group {
-            assert!(self.setup.shards > 1 || group.stats().retained == 0, "expired and never freed");
+            assert!(
+                self.setup.shards > 1 || group.stats().retained == 0,
+                "expired and never freed"
+            );
         }
         self.check();
     }

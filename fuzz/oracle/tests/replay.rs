@@ -1,7 +1,7 @@
 //! Replays the committed corpora, and runs each target on random bytes of fixed seeds.
 
-use std::{env, fs};
 use std::path::Path;
+use std::{env, fs};
 
 use oneflight_oracle::TARGETS;
 
@@ -22,11 +22,14 @@ impl Drop for Naming<'_> {
 
 #[test]
 fn every_target_agrees_with_its_oracle_on_random_bytes() {
-    let inputs = env::var("ORACLE_INPUTS").map_or(INPUTS, |inputs| inputs.parse().expect("a number"));
+    let inputs =
+        env::var("ORACLE_INPUTS").map_or(INPUTS, |inputs| inputs.parse().expect("a number"));
     for (name, target) in TARGETS {
         for seed in 0..inputs {
             let mut random = fastrand::Rng::with_seed(seed);
-            let bytes: Vec<u8> = (0..random.usize(..LONGEST)).map(|_| random.u8(..)).collect();
+            let bytes: Vec<u8> = (0..random.usize(..LONGEST))
+                .map(|_| random.u8(..))
+                .collect();
             let _naming = Naming(name, format!("seed {seed}"));
             target(&bytes);
         }
