@@ -40,8 +40,11 @@ pub use work_ops::run as work_ops;
 
 use arbitrary::{Arbitrary, Unstructured};
 
+/// Runs bytes as a schedule; panics where the real thing and the oracle disagree.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("cell_ops", cell_ops),
     ("group_ops", group_ops),
     ("settle_cancel", settle_cancel),

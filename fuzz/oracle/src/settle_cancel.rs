@@ -242,7 +242,8 @@ impl Schedule {
         world.book.flights[flight].handles -= 1;
         let done = if panics {
             world.book.parked.provoked();
-            Some(dropped_by_a_panic(it))
+            dropped_by_a_panic(it);
+            Some(())
         } else {
             caught(|| drop(it))
         };

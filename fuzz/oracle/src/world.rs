@@ -260,7 +260,8 @@ impl World {
             _ => {
                 // A wake that panics on top of that ends where it is.
                 self.book.parked.provoked();
-                Some(dropped_by_a_panic(it))
+                dropped_by_a_panic(it);
+                Some(())
             }
         };
         self.agree_on_panic(done.is_none());
