@@ -147,6 +147,7 @@ impl Book {
         }
         let age = self.now - flight.born;
         if self.rules.max_age.is_some_and(|most| age > most) && self.may_begin().is_ok() {
+            self.parked.in_between = true;
             self.end(number, Outcome::Aborted(Cause::Superseded));
             return self.first(key, print);
         }
@@ -180,6 +181,7 @@ impl Book {
         self.registered.insert(key, number);
         self.open.insert(number);
         self.aloft.insert(number);
+        self.count_keys();
         self.tally.begun += 1;
         Answer::Primary(number)
     }
@@ -194,6 +196,11 @@ impl Book {
             self.registered.remove(&key);
             self.retained.retain(|other| *other != flight);
         }
+    }
+
+    fn count_keys(&mut self) {
+        let in_flight = |flight: &&usize| self.open.contains(flight);
+        self.parked.len = self.registered.values().filter(in_flight).count();
     }
 
     /// The end: told to everyone who waits, counted, and the key is free.
@@ -212,6 +219,8 @@ impl Book {
         if self.registered.get(&self.flights[number].key) == Some(&number) {
             self.registered.remove(&self.flights[number].key);
         }
+        // The key is free before anybody is woken.
+        self.count_keys();
         self.parked.fire(Room::Flight(number));
         self.parked.fire(Room::Desk(number));
         let shared = self.flights[number].shared;
@@ -278,6 +287,7 @@ impl Book {
         if let Some(flight) = self.registered.remove(&key) {
             self.retained.retain(|other| *other != flight);
         }
+        self.count_keys();
         was_there
     }
 
@@ -289,6 +299,7 @@ impl Book {
     }
 
     pub(crate) fn abort_all(&mut self) {
+        self.parked.in_between = true;
         for flight in self.open.clone() {
             self.end(flight, Outcome::Aborted(Cause::Closed));
         }

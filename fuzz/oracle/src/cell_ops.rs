@@ -53,7 +53,7 @@ pub fn run(bytes: &[u8]) {
     let mut ops = ops.into_iter();
     while ops.len() > 0 {
         life(&mut bench, &mut ops);
-        bench.wakers.check(&bench.parked);
+        bench.wakers.check(&mut bench.parked);
         assert_eq!(bench.values.count(), 0, "values left behind");
     }
 }
@@ -110,7 +110,7 @@ fn life(bench: &mut Bench, ops: &mut impl Iterator<Item = Op>) {
             usize::from(settled.is_some()),
             "values alive"
         );
-        bench.wakers.check(&bench.parked);
+        bench.wakers.check(&mut bench.parked);
     }
     for (who, wait) in waits.drain(..) {
         bench.parked.leave(ROOM, who);

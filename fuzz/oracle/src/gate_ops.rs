@@ -285,7 +285,7 @@ impl Door {
     }
 
     fn check(&mut self) {
-        self.wakers.check(&self.book.parked);
+        self.wakers.check(&mut self.book.parked);
         let stats = self.gate.stats();
         let open = self.book.open.len();
         self.book

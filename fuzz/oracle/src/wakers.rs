@@ -4,8 +4,8 @@
 //! and how many clones of it exist. The first shows a lost or a needless wake, the second a waker that was kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::panics::planned;
@@ -15,9 +15,34 @@ pub(crate) const WAKERS: usize = 6;
 /// In a world with hostile wakers, this one panics when it is woken.
 const HOSTILE: usize = WAKERS - 1;
 
+/// With this one, the woken look around: what do they find?
+const SPY: usize = 0;
+
 struct Count {
     wakes: AtomicUsize,
     hostile: bool,
+    spy: Option<Arc<Spy>>,
+}
+
+/// Looks at the group while a wake runs.
+#[derive(Default)]
+struct Spy {
+    look: Mutex<Option<Look>>,
+    seen: Mutex<Vec<usize>>,
+}
+
+type Look = Box<dyn Fn() -> usize + Send>;
+
+impl Spy {
+    fn woken(&self) {
+        if let Some(look) = &*lock(&self.look) {
+            lock(&self.seen).push(look());
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Wake for Count {
@@ -27,6 +52,9 @@ impl Wake for Count {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wakes.fetch_add(1, Ordering::Relaxed);
+        if let Some(spy) = &self.spy {
+            spy.woken();
+        }
         if self.hostile {
             planned();
         }
@@ -41,6 +69,7 @@ impl Wakers {
         let count = |index| Count {
             wakes: AtomicUsize::new(0),
             hostile: hostile && index == HOSTILE,
+            spy: (index == SPY).then(Arc::default),
         };
         let pair = |count: Arc<Count>| (count.clone(), Waker::from(count));
         Self(
@@ -48,6 +77,13 @@ impl Wakers {
                 .map(|index| pair(Arc::new(count(index))))
                 .collect(),
         )
+    }
+
+    /// What the woken look at: the number of keys in flight.
+    pub(crate) fn look_at(&self, look: Option<Look>) {
+        if let Some(spy) = &self.0[SPY].0.spy {
+            *lock(&spy.look) = look;
+        }
     }
 
     /// Polls something with one of them.
@@ -63,11 +99,19 @@ impl Wakers {
     pub(crate) fn wake_spuriously(&self, waker: usize, parked: &mut Parked) {
         if !self.0[waker].0.hostile {
             self.0[waker].1.wake_by_ref();
-            parked.wakes[waker] += 1;
+            parked.woken(waker);
         }
     }
 
-    pub(crate) fn check(&self, parked: &Parked) {
+    pub(crate) fn check(&self, parked: &mut Parked) {
+        if let Some(spy) = &self.0[SPY].0.spy {
+            let seen = std::mem::take(&mut *lock(&spy.seen));
+            let to_be_seen = std::mem::take(&mut parked.to_be_seen);
+            let looks = lock(&spy.look).is_some();
+            if looks && !std::mem::take(&mut parked.in_between) {
+                assert_eq!(seen, to_be_seen, "keys in flight, as the woken found them");
+            }
+        }
         for (index, (count, _)) in self.0.iter().enumerate() {
             let wakes = count.wakes.load(Ordering::Relaxed);
             assert_eq!(wakes, parked.wakes[index], "wakes of waker {index}");
@@ -107,6 +151,11 @@ pub(crate) struct Parked {
     hostile: bool,
     /// A hostile waker was woken: the call that woke it panics.
     provoked: bool,
+    /// Keys in flight now, and at each wake of the one that looks.
+    pub(crate) len: usize,
+    to_be_seen: Vec<usize>,
+    /// Several ends in one step, or an end and a begin: what the woken found may be in between.
+    pub(crate) in_between: bool,
 }
 
 impl Parked {
@@ -130,8 +179,15 @@ impl Parked {
     /// Wakes one, if it is parked.
     pub(crate) fn fire_one(&mut self, room: Room, who: Who) {
         if let Some(waker) = self.seats.remove(&(room, who)) {
-            self.wakes[waker] += 1;
+            self.woken(waker);
             self.provoked |= self.hostile && waker == HOSTILE;
+        }
+    }
+
+    fn woken(&mut self, waker: usize) {
+        self.wakes[waker] += 1;
+        if waker == SPY {
+            self.to_be_seen.push(self.len);
         }
     }
 

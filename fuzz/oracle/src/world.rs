@@ -109,11 +109,15 @@ impl World {
                 });
         }
         let classes = setup.classes;
+        let group = builder.hasher(FewHashes { classes }).build();
+        let wakers = Wakers::new(setup.hostile);
+        let looked_at = group.clone();
+        wakers.look_at(Some(Box::new(move || looked_at.len())));
         Self {
             setup,
-            group: Some(builder.hasher(FewHashes { classes }).build()),
+            group: Some(group),
             book: Book::new(setup.rules, setup.hostile),
-            wakers: Wakers::new(setup.hostile),
+            wakers,
             keys: Arc::default(),
             values: Arc::default(),
             clock,
@@ -381,12 +385,13 @@ impl World {
     /// The last handle of the group goes; flights in progress go on.
     pub(crate) fn orphan(&mut self) {
         self.book.orphan();
+        self.wakers.look_at(None);
         self.group = None;
     }
 
     /// Everything that can be seen from outside is as the book says.
     pub(crate) fn check(&mut self) {
-        self.wakers.check(&self.book.parked);
+        self.wakers.check(&mut self.book.parked);
         let mut lingering = 0;
         if let Some(group) = &self.group {
             let stats = group.stats();
