@@ -7,6 +7,7 @@ use oneflight_core::Cause;
 use crate::book::{Answer, Book, Outcome};
 use crate::operation::Bell;
 use crate::wakers::{Room, Who};
+use crate::world::pick;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
@@ -144,9 +145,13 @@ impl Desks {
         book.open().iter().filter(shared).count()
     }
 
-    /// The flight that a byte of the schedule means.
-    pub(crate) fn pick(&self, index: u8) -> Option<usize> {
-        let index = crate::world::pick(index, self.0.len())?;
-        self.0.keys().nth(index).copied()
+    /// The flight in progress that a byte of the schedule means.
+    pub(crate) fn pick(&self, book: &Book, index: u8) -> Option<usize> {
+        let in_progress = book
+            .open()
+            .iter()
+            .filter(|flight| self.0.contains_key(flight));
+        let flights: Vec<usize> = in_progress.copied().collect();
+        Some(flights[pick(index, flights.len())?])
     }
 }

@@ -60,7 +60,7 @@ pub fn run(bytes: &[u8]) {
             max_age: limits.max_age.map(|age| u64::from(age % 32)),
             retain: None,
         },
-        classes: limits.classes % KEYS + 1,
+        classes: limits.classes % (KEYS + 1) + 1,
         shards: usize::from(limits.shards % 8),
         hostile: false,
     });

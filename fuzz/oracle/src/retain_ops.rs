@@ -63,7 +63,7 @@ pub fn run(bytes: &[u8]) {
         classes: if window.shards {
             1
         } else {
-            window.classes % KEYS + 1
+            window.classes % (KEYS + 1) + 1
         },
         shards,
         hostile: false,

@@ -16,7 +16,7 @@ use crate::operation::{Act, Hand, Operation};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS};
-use crate::world::{Seated, Setup, World, outcome_of, pick};
+use crate::world::{KEYS, Seated, Setup, World, outcome_of, pick};
 
 /// Few, so that old and new flights of one key meet.
 const NAMES: u8 = 2;
@@ -42,9 +42,16 @@ enum Op {
     Run(u8),
     PollRun(u8, u8, Act),
     DropRun(u8, bool),
-    Forget(u8),
-    AbortAll,
     Outcome(u8, bool),
+    Rare(Rare),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Rare {
+    Forget(u8),
+    ForgetBoth,
+    BeginRef(u8),
+    AbortAll,
 }
 
 type Running = Pin<Box<Run<Key, Value, Operation>>>;
@@ -63,7 +70,7 @@ pub fn run(bytes: &[u8]) {
     let mut schedule = Schedule {
         world: World::new(Setup {
             rules: Rules::NONE,
-            classes: if scene.same_hash { 1 } else { NAMES },
+            classes: if scene.same_hash { 1 } else { KEYS + 1 },
             shards: 1,
             hostile: scene.hostile,
         }),
@@ -109,8 +116,10 @@ impl Schedule {
             Op::Run(index) => self.run(index),
             Op::PollRun(index, with, act) => self.poll_run(index, waker(with), act),
             Op::DropRun(index, panics) => self.drop_run(index, panics),
-            Op::Forget(name) => world.forget(name % NAMES),
-            Op::AbortAll => world.abort_all(),
+            Op::Rare(Rare::Forget(name)) => world.forget(name % NAMES),
+            Op::Rare(Rare::ForgetBoth) => (0..NAMES).for_each(|name| world.forget(name)),
+            Op::Rare(Rare::BeginRef(name)) => world.begin(name % NAMES, None, true),
+            Op::Rare(Rare::AbortAll) => world.abort_all(),
             Op::Outcome(index, true) => world.keep_outcome(index),
             Op::Outcome(index, false) => world.drop_outcome(index),
         }

@@ -15,7 +15,7 @@ use crate::operation::{Act, Hand, Making, Operation, Plan};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
-use crate::world::{Setup, World, outcome_of, pick};
+use crate::world::{KEYS, Setup, World, outcome_of, pick};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
@@ -23,8 +23,10 @@ const NAMES: u8 = 3;
 #[derive(Arbitrary, Debug)]
 struct Limits {
     same_hash: bool,
-    max_waiters: Option<u8>,
-    max_flights: Option<u8>,
+    /// One schedule in four is limited.
+    limited: u8,
+    max_waiters: u8,
+    max_flights: u8,
     max_age: Option<u8>,
     retain: bool,
 }
@@ -32,22 +34,30 @@ struct Limits {
 #[derive(Arbitrary, Debug)]
 enum Op {
     Work(u8, Making),
-    WorkWithPayload(u8, bool),
     Rerun(u8, u8, Making),
-    RerunWithPayload(u8, bool),
+    /// Several callers at once, each polled once.
+    Party(u8, u8, bool, u8),
     Poll(u8, u8, Act),
-    PollOften(u8, u8),
+    PollSome(u8, u8),
     Drop(u8, bool),
     Ring(u8),
     Guard(u8),
-    SettleGuard(u8),
-    DropGuard(u8),
+    EndGuard(u8, bool),
     PollWaiter(u8, u8),
     DropWaiter(u8),
+    Rare(Rare),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Rare {
+    WorkWithPayload(u8, bool),
+    RerunWithPayload(u8, bool),
     Forget(u8),
     Tick(u8),
     AbortAll,
-    Drain(u8, u8),
+    Close,
+    AwaitDrain,
+    PollDrain(u8, u8),
 }
 
 type Make = Box<dyn FnOnce() -> Operation>;
@@ -123,19 +133,17 @@ struct Office {
 /// Runs the bytes.
 pub fn run(bytes: &[u8]) {
     let (limits, ops) = parse::<Limits, Op>(bytes);
+    let limited = limits.limited % 4 == 1;
+    let limit = |most: u8| if limited { most.into() } else { usize::MAX };
     let mut office = Office {
         world: World::new(Setup {
             rules: Rules {
-                max_waiters: limits
-                    .max_waiters
-                    .map_or(usize::MAX, |most| usize::from(most % 4)),
-                max_flights: limits
-                    .max_flights
-                    .map_or(usize::MAX, |most| usize::from(most % 4)),
+                max_waiters: limit(limits.max_waiters % 4),
+                max_flights: limit(limits.max_flights % 4),
                 max_age: limits.max_age.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
             },
-            classes: if limits.same_hash { 1 } else { NAMES },
+            classes: if limits.same_hash { 1 } else { KEYS + 1 },
             shards: 1,
             hostile: false,
         }),
@@ -162,15 +170,21 @@ impl Office {
         let waker = |waker: u8| usize::from(waker) % WAKERS;
         match op {
             Op::Work(name, making) => self.work(name % NAMES, None, making),
-            Op::WorkWithPayload(name, print) => {
-                self.work(name % NAMES, Some(print.into()), Making::Fine)
-            }
             Op::Rerun(name, budget, making) => self.rerun(name % NAMES, None, budget % 3, making),
-            Op::RerunWithPayload(name, print) => {
-                self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine)
+            Op::Party(name, count, rerun, with) => {
+                for _ in 0..count % 4 {
+                    if rerun {
+                        self.rerun(name % NAMES, None, 2, Making::Fine);
+                    } else {
+                        self.work(name % NAMES, None, Making::Fine);
+                    }
+                    self.check();
+                    self.poll_last(waker(with));
+                    self.check();
+                }
             }
             Op::Poll(index, with, act) => self.poll(index, waker(with), act),
-            Op::PollOften(first, with) => {
+            Op::PollSome(first, with) => {
                 for index in 0..4 {
                     self.poll(first.wrapping_add(index), waker(with), Act::Pending);
                     self.check();
@@ -179,18 +193,22 @@ impl Office {
             Op::Drop(index, panics) => self.drop_call(index, panics),
             Op::Ring(index) => self.ring(index),
             Op::Guard(name) => world.begin(name % NAMES, None, false),
-            Op::SettleGuard(index) => world.settle(index, Wish::Keep),
-            Op::DropGuard(index) => world.abort(index, Cause::Dropped),
+            Op::EndGuard(index, true) => world.settle(index, Wish::Keep),
+            Op::EndGuard(index, false) => world.abort(index, Cause::Dropped),
             Op::PollWaiter(index, with) => world.poll_waiter(index, waker(with)),
             Op::DropWaiter(index) => world.drop_waiter(index),
-            Op::Forget(name) => world.forget(name % NAMES),
-            Op::Tick(time) => world.tick(time % 32),
-            Op::AbortAll => world.abort_all(),
-            Op::Drain(index, with) => match index % 8 {
-                0 => world.close(),
-                1 => world.await_drain(),
-                _ => world.poll_drain(index, waker(with)),
-            },
+            Op::Rare(Rare::WorkWithPayload(name, print)) => {
+                self.work(name % NAMES, Some(print.into()), Making::Fine);
+            }
+            Op::Rare(Rare::RerunWithPayload(name, print)) => {
+                self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine);
+            }
+            Op::Rare(Rare::Forget(name)) => world.forget(name % NAMES),
+            Op::Rare(Rare::Tick(time)) => world.tick(time % 32),
+            Op::Rare(Rare::AbortAll) => world.abort_all(),
+            Op::Rare(Rare::Close) => world.close(),
+            Op::Rare(Rare::AwaitDrain) => world.await_drain(),
+            Op::Rare(Rare::PollDrain(index, with)) => world.poll_drain(index, waker(with)),
         }
     }
 
@@ -314,9 +332,18 @@ impl Office {
     }
 
     fn poll(&mut self, index: u8, waker: usize, act: Act) {
-        let Some(index) = pick(index, self.calls.len()) else {
-            return;
-        };
+        if let Some(index) = pick(index, self.calls.len()) {
+            self.poll_at(index, waker, act);
+        }
+    }
+
+    fn poll_last(&mut self, waker: usize) {
+        if let Some(last) = self.calls.len().checked_sub(1) {
+            self.poll_at(last, waker, Act::Pending);
+        }
+    }
+
+    fn poll_at(&mut self, index: usize, waker: usize, act: Act) {
         let call = &mut self.calls[index];
         // The waker of one's own operation is the task's: to wake itself is the task's matter.
         let own = matches!(call.task, Task::Rerun(_));
@@ -434,7 +461,7 @@ impl Office {
 
     /// What the shared operation waits for has happened.
     fn ring(&mut self, index: u8) {
-        let Some(flight) = self.desks.pick(index) else {
+        let Some(flight) = self.desks.pick(&self.world.book, index) else {
             return;
         };
         let bell = self.desks.at(flight).bell.clone();
