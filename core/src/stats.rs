@@ -32,7 +32,8 @@ pub struct Stats {
     /// Duplicates that wait now.
     pub waiting: usize,
     /// The most duplicates that waited on one flight at one time. A caller of another key that
-    /// shares the whole 64-bit hash counts for the moment in which the keys are compared.
+    /// shares the whole 64-bit hash counts for the moment in which the keys are compared, and so
+    /// may one that is [`Rejected::Reentrant`].
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,

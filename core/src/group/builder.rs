@@ -141,7 +141,7 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// The most outcomes to retain. Each shard has an equal part, rounded up; when it is full, the
-    /// shard's oldest goes. The default is 65,536.
+    /// shard's oldest goes, and what has expired before that. The default is 65,536.
     pub fn capacity(mut self, outcomes: usize) -> Self {
         self.capacity = outcomes;
         self

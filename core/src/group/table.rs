@@ -426,7 +426,10 @@ impl<K, T> Table<K, T> {
         extras.set_note(flight.id, note);
         extras.retained.push(window, flight.hash, flight.id);
         while self.kept() > capacity {
-            let Some(mark) = self.extras_mut().retained.pop_oldest() else {
+            // What has expired and lingers takes the place of nothing that has not.
+            let retained = &mut self.extras_mut().retained;
+            let due = retained.pop_due(window.now);
+            let Some(mark) = due.or_else(|| retained.pop_oldest()) else {
                 break;
             };
             self.release(&mark, later);

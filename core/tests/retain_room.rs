@@ -1,0 +1,42 @@
+//! Room among the retained outcomes: what has expired takes none.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use oneflight_core::{Begin, Clock, Group};
+
+#[derive(Default)]
+struct Hand(AtomicU64);
+
+impl Clock for Hand {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn an_expired_outcome_takes_the_place_of_none_that_has_not() {
+    let clock = Arc::new(Hand::default());
+    let group: Group<&str, u64> = Group::builder()
+        .shards(1)
+        .clock(clock.clone())
+        .retain(Duration::from_secs(60))
+        .capacity(2)
+        .keep(|value: &u64| Duration::from_millis(*value))
+        .build();
+    let begin = |key| match group.begin(key) {
+        Begin::Primary(primary) => primary,
+        other => panic!("{other:?}"),
+    };
+    begin("long").settle(1_000).unwrap();
+    begin("short").settle(1).unwrap();
+    // Begun while both are there, settled when one has expired and nothing has cleared it away.
+    let newest = begin("newest");
+    clock.0.store(1, Ordering::Relaxed);
+    newest.settle(1_000).unwrap();
+    assert!(group.peek("short").is_none());
+    assert_eq!(group.peek("long").as_deref(), Some(&1_000));
+    assert_eq!(group.peek("newest").as_deref(), Some(&1_000));
+    assert_eq!(group.stats().retained, 2);
+}

@@ -1,0 +1,374 @@
+//! The specification of a group, as a book: which flights there are, who waits, what each call must come to.
+//!
+//! It holds numbers only: flights are numbered as they begin, keys are single bytes, time is a number of milliseconds.
+//! Nothing here calls the product, save for the names of its causes and reasons.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneflight_core::{Cause, Rejected};
+
+use crate::tally::Tally;
+use crate::wakers::{Parked, Room};
+
+/// What the group is built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) max_waiters: usize,
+    pub(crate) max_flights: usize,
+    pub(crate) max_age: Option<u64>,
+    /// How long an outcome is retained, and how many there may be.
+    pub(crate) retain: Option<(u64, usize)>,
+}
+
+impl Rules {
+    pub(crate) const NONE: Self = Self {
+        max_waiters: usize::MAX,
+        max_flights: usize::MAX,
+        max_age: None,
+        retain: None,
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// With the value of this serial number.
+    Settled(u64),
+    Aborted(Cause),
+}
+
+/// What a begin must come to; primaries and waiters with their flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Primary(usize),
+    Waiter(usize),
+    Rejected(Rejected),
+}
+
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) key: u8,
+    print: Option<u8>,
+    born: u64,
+    pub(crate) outcome: Option<Outcome>,
+    /// When its outcome goes, if it is retained.
+    deadline: Option<u64>,
+    /// Duplicates that wait.
+    pub(crate) waiting: usize,
+    /// It ends with its operation, so nobody has to let go of it.
+    pub(crate) shared: bool,
+    /// How often its operation was run again.
+    pub(crate) reruns: u64,
+    /// How many handles of callers refer to it.
+    pub(crate) handles: usize,
+}
+
+pub(crate) struct Book {
+    pub(crate) rules: Rules,
+    pub(crate) now: u64,
+    pub(crate) flights: Vec<Flight>,
+    /// What is found under each key: in flight, or retained.
+    registered: BTreeMap<u8, usize>,
+    /// Those that have not ended.
+    open: BTreeSet<usize>,
+    /// Those that count for the limit and keep the group from draining.
+    aloft: BTreeSet<usize>,
+    /// Retained, in the order in which they settled.
+    retained: Vec<usize>,
+    /// Flights whose operation is being polled or made.
+    pub(crate) inside: Vec<usize>,
+    pub(crate) closed: bool,
+    pub(crate) parked: Parked,
+    pub(crate) tally: Tally,
+}
+
+impl Book {
+    pub(crate) fn new(rules: Rules, hostile: bool) -> Self {
+        Self {
+            rules,
+            now: 0,
+            flights: Vec::new(),
+            registered: BTreeMap::new(),
+            open: BTreeSet::new(),
+            aloft: BTreeSet::new(),
+            retained: Vec::new(),
+            inside: Vec::new(),
+            closed: false,
+            parked: Parked::new(hostile),
+            tally: Tally::default(),
+        }
+    }
+
+    /// What is there under the key.
+    pub(crate) fn find(&self, key: u8) -> Option<usize> {
+        let found = self.registered.get(&key).copied();
+        found.filter(|flight| !self.is_expired(*flight))
+    }
+
+    fn is_expired(&self, flight: usize) -> bool {
+        self.flights[flight]
+            .deadline
+            .is_some_and(|deadline| deadline <= self.now)
+    }
+
+    fn may_begin(&self) -> Result<(), Rejected> {
+        if self.closed {
+            Err(Rejected::Closed)
+        } else if self.aloft.len() >= self.rules.max_flights {
+            Err(Rejected::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// One caller of a key becomes its primary; the others join it, or are turned away.
+    pub(crate) fn begin(&mut self, key: u8, print: Option<u8>) -> Answer {
+        let answer = match self.find(key) {
+            Some(flight) => self.duplicate(flight, key, print),
+            None => self.first(key, print),
+        };
+        if let Answer::Rejected(why) = answer {
+            self.tally.rejected.push(why);
+        }
+        answer
+    }
+
+    fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
+        let flight = &self.flights[number];
+        if matches!((print, flight.print), (Some(mine), Some(its)) if mine != its) {
+            return Answer::Rejected(Rejected::Mismatch);
+        }
+        if self.inside.contains(&number) {
+            return Answer::Rejected(Rejected::Reentrant);
+        }
+        if flight.outcome.is_some() {
+            self.tally.joined += 1;
+            self.tally.waited += 1;
+            return Answer::Waiter(number);
+        }
+        let age = self.now - flight.born;
+        if self.rules.max_age.is_some_and(|most| age > most) && self.may_begin().is_ok() {
+            self.parked.in_between = true;
+            self.end(number, Outcome::Aborted(Cause::Superseded));
+            return self.first(key, print);
+        }
+        if flight.waiting >= self.rules.max_waiters {
+            return Answer::Rejected(Rejected::Full);
+        }
+        let flight = &mut self.flights[number];
+        flight.waiting += 1;
+        self.tally.joined += 1;
+        self.tally.largest = self.tally.largest.max(flight.waiting);
+        Answer::Waiter(number)
+    }
+
+    fn first(&mut self, key: u8, print: Option<u8>) -> Answer {
+        if let Err(why) = self.may_begin() {
+            return Answer::Rejected(why);
+        }
+        let number = self.flights.len();
+        self.flights.push(Flight {
+            key,
+            print,
+            born: self.now,
+            outcome: None,
+            deadline: None,
+            waiting: 0,
+            shared: false,
+            reruns: 0,
+            handles: 0,
+        });
+        self.free_if_expired(key);
+        self.registered.insert(key, number);
+        self.open.insert(number);
+        self.aloft.insert(number);
+        self.count_keys();
+        self.tally.begun += 1;
+        Answer::Primary(number)
+    }
+
+    fn free_if_expired(&mut self, key: u8) {
+        if let Some(flight) = self
+            .registered
+            .get(&key)
+            .copied()
+            .filter(|flight| self.is_expired(*flight))
+        {
+            self.registered.remove(&key);
+            self.retained.retain(|other| *other != flight);
+        }
+    }
+
+    fn count_keys(&mut self) {
+        let in_flight = |flight: &&usize| self.open.contains(flight);
+        self.parked.len = self.registered.values().filter(in_flight).count();
+    }
+
+    /// The end: told to everyone who waits, counted, and the key is free.
+    pub(crate) fn end(&mut self, number: usize, outcome: Outcome) {
+        let flight = &mut self.flights[number];
+        assert!(flight.outcome.is_none(), "the oracle ends a flight twice");
+        flight.outcome = Some(outcome);
+        self.tally.waited += flight.waiting as u64;
+        self.tally.reruns += flight.reruns;
+        flight.waiting = 0;
+        match outcome {
+            Outcome::Settled(_) => self.tally.settled += 1,
+            Outcome::Aborted(cause) => self.tally.aborted.push(cause),
+        }
+        self.open.remove(&number);
+        if self.registered.get(&self.flights[number].key) == Some(&number) {
+            self.registered.remove(&self.flights[number].key);
+        }
+        // The key is free before anybody is woken.
+        self.count_keys();
+        self.parked.fire(Room::Flight(number));
+        self.parked.fire(Room::Desk(number));
+        let shared = self.flights[number].shared;
+        if shared || outcome != Outcome::Aborted(Cause::Superseded) {
+            self.land(number);
+        }
+    }
+
+    /// Its primary is done with it. Only a superseded flight has waited for that.
+    pub(crate) fn land(&mut self, flight: usize) {
+        self.aloft.remove(&flight);
+        if self.closed && self.aloft.is_empty() {
+            self.parked.fire(Room::Drain);
+        }
+    }
+
+    /// The first settle wins. True if this is the one. `window`: how long it is to be retained.
+    pub(crate) fn settle(&mut self, number: usize, value: u64, window: Option<u64>) -> bool {
+        if self.flights[number].outcome.is_some() {
+            self.land(number);
+            return false;
+        }
+        let key = self.flights[number].key;
+        let has_key = self.registered.get(&key) == Some(&number);
+        self.end(number, Outcome::Settled(value));
+        if let (Some(window), Some((_, capacity)), true) = (
+            window.filter(|window| *window > 0),
+            self.rules.retain,
+            has_key,
+        ) {
+            self.flights[number].deadline = Some(self.now.saturating_add(window));
+            self.registered.insert(key, number);
+            self.retained.push(number);
+            self.drop_expired();
+            while self.retained.len() > capacity {
+                let oldest = self.retained.remove(0);
+                self.registered.remove(&self.flights[oldest].key);
+            }
+        }
+        true
+    }
+
+    /// Ends it without a value, unless it has ended. In either case its primary is done with it.
+    pub(crate) fn abort(&mut self, flight: usize, cause: Cause) {
+        if self.flights[flight].outcome.is_none() {
+            self.end(flight, Outcome::Aborted(cause));
+        } else {
+            self.land(flight);
+        }
+    }
+
+    /// A duplicate leaves; after the end that changes nothing.
+    pub(crate) fn leave(&mut self, flight: usize) {
+        let flight = &mut self.flights[flight];
+        if flight.outcome.is_none() {
+            flight.waiting -= 1;
+            self.tally.cancelled += 1;
+        }
+    }
+
+    /// The key is free; a flight goes on, a retained outcome is gone.
+    pub(crate) fn forget(&mut self, key: u8) -> bool {
+        let was_there = self.find(key).is_some();
+        if let Some(flight) = self.registered.remove(&key) {
+            self.retained.retain(|other| *other != flight);
+        }
+        self.count_keys();
+        was_there
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        if self.aloft.is_empty() {
+            self.parked.fire(Room::Drain);
+        }
+    }
+
+    pub(crate) fn abort_all(&mut self) {
+        self.parked.in_between = true;
+        for flight in self.open.clone() {
+            self.end(flight, Outcome::Aborted(Cause::Closed));
+        }
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.closed && self.aloft.is_empty()
+    }
+
+    /// The last handle of the group is gone: nothing is retained any more.
+    pub(crate) fn orphan(&mut self) {
+        for flight in std::mem::take(&mut self.retained) {
+            self.registered.remove(&self.flights[flight].key);
+        }
+        self.rules.retain = None;
+    }
+
+    pub(crate) fn drop_expired(&mut self) {
+        let expired: Vec<usize> = self
+            .retained
+            .iter()
+            .copied()
+            .filter(|flight| self.is_expired(*flight))
+            .collect();
+        for flight in expired {
+            self.free_if_expired(self.flights[flight].key);
+        }
+    }
+
+    /// The flight in progress under the key.
+    pub(crate) fn in_flight(&self, key: u8) -> Option<&Flight> {
+        let flight = &self.flights[self.find(key)?];
+        flight.outcome.is_none().then_some(flight)
+    }
+
+    /// The value retained under the key.
+    pub(crate) fn peek(&self, key: u8) -> Option<u64> {
+        match self.flights[self.find(key)?].outcome {
+            Some(Outcome::Settled(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn open(&self) -> &BTreeSet<usize> {
+        &self.open
+    }
+
+    /// Outcomes that are retained and given out.
+    pub(crate) fn retained(&self) -> usize {
+        self.retained.len()
+    }
+
+    /// Flights of which something is still there: held by a caller, by the registry, or superseded and not let go.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = &Flight> {
+        let kept = |number: &usize| {
+            self.open.contains(number)
+                || self.aloft.contains(number)
+                || self.retained.contains(number)
+        };
+        let flights = self.flights.iter().enumerate();
+        flights
+            .filter(move |(number, flight)| flight.handles > 0 || kept(number))
+            .map(|(_, flight)| flight)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.open
+            .iter()
+            .map(|flight| self.flights[*flight].waiting)
+            .sum()
+    }
+}

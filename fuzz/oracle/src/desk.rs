@@ -1,0 +1,157 @@
+//! The specification of operations that callers share: who drives, and what becomes of a flight whose driver is lost.
+
+use std::collections::BTreeMap;
+
+use oneflight_core::Cause;
+
+use crate::book::{Answer, Book, Outcome};
+use crate::operation::Bell;
+use crate::wakers::{Room, Who};
+use crate::world::pick;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Another caller goes on with the same operation.
+    Continue,
+    /// Another caller runs its own, this many times at the most.
+    Rerun(u64),
+}
+
+pub(crate) struct Desk {
+    pub(crate) policy: Policy,
+    pub(crate) participants: Vec<Who>,
+    /// The caller that polled the operation last, if it is still there.
+    pub(crate) driver: Option<Who>,
+    /// The operation wants to be polled, or there is a right to run one.
+    pub(crate) ready: bool,
+    runs: u64,
+    /// Where a shared operation leaves its waker.
+    pub(crate) bell: Bell,
+}
+
+#[derive(Default)]
+pub(crate) struct Desks(BTreeMap<usize, Desk>);
+
+impl Desks {
+    /// A caller with this policy got this answer. True if it may drive.
+    pub(crate) fn admit(
+        &mut self,
+        book: &mut Book,
+        who: Who,
+        answer: Answer,
+        policy: Policy,
+    ) -> bool {
+        match answer {
+            Answer::Primary(flight) => {
+                book.flights[flight].shared = true;
+                let desk = Desk {
+                    policy,
+                    participants: vec![who],
+                    driver: None,
+                    ready: matches!(policy, Policy::Rerun(_)),
+                    runs: 0,
+                    bell: Bell::default(),
+                };
+                self.0.insert(flight, desk);
+                true
+            }
+            Answer::Waiter(flight) if book.flights[flight].outcome.is_none() => {
+                let same = |desk: &Desk| {
+                    matches!(desk.policy, Policy::Continue) == matches!(policy, Policy::Continue)
+                };
+                match self.0.get_mut(&flight).filter(|desk| same(desk)) {
+                    Some(desk) => {
+                        desk.participants.push(who);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn at(&mut self, flight: usize) -> &mut Desk {
+        match self.0.get_mut(&flight) {
+            Some(desk) => desk,
+            None => unreachable!("flight {flight} has no desk"),
+        }
+    }
+
+    /// Whether this caller, which is polled, polls the operation. If it does, it drives from now on.
+    pub(crate) fn takes_it(&mut self, book: &mut Book, flight: usize, who: Who) -> bool {
+        let desk = self.at(flight);
+        if !std::mem::take(&mut desk.ready) {
+            return false;
+        }
+        desk.driver = Some(who);
+        desk.runs += 1;
+        if matches!(desk.policy, Policy::Rerun(_)) {
+            book.flights[flight].reruns = desk.runs - 1;
+        }
+        true
+    }
+
+    /// The shared operation was woken: its driver is, or without one everybody.
+    pub(crate) fn ring(&mut self, book: &mut Book, flight: usize) {
+        let desk = self.at(flight);
+        if book.flights[flight].outcome.is_some() || desk.ready {
+            return;
+        }
+        desk.ready = true;
+        match desk.driver {
+            Some(driver) => book.parked.fire_one(Room::Desk(flight), driver),
+            None => book.parked.fire(Room::Desk(flight)),
+        }
+    }
+
+    /// A participant leaves, or has lost its operation.
+    pub(crate) fn leave(&mut self, book: &mut Book, flight: usize, who: Who, duplicate: bool) {
+        book.parked.leave(Room::Desk(flight), who);
+        if duplicate {
+            book.leave(flight);
+        }
+        let desk = self.at(flight);
+        desk.participants.retain(|other| *other != who);
+        if book.flights[flight].outcome.is_some() {
+            return;
+        }
+        if desk.participants.is_empty() {
+            // Nobody wants it any more.
+            book.end(flight, Outcome::Aborted(Cause::Dropped));
+        } else if desk.driver == Some(who) {
+            desk.driver = None;
+            match desk.policy {
+                Policy::Rerun(budget) if desk.runs > budget => {
+                    book.end(flight, Outcome::Aborted(Cause::Exhausted));
+                    return;
+                }
+                Policy::Rerun(_) => desk.ready = true,
+                Policy::Continue => {}
+            }
+            if desk.ready {
+                book.parked.fire(Room::Desk(flight));
+            }
+        }
+    }
+
+    /// Shared operations that are there: one for each flight in progress.
+    pub(crate) fn operations(&self, book: &Book) -> usize {
+        let shared = |flight: &&usize| {
+            self.0
+                .get(flight)
+                .is_some_and(|desk| desk.policy == Policy::Continue)
+        };
+        book.open().iter().filter(shared).count()
+    }
+
+    /// The flight in progress that a byte of the schedule means.
+    pub(crate) fn pick(&self, book: &Book, index: u8) -> Option<usize> {
+        let in_progress = book
+            .open()
+            .iter()
+            .filter(|flight| self.0.contains_key(flight));
+        let flights: Vec<usize> = in_progress.copied().collect();
+        Some(flights[pick(index, flights.len())?])
+    }
+}

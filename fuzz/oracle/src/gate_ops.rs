@@ -1,0 +1,368 @@
+//! One at a time: who holds the gate, who is turned away, whose turn it is next, in all three modes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use arbitrary::Arbitrary;
+use oneflight_core::{Begin, Cause, Fingerprint, Gate, Mode, Primary, Settled, Turn, Waiter};
+
+use crate::book::{Answer, Outcome};
+use crate::gate_book::GateBook;
+use crate::ledger::{Key, Ledger, Value, Wish};
+use crate::panics::{caught, dropped_by_a_panic};
+use crate::parse;
+use crate::wakers::{Room, WAKERS, Wakers, Who};
+use crate::world::{Held, Seated, pick};
+
+const TOKENS: u8 = 4;
+
+#[derive(Arbitrary, Debug)]
+enum Scene {
+    Exclusive,
+    Queue(bool),
+    QueueAgain(bool),
+    Reentrant,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    Begin(u8),
+    Turn(u8),
+    WithPayload(u8, bool, bool),
+    PollTurn(u8, u8),
+    DropTurn(u8),
+    Settle(u8),
+    Abort(u8),
+    DropPrimary(u8, bool),
+    Poll(u8, u8),
+    DropWaiter(u8),
+    WakeSpuriously(u8),
+    DropOutcome(u8),
+}
+
+type Token = Option<Key>;
+
+/// A turn, and what it is to come to.
+struct Awaited {
+    who: Who,
+    answer: Answer,
+    it: Turn<Key, Value>,
+}
+
+struct Door {
+    gate: Gate<Key, Value>,
+    book: GateBook,
+    wakers: Wakers,
+    keys: Arc<Ledger>,
+    values: Arc<Ledger>,
+    primaries: Vec<Held<Primary<Token, Value>>>,
+    waiters: Vec<Seated<Waiter<Token, Value>>>,
+    turns: Vec<Awaited>,
+    outcomes: Vec<Held<Settled<Token, Value>>>,
+    people: Who,
+}
+
+/// Runs the bytes.
+pub fn run(bytes: &[u8]) {
+    let (scene, ops) = parse::<Scene, Op>(bytes);
+    let (mode, hostile) = match scene {
+        Scene::Exclusive => (Mode::Exclusive, false),
+        Scene::Queue(hostile) | Scene::QueueAgain(hostile) => (Mode::Queue, hostile),
+        Scene::Reentrant => (Mode::Reentrant, false),
+    };
+    let mut door = Door {
+        gate: Gate::new(mode),
+        book: GateBook::new(mode, hostile),
+        wakers: Wakers::new(hostile),
+        keys: Arc::default(),
+        values: Arc::default(),
+        primaries: Vec::new(),
+        waiters: Vec::new(),
+        turns: Vec::new(),
+        outcomes: Vec::new(),
+        people: 0,
+    };
+    for op in ops {
+        door.step(op);
+        door.check();
+    }
+    door.finish();
+}
+
+impl Door {
+    fn step(&mut self, op: Op) {
+        let waker = |waker: u8| usize::from(waker) % WAKERS;
+        match op {
+            Op::Begin(token) => self.begin(name(token), None),
+            Op::Turn(token) => self.turn(name(token), None),
+            Op::WithPayload(token, print, false) => self.begin(name(token), Some(print.into())),
+            Op::WithPayload(token, print, true) => self.turn(name(token), Some(print.into())),
+            Op::PollTurn(index, with) => self.poll_turn(index, waker(with)),
+            Op::DropTurn(index) => self.drop_turn(index),
+            Op::Settle(index) => self.settle(index),
+            Op::Abort(index) => self.abort(index, Cause::Cancelled),
+            Op::DropPrimary(index, false) => self.abort(index, Cause::Dropped),
+            Op::DropPrimary(index, true) => self.abort(index, Cause::Panicked),
+            Op::Poll(index, with) => self.poll_waiter(index, waker(with)),
+            Op::DropWaiter(index) => self.drop_waiter(index),
+            Op::WakeSpuriously(with) => self
+                .wakers
+                .wake_spuriously(waker(with), &mut self.book.parked),
+            Op::DropOutcome(index) => self.drop_outcome(index),
+        }
+    }
+
+    fn token(&self, name: Option<u8>) -> Token {
+        name.map(|name| Key::new(name, &self.keys))
+    }
+
+    fn begin(&mut self, name: Option<u8>, print: Option<u8>) {
+        let answer = self.book.begin(name, print, false);
+        let token = self.token(name);
+        let real = match print {
+            None => self.gate.begin(token),
+            Some(print) => self
+                .gate
+                .fingerprinted(Fingerprint::new(print.into()))
+                .begin(token),
+        };
+        self.hold(answer);
+        self.keep(answer, real);
+    }
+
+    fn turn(&mut self, name: Option<u8>, print: Option<u8>) {
+        let answer = self.book.begin(name, print, true);
+        let token = self.token(name);
+        let it = match print {
+            None => self.gate.turn(token),
+            Some(print) => self
+                .gate
+                .fingerprinted(Fingerprint::new(print.into()))
+                .turn(token),
+        };
+        self.hold(answer);
+        self.people += 1;
+        let who = self.people;
+        self.turns.push(Awaited { who, answer, it });
+    }
+
+    fn hold(&mut self, answer: Answer) {
+        if let Answer::Primary(flight) | Answer::Waiter(flight) = answer {
+            self.book.claims[flight].handles += 1;
+        }
+    }
+
+    fn keep(&mut self, answer: Answer, real: Begin<Token, Value>) {
+        match (answer, real) {
+            (Answer::Primary(flight), Begin::Primary(it)) => {
+                self.primaries.push(Held { flight, it })
+            }
+            (Answer::Waiter(flight), Begin::Waiter(it)) => {
+                self.people += 1;
+                let who = self.people;
+                self.waiters.push(Seated { flight, who, it });
+            }
+            (Answer::Rejected(why), Begin::Rejected(real)) => assert_eq!(real, why),
+            (answer, real) => panic!("{answer:?} expected, not {real:?}"),
+        }
+    }
+
+    fn poll_turn(&mut self, index: u8, waker: usize) {
+        let Some(index) = pick(index, self.turns.len()) else {
+            return;
+        };
+        let Awaited { who, answer, it } = &mut self.turns[index];
+        let queued = matches!(answer, Answer::Primary(flight) if self.book.is_queued(*flight));
+        match (*answer, self.wakers.poll(waker, |cx| Pin::new(it).poll(cx))) {
+            (Answer::Primary(flight), Poll::Pending) if queued => {
+                self.book.parked.park(Room::Line(flight), *who, waker);
+            }
+            (answer, Poll::Ready(begin)) if !queued => {
+                self.turns.swap_remove(index);
+                self.keep(answer, begin);
+            }
+            (answer, real) => panic!("{answer:?} (queued: {queued}), not {real:?}"),
+        }
+    }
+
+    fn drop_turn(&mut self, index: u8) {
+        let Some(index) = pick(index, self.turns.len()) else {
+            return;
+        };
+        let Awaited { who, answer, it } = self.turns.swap_remove(index);
+        match answer {
+            Answer::Primary(flight) => {
+                self.book.abort(flight, Cause::Dropped);
+                self.book.parked.leave(Room::Line(flight), who);
+                self.book.claims[flight].handles -= 1;
+            }
+            Answer::Waiter(flight) => {
+                self.book.leave(flight);
+                self.book.claims[flight].handles -= 1;
+            }
+            Answer::Rejected(_) => {}
+        }
+        let done = caught(|| drop(it));
+        self.agree_on_panic(done.is_none());
+    }
+
+    fn agree_on_panic(&mut self, panicked: bool) {
+        assert_eq!(panicked, self.book.parked.provoked(), "a wake's panic");
+    }
+
+    fn settle(&mut self, index: u8) {
+        let Some(index) = pick(index, self.primaries.len()) else {
+            return;
+        };
+        let Held { flight, it } = self.primaries.swap_remove(index);
+        let value = Value::new(Wish::Keep, &self.values);
+        let serial = value.life.serial;
+        self.book.end(flight, Outcome::Settled(serial));
+        let real = caught(|| it.settle(value));
+        self.agree_on_panic(real.is_none());
+        match real {
+            Some(Ok(it)) => {
+                assert_eq!(it.life.serial, serial);
+                self.outcomes.push(Held { flight, it });
+            }
+            Some(Err(late)) => panic!("nobody else ends it, but {late:?}"),
+            None => self.book.claims[flight].handles -= 1,
+        }
+    }
+
+    fn abort(&mut self, index: u8, cause: Cause) {
+        let Some(index) = pick(index, self.primaries.len()) else {
+            return;
+        };
+        let Held { flight, it } = self.primaries.swap_remove(index);
+        self.book.abort(flight, cause);
+        self.book.claims[flight].handles -= 1;
+        let done = match cause {
+            Cause::Cancelled => caught(|| it.abort()),
+            Cause::Dropped => caught(|| drop(it)),
+            _ => {
+                // A wake that panics on top of that ends where it is.
+                self.book.parked.provoked();
+                dropped_by_a_panic(it);
+                Some(())
+            }
+        };
+        self.agree_on_panic(done.is_none());
+    }
+
+    fn poll_waiter(&mut self, index: u8, waker: usize) {
+        let Some(index) = pick(index, self.waiters.len()) else {
+            return;
+        };
+        let Seated { flight, who, it } = &mut self.waiters[index];
+        let outcome = self.book.claims[*flight].outcome;
+        if outcome.is_none() {
+            self.book.parked.park(Room::Flight(*flight), *who, waker);
+        }
+        match self.wakers.poll(waker, |cx| Pin::new(it).poll(cx)) {
+            Poll::Pending => assert_eq!(outcome, None, "pending after the end"),
+            Poll::Ready(real) => assert_eq!(Some(numbers(&real)), outcome),
+        }
+    }
+
+    fn drop_waiter(&mut self, index: u8) {
+        let Some(index) = pick(index, self.waiters.len()) else {
+            return;
+        };
+        let Seated { flight, who, it } = self.waiters.swap_remove(index);
+        self.book.parked.leave(Room::Flight(flight), who);
+        self.book.leave(flight);
+        self.book.claims[flight].handles -= 1;
+        drop(it);
+    }
+
+    fn drop_outcome(&mut self, index: u8) {
+        let Some(index) = pick(index, self.outcomes.len()) else {
+            return;
+        };
+        self.book.claims[self.outcomes.swap_remove(index).flight].handles -= 1;
+    }
+
+    fn check(&mut self) {
+        self.wakers.check(&mut self.book.parked);
+        let stats = self.gate.stats();
+        let open = self.book.open.len();
+        self.book
+            .tally
+            .check(&stats, open, self.book.waiting(), false);
+        assert_eq!(self.gate.is_busy(), self.book.is_busy(), "busy");
+        assert_eq!(self.gate.queued(), self.book.queue.len(), "queued");
+        for name in 0..TOKENS {
+            let waiting = self
+                .book
+                .find(name)
+                .map_or(0, |claim| self.book.claims[claim].waiting);
+            assert_eq!(
+                self.gate.waiters(&Key::new(name, &self.keys)),
+                waiting,
+                "waiters of {name}"
+            );
+        }
+        let (mut keys, mut values) = (0, 0);
+        for claim in self.book.alive() {
+            keys += usize::from(claim.token.is_some());
+            values += usize::from(matches!(claim.outcome, Some(Outcome::Settled(_))));
+        }
+        assert_eq!(self.keys.count(), keys, "tokens alive");
+        assert_eq!(self.values.count(), values, "values alive");
+        for Awaited { answer, it, .. } in &self.turns {
+            let queued = matches!(answer, Answer::Primary(flight) if self.book.is_queued(*flight));
+            assert_eq!(it.is_queued(), queued, "whether a turn is queued");
+        }
+        for Held { flight, it } in &self.primaries {
+            let claim = &self.book.claims[*flight];
+            assert_eq!(it.key().as_ref().map(|key| key.name), claim.token);
+            assert_eq!(it.waiters(), claim.waiting);
+        }
+        for Seated { flight, it, .. } in &self.waiters {
+            let real = it.get().map(|outcome| numbers(&outcome));
+            assert_eq!(
+                real, self.book.claims[*flight].outcome,
+                "outcome of flight {flight}"
+            );
+        }
+    }
+
+    /// Ends what is left, the longest waiting last, and checks that nothing stays behind.
+    fn finish(&mut self) {
+        while !self.primaries.is_empty() {
+            self.settle(0);
+            self.check();
+        }
+        while !self.turns.is_empty() {
+            self.drop_turn(0);
+            self.check();
+        }
+        while !self.waiters.is_empty() {
+            self.drop_waiter(0);
+        }
+        while !self.outcomes.is_empty() {
+            self.drop_outcome(0);
+        }
+        self.check();
+        assert!(!self.gate.is_busy());
+        assert_eq!(
+            (self.keys.count(), self.values.count()),
+            (0, 0),
+            "left behind"
+        );
+    }
+}
+
+/// One in five comes without a token.
+fn name(token: u8) -> Option<u8> {
+    Some(token % (TOKENS + 1)).filter(|name| *name < TOKENS)
+}
+
+fn numbers(outcome: &Result<Settled<Token, Value>, oneflight_core::Aborted>) -> Outcome {
+    match outcome {
+        Ok(settled) => Outcome::Settled(settled.life.serial),
+        Err(aborted) => Outcome::Aborted(aborted.cause()),
+    }
+}

@@ -1,0 +1,50 @@
+//! What the oracle says of an operation's poll: the calls it makes from within.
+
+use oneflight_core::Cause;
+
+use crate::book::{Answer, Outcome};
+use crate::operation::{Act, Hand, Seen};
+use crate::world::World;
+
+/// The book's side of a poll in which the operation of `flight` did `act`. Whether it finished is left to the caller.
+pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
+    match act {
+        Act::Pending | Act::Finish | Act::Wake => {}
+        Act::Panic => {
+            world.book.end(flight, Outcome::Aborted(Cause::Panicked));
+            // A wake that panics on top of that ends where it is.
+            world.book.parked.provoked();
+        }
+        Act::BeginOwn => {
+            let seen = hand.cues().seen;
+            begin_own(world, seen, flight);
+        }
+        Act::AbortAll(_) => {
+            world.book.abort_all();
+            let provoked = hand.cues().provoked;
+            world.agree_on_panic(provoked);
+        }
+        Act::Forget => {
+            world.book.forget(world.book.flights[flight].key);
+        }
+    }
+}
+
+/// It is turned away, unless its flight has lost the key: then it begins a flight or joins one, and leaves at once.
+pub(crate) fn begin_own(world: &mut World, seen: Option<Seen>, flight: usize) {
+    world.book.inside.push(flight);
+    let answer = world.book.begin(world.book.flights[flight].key, None);
+    world.book.inside.pop();
+    match (answer, seen) {
+        (Answer::Primary(new), Some(Seen::Primary(id))) => {
+            world.identify(new, id);
+            world.book.abort(new, Cause::Dropped);
+        }
+        (Answer::Waiter(other), Some(Seen::Waiter(id))) => {
+            assert_eq!(id, world.id(other));
+            world.book.leave(other);
+        }
+        (Answer::Rejected(why), Some(Seen::Rejected(real))) => assert_eq!(real, why),
+        (answer, seen) => panic!("from within: {answer:?} expected, not {seen:?}"),
+    }
+}
