@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# What the crates stand on: licences, sources and doubles of the dependencies; the lower bounds that their manifests
+# state; and every set of features.
+#     bash .ci/supply.sh [deny|minimal|powerset]...      all three when none is named
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source .ci/lib.sh
+
+readonly crates=(oneflight-core oneflight-tokio oneflight-smol oneflight-async-std oneflight)
+
+check() {
+  "$@" >target/supply.log 2>&1 || { cat target/supply.log >&2; echo "supply: failed: $*" >&2; exit 1; }
+  pass
+}
+
+# Known faults of dependencies are asked for where there is a network: `cargo deny check advisories`.
+deny() {
+  cargo_tool cargo-deny 0.20.2
+  check cargo deny --workspace --all-features check --hide-inclusion-graph bans licenses sources
+  # The core alone: nothing twice, whatever the executors bring.
+  check cargo deny --manifest-path core/Cargo.toml --all-features --exclude-dev check --hide-inclusion-graph bans licenses sources
+}
+
+# Each direct dependency in the lowest version that its bound allows; what these depend on stays new.
+minimal() {
+  cargo_tool cargo-hack 0.6.46
+  cargo_tool cargo-minimal-versions 0.1.38
+  local crate features
+  export CARGO_TARGET_DIR=$PWD/target/minimal
+  lowest() {
+    check cargo minimal-versions check --direct --lib --quiet "$@"
+  }
+  for crate in "${crates[@]}"; do
+    lowest -p "$crate"
+  done
+  for features in "" std critical-section portable-atomic tracing metrics "std tracing metrics critical-section portable-atomic"; do
+    lowest -p oneflight-core --no-default-features --features "$features"
+  done
+  lowest -p oneflight --features tokio,smol,async-std,tracing,metrics
+}
+
+# `loom` takes effect under its own `--cfg` only, and is checked there.
+powerset() {
+  cargo_tool cargo-hack 0.6.46
+  export CARGO_TARGET_DIR=$PWD/target/powerset
+  local crate wanted
+  for crate in oneflight-core oneflight; do
+    case $crate in
+      oneflight-core) wanted=48 ;;
+      *) wanted=128 ;;
+    esac
+    cargo hack check --quiet -p "$crate" --feature-powerset --exclude-features loom,default --no-dev-deps --lib "${@:1}" 2>&1 |
+      tee target/supply.log
+    echo "$wanted"
+  done
+}
+
+[ "$#" -gt 0 ] || set -- deny minimal powerset
+mkdir -p target
+for part in "$@"; do
+  case $part in
+    deny | minimal | powerset) ;;
+    *) echo "supply: no part $part" >&2; exit 2 ;;
+  esac
+  begun=$SECONDS before=$checks
+  "$part"
+  echo "supply: $part: $((checks - before)) checks in $((SECONDS - begun)) s"
+done
