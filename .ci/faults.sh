@@ -17,7 +17,7 @@ source .ci/lib.sh
 # A check that is not over by then hangs; the watchdog of the tests rings after 30 s.
 limit=${FAULTS_LIMIT:-90}
 readonly home=$PWD tree=$PWD/target/faults/tree page=core/TESTING.md
-export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_NET_RETRY=5
+export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_INCREMENTAL=true
 
 header() {
   sed -n "1,2s/^$2: //p" "$1"
@@ -62,12 +62,7 @@ mapfile -t patches < <(printf '%s\n' .ci/faults/*.patch | grep -F -- "${1:-.patc
 [ "${#patches[@]}" -gt 0 ] || { echo "faults: no patch has ${1:-} in its name" >&2; exit 1; }
 debian patch patch
 
-# What follows reads and writes the copy alone. The times are new, so that nothing built from a planted fault is taken up.
-rm -rf "$tree"
-mkdir -p "$tree"
-git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-  if [ -e "$file" ]; then printf '%s\0' "$file"; fi
-done | tar --null -T - -cf - | tar -xmf - -C "$tree"
+copy_tree "$tree"
 cd "$tree"
 
 # cargo_test CHECK ARGUMENTS...: the test binary of a check.

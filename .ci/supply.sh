@@ -6,10 +6,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/lib.sh
 
+readonly home=$PWD log=$PWD/target/supply.log
 readonly crates=(oneflight-core oneflight-tokio oneflight-smol oneflight-async-std oneflight)
 
 check() {
-  "$@" >target/supply.log 2>&1 || { cat target/supply.log >&2; echo "supply: failed: $*" >&2; exit 1; }
+  "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "supply: failed: $*" >&2; exit 1; }
   pass
 }
 
@@ -26,7 +27,7 @@ minimal() {
   cargo_tool cargo-hack 0.6.46
   cargo_tool cargo-minimal-versions 0.1.38
   local crate features
-  export CARGO_TARGET_DIR=$PWD/target/minimal
+  export CARGO_TARGET_DIR=$home/target/minimal
   lowest() {
     check cargo minimal-versions check --direct --lib --quiet "$@"
   }
@@ -39,24 +40,27 @@ minimal() {
   lowest -p oneflight --features tokio,smol,async-std,tracing,metrics
 }
 
-# `loom` takes effect under its own `--cfg` only, and is checked there.
+# Every set of features there is in the core; in the facade, where they only pass on, every two of them and all. `loom`
+# takes effect under its own `--cfg` only, and is checked there.
 powerset() {
   cargo_tool cargo-hack 0.6.46
-  export CARGO_TARGET_DIR=$PWD/target/powerset
-  local crate wanted
-  for crate in oneflight-core oneflight; do
-    case $crate in
-      oneflight-core) wanted=48 ;;
-      *) wanted=128 ;;
-    esac
-    cargo hack check --quiet -p "$crate" --feature-powerset --exclude-features loom,default --no-dev-deps --lib "${@:1}" 2>&1 |
-      tee target/supply.log
-    echo "$wanted"
-  done
+  export CARGO_TARGET_DIR=$home/target/powerset
+  hack() {
+    local sets
+    sets=$(cargo hack check --lib --feature-powerset --exclude-features loom,default "$@" --print-command-list | wc -l)
+    check cargo hack check --quiet --lib --feature-powerset --exclude-features loom,default "$@"
+    checks=$((checks + sets - 1))
+  }
+  hack -p oneflight-core
+  hack -p oneflight --depth 2
+  check cargo check --quiet --lib -p oneflight --all-features
 }
 
 [ "$#" -gt 0 ] || set -- deny minimal powerset
 mkdir -p target
+# cargo-minimal-versions writes manifests and the lock file: into a copy.
+copy_tree target/supply
+cd target/supply
 for part in "$@"; do
   case $part in
     deny | minimal | powerset) ;;
@@ -66,3 +70,4 @@ for part in "$@"; do
   "$part"
   echo "supply: $part: $((checks - before)) checks in $((SECONDS - begun)) s"
 done
+case $* in *deny*minimal*powerset*) finish supply 70 ;; *) finish supply 1 ;; esac
