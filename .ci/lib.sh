@@ -41,3 +41,13 @@ step() {
   fi
   printf -- '-- %d s\n' $((SECONDS - begun))
 }
+
+# copy_tree FOLDER: the tree as it stands, tracked and new, for what changes files. The times are new, so that nothing
+# built from an earlier copy is taken for this one's.
+copy_tree() {
+  rm -rf "$1"
+  mkdir -p "$1"
+  git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+  done | tar --null -T - -cf - | tar -xmf - -C "$1"
+}

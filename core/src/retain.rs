@@ -96,3 +96,70 @@ impl Retained {
         mark
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(60);
+
+    fn window(now: u64) -> Window {
+        Window {
+            time: TIME,
+            now: Duration::from_secs(now),
+        }
+    }
+
+    fn id(count: usize) -> FlightId {
+        FlightId::new(count as u64, 0, 1)
+    }
+
+    fn marks(retained: &Retained) -> usize {
+        retained.windows.iter().map(|(_, queue)| queue.len()).sum()
+    }
+
+    #[test]
+    fn marks_without_their_flights_are_swept() {
+        let mut retained = Retained::default();
+        // All but one are forgotten: each loses its flight and keeps its mark.
+        let most = 2 + 4 * SWEEP;
+        for count in 1..=most {
+            retained.push(window(0), 0, id(count));
+        }
+        retained.kept = 1;
+        let is_kept = |mark: &Mark| mark.id == id(1);
+        retained.sweep(is_kept);
+        assert_eq!(marks(&retained), most, "swept before it is worth it");
+        retained.push(window(0), 0, id(most + 1));
+        retained.kept = 1;
+        retained.sweep(is_kept);
+        assert_eq!(marks(&retained), 1);
+        retained.kept = 0;
+        for count in 1..=4 * SWEEP {
+            retained.push(window(0), 0, id(count));
+            retained.kept = 0;
+        }
+        retained.sweep(|_| false);
+        assert!(retained.windows.is_empty(), "an empty queue is kept");
+    }
+
+    #[test]
+    fn the_oldest_goes_first_whatever_its_window() {
+        let mut retained = Retained::default();
+        let long = Window {
+            time: TIME * 2,
+            ..window(0)
+        };
+        for (count, window) in [(1, long), (2, window(0)), (3, long), (4, window(1))] {
+            retained.push(window, 0, id(count));
+        }
+        assert_eq!(retained.kept, 4);
+        let due = Duration::from_secs(60);
+        assert!(retained.pop_due(due - Duration::from_nanos(1)).is_none());
+        assert!(retained.pop_due(due).is_some_and(|mark| mark.id == id(2)));
+        assert!(retained.pop_due(due).is_none());
+        let order = core::iter::from_fn(|| retained.pop_oldest().map(|mark| mark.id));
+        assert!(order.eq([id(1), id(3), id(4)]));
+        assert!(retained.windows.is_empty());
+    }
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# What the crates stand on: licences, sources and doubles of the dependencies; the lower bounds that their manifests
+# state; and every set of features.
+#     bash .ci/supply.sh [deny|minimal|powerset]...      all three when none is named
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source .ci/lib.sh
+
+readonly home=$PWD log=$PWD/target/supply.log
+readonly crates=(oneflight-core oneflight-tokio oneflight-smol oneflight-async-std oneflight)
+
+check() {
+  "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "supply: failed: $*" >&2; exit 1; }
+  pass
+}
+
+# Known faults of dependencies are asked for where there is a network: `cargo deny check advisories`.
+deny() {
+  cargo_tool cargo-deny 0.20.2
+  check cargo deny --workspace --all-features check --hide-inclusion-graph bans licenses sources
+  # The core alone: nothing twice, whatever the executors bring.
+  check cargo deny --manifest-path core/Cargo.toml --all-features --exclude-dev check --hide-inclusion-graph bans licenses sources
+}
+
+# Each direct dependency in the lowest version that its bound allows; what these depend on stays new.
+minimal() {
+  cargo_tool cargo-hack 0.6.46
+  cargo_tool cargo-minimal-versions 0.1.38
+  local crate features
+  export CARGO_TARGET_DIR=$home/target/minimal
+  lowest() {
+    check cargo minimal-versions check --direct --lib --quiet "$@"
+  }
+  for crate in "${crates[@]}"; do
+    lowest -p "$crate"
+  done
+  for features in "" std critical-section portable-atomic tracing metrics "std tracing metrics critical-section portable-atomic"; do
+    lowest -p oneflight-core --no-default-features --features "$features"
+  done
+  lowest -p oneflight --features tokio,smol,async-std,tracing,metrics
+}
+
+# Every set of features there is in the core; in the facade, where they only pass on, every two of them and all. `loom`
+# takes effect under its own `--cfg` only, and is checked there.
+powerset() {
+  cargo_tool cargo-hack 0.6.46
+  export CARGO_TARGET_DIR=$home/target/powerset
+  hack() {
+    local sets
+    sets=$(cargo hack check --lib --feature-powerset --exclude-features loom,default "$@" --print-command-list | wc -l)
+    check cargo hack check --quiet --lib --feature-powerset --exclude-features loom,default "$@"
+    checks=$((checks + sets - 1))
+  }
+  hack -p oneflight-core
+  hack -p oneflight --depth 2
+  check cargo check --quiet --lib -p oneflight --all-features
+}
+
+[ "$#" -gt 0 ] || set -- deny minimal powerset
+mkdir -p target
+# cargo-minimal-versions writes manifests and the lock file: into a copy.
+copy_tree target/supply
+cd target/supply
+for part in "$@"; do
+  case $part in
+    deny | minimal | powerset) ;;
+    *) echo "supply: no part $part" >&2; exit 2 ;;
+  esac
+  begun=$SECONDS before=$checks
+  "$part"
+  echo "supply: $part: $((checks - before)) checks in $((SECONDS - begun)) s"
+done
+case $* in *deny*minimal*powerset*) finish supply 70 ;; *) finish supply 1 ;; esac
