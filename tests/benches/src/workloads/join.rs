@@ -1,0 +1,68 @@
+//! `join`: a duplicate begins and is parked at its first poll.
+
+use bumpalo::boxed::Box as Bumped;
+
+use super::flight::{Maker, Stage, cases, lead, sizes};
+use super::{Make, Scale, VALUE};
+use crate::contenders::limits::WAKERS;
+use crate::contenders::{Contender, Key};
+use crate::meter::Meter;
+use crate::op;
+use crate::poll::park;
+use crate::rounds::{Group, Heap};
+
+struct Join;
+
+impl Maker for Join {
+    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
+        let contender = C::new();
+        let mut stage = Stage::new();
+        // The first run also makes the arena large enough, whose growth is not the contender's.
+        let mut warm = false;
+        move |meter| {
+            if !warm {
+                warm = true;
+                run(
+                    &contender,
+                    &mut stage,
+                    n,
+                    &mut Meter::new(crate::meter::Ask::Time),
+                );
+            }
+            run(&contender, &mut stage, n, meter);
+        }
+    }
+}
+
+fn run<C: Contender<u64, u64>>(contender: &C, stage: &mut Stage, n: u64, meter: &mut Meter) {
+    op::shut(C::WAKING);
+    let (arena, mut cx) = stage.clear();
+    let mut waiters = Vec::with_capacity(n as usize);
+    let lead = lead(contender, u64::nth(7), VALUE, arena, &mut cx);
+    meter.of(n, || {
+        for _ in 0..n {
+            let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
+            park(waiter.as_mut(), &mut cx);
+            waiters.push(waiter);
+        }
+    });
+    drop(waiters);
+    drop(lead);
+}
+
+/// One flight, `n` waiters.
+pub fn groups(scale: Scale) -> Vec<Make> {
+    let sizes = sizes(scale, &[1_000], &[10, 1_000, 100_000, 1_000_000]);
+    let group = |n| Group {
+        workload: "join",
+        key: "u64".to_owned(),
+        n,
+        limit: Some(WAKERS),
+        heap: Heap::Live,
+        cases: cases::<Join>(n),
+    };
+    sizes
+        .into_iter()
+        .map(|n| Box::new(move || group(n)) as Make)
+        .collect()
+}
