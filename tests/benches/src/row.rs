@@ -34,7 +34,7 @@ pub struct Row {
     /// The settle call alone, microseconds, median.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub settle_us: Option<f64>,
-    /// `ns` over that of the best peer in the same run.
+    /// `ns` over that of the best peer as shipped, in the same run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ratio_best_peer: Option<f64>,
     /// `ns` over that of the workload's limit in the same run.

@@ -89,11 +89,16 @@ pub enum Kind {
     Ours,
     /// Another way to use it, for information.
     Variant,
-    /// What a user could take instead.
+    /// What a user could take instead, as it is shipped.
     Peer,
+    /// The same with foldhash.
+    Tuned,
     /// Something that does less, to show how far it is to the ground.
     Limit,
 }
+
+/// How the names of those with foldhash end.
+pub const TUNED: &str = " tuned";
 
 /// Name and kind.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +124,10 @@ pub fn each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
     fn who(name: &'static str, kind: Kind) -> Who {
         Who { name, kind }
     }
-    let peer = |name| who(name, Kind::Peer);
+    let peer = |name: &'static str| {
+        let tuned = name.ends_with(TUNED);
+        who(name, if tuned { Kind::Tuned } else { Kind::Peer })
+    };
     visitor.visit::<oneflight::Guard<K, V>>(who("oneflight", Kind::Ours));
     visitor.visit::<oneflight::Work<K, V>>(who("oneflight work", Kind::Variant));
     visitor.visit::<dash::Dash<K, V, Sip>>(peer("dash"));

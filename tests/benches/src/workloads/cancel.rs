@@ -7,7 +7,7 @@ use super::{Make, Scale, VALUE};
 use crate::contenders::{Contender, Key};
 use crate::meter::Meter;
 use crate::op;
-use crate::poll::park;
+use crate::poll::{finish, park};
 use crate::rounds::{Group, Heap};
 
 trait Order {
@@ -48,7 +48,7 @@ impl<O: Order> Maker for Cancel<O> {
         move |meter| {
             op::shut(C::WAKING);
             let (arena, mut cx) = stage.clear();
-            let lead = lead(&contender, u64::nth(7), VALUE, arena, &mut cx);
+            let mut lead = lead(&contender, u64::nth(7), VALUE, arena, &mut cx);
             let mut waiters: Vec<_> = (0..n)
                 .map(|_| {
                     let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
@@ -61,7 +61,8 @@ impl<O: Order> Maker for Cancel<O> {
                     waiters[*place as usize] = None;
                 }
             });
-            drop(lead);
+            op::open();
+            drop(finish(lead.as_mut(), &mut cx));
         }
     }
 }

@@ -10,6 +10,9 @@ pub trait Executor: 'static {
     /// In the rows' `key`.
     const NAME: &'static str;
 
+    /// Whether tasks run beside the one that starts them.
+    const PARALLEL: bool = false;
+
     /// How a task starts others.
     type Spawner: Spawner;
 
@@ -65,6 +68,7 @@ pub struct TokioTwo(Runtime);
 
 impl Executor for TokioTwo {
     const NAME: &'static str = "tokio-2";
+    const PARALLEL: bool = true;
     type Spawner = TokioSpawn;
 
     fn new() -> Self {

@@ -69,10 +69,10 @@ pub struct Fired {
 }
 
 /// Starts `n` waiters as tasks, then settles and waits for the last one.
-pub async fn fire<C: Contender<u64, u64>>(
+async fn fire<C: Contender<u64, u64>, E: Executor>(
     contender: &'static C,
     n: u64,
-    spawner: impl Spawner,
+    spawner: E::Spawner,
     ask: Ask,
 ) -> Fired {
     op::shut(C::WAKING);
@@ -82,15 +82,20 @@ pub async fn fire<C: Contender<u64, u64>>(
         Poll::Ready(())
     })
     .await;
-    LEFT.store(n as usize, Ordering::SeqCst);
+    let n = n as usize;
+    LEFT.store(n, Ordering::SeqCst);
     PARKED.store(0, Ordering::SeqCst);
     let region = (ask == Ask::Heap).then(counted::start);
-    for _ in 0..n {
+    for started in 1..=n {
         spawner.spawn(Task {
             waiter: contender.join(u64::nth(7)),
         });
+        // Side by side, some would be pending for an asynchronous lock and not for the outcome: one at a time.
+        while E::PARALLEL && PARKED.load(Ordering::Acquire) < started {
+            yield_now().await;
+        }
     }
-    while PARKED.load(Ordering::Acquire) < n as usize {
+    while PARKED.load(Ordering::Acquire) < n {
         yield_now().await;
     }
     let heap = region.map(|region| counted::stop(&region));
@@ -124,7 +129,7 @@ impl<E: Executor> Maker for Fan<E> {
         let contender: &'static C = Box::leak(Box::new(C::new()));
         let executor = E::new();
         move |meter| {
-            let fired = executor.run(fire(contender, n, executor.spawner(), meter.ask()));
+            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
             meter.ops += n;
             if let Some(heap) = &fired.heap {
                 meter.counted(heap);

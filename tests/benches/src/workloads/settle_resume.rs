@@ -9,7 +9,7 @@ use super::flight::{Maker, Stage, cases, lead, sizes};
 use super::{Make, Scale, VALUE};
 use crate::contenders::limits::WAKERS;
 use crate::contenders::{Contender, Key};
-use crate::meter::{Ask, Meter};
+use crate::meter::Meter;
 use crate::op;
 use crate::poll::{finish, park};
 use crate::rounds::{Group, Heap};
@@ -64,8 +64,7 @@ impl Maker for Cycle {
     fn make<C: Contender<u64, u64>>(_: u64) -> impl FnMut(&mut Meter) + 'static {
         let contender = C::new();
         let waker = crate::poll::counted();
-        let mut warm = false;
-        let run = move |meter: &mut Meter| {
+        move |meter: &mut Meter| {
             let mut cx = std::task::Context::from_waker(&waker);
             meter.of(CYCLES, || {
                 for key in 0..CYCLES {
@@ -81,13 +80,6 @@ impl Maker for Cycle {
                     assert_eq!(*C::value(&out), VALUE);
                 }
             });
-        };
-        move |meter| {
-            if !warm {
-                warm = true;
-                run(&mut Meter::new(Ask::Time));
-            }
-            run(meter);
         }
     }
 }
