@@ -90,6 +90,13 @@ impl Meter {
         self.live += counted::live(stats);
     }
 
+    /// Takes `before` bytes out of what was held and puts `after` in: what is the harness's, and what does not lie on the heap.
+    pub fn correct(&mut self, before: usize, after: usize) {
+        if self.ask == Ask::Heap {
+            self.live += after as f64 - before as f64;
+        }
+    }
+
     /// Adds a time that was taken elsewhere, without what the clock itself takes.
     pub fn took(&mut self, time: Duration) {
         self.elapsed += time.saturating_sub(clock());

@@ -21,6 +21,8 @@ pub enum Heap {
     Asked,
     /// What was asked for and is still held.
     Live,
+    /// What is held, and nothing else: there is no time to take.
+    Only,
     /// None: the part that is measured is not the part that allocates.
     Hidden,
 }
@@ -89,6 +91,10 @@ impl Group {
                 .map(|case| once(case, Ask::Heap))
                 .collect(),
         };
+        if self.heap == Heap::Only {
+            let rows = heap.iter().enumerate();
+            return rows.map(|(index, meter)| self.held(index, meter)).collect();
+        }
         let mut samples: Vec<Samples> = Vec::new();
         samples.resize_with(self.cases.len(), Samples::default);
         let begun = Instant::now();
@@ -111,15 +117,28 @@ impl Group {
         rows
     }
 
-    fn row(&self, index: usize, samples: &mut Samples, heap: Option<&Meter>) -> Row {
-        let median = |all: &mut Vec<f64>| (!all.is_empty()).then(|| quantile(all, 0.5));
-        let ns = quantile(&mut samples.ns, 0.5);
-        let inner = quantile(&mut samples.ns, 0.75) - quantile(&mut samples.ns, 0.25);
+    fn held(&self, index: usize, meter: &Meter) -> Row {
+        Row {
+            bytes: Some(round_to(meter.live / meter.ops as f64, 1)),
+            ..self.blank(index)
+        }
+    }
+
+    fn blank(&self, index: usize) -> Row {
         Row {
             workload: self.workload.to_owned(),
             key: self.key.clone(),
             n: self.n,
             contender: self.cases[index].who.name.to_owned(),
+            ..Row::default()
+        }
+    }
+
+    fn row(&self, index: usize, samples: &mut Samples, heap: Option<&Meter>) -> Row {
+        let median = |all: &mut Vec<f64>| (!all.is_empty()).then(|| quantile(all, 0.5));
+        let ns = quantile(&mut samples.ns, 0.5);
+        let inner = quantile(&mut samples.ns, 0.75) - quantile(&mut samples.ns, 0.25);
+        Row {
             ns: Some(round_to(ns, 2)),
             min_ns: Some(round_to(quantile(&mut samples.ns, 0.0), 2)),
             spread: Some(round_to(inner / ns, 3)),
@@ -133,7 +152,7 @@ impl Group {
             }),
             polls: median(&mut samples.polls).map(|polls| round_to(polls, 3)),
             settle_us: median(&mut samples.settle_us).map(|us| round_to(us, 2)),
-            ..Row::default()
+            ..self.blank(index)
         }
     }
 

@@ -140,6 +140,22 @@ impl<E: Executor> Maker for Fan<E> {
     }
 }
 
+/// The same, of which only the settle call counts.
+pub struct Settling<E>(PhantomData<E>);
+
+impl<E: Executor> Maker for Settling<E> {
+    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
+        let contender: &'static C = Box::leak(Box::new(C::new()));
+        let executor = E::new();
+        move |meter| {
+            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
+            meter.ops += n;
+            meter.took(fired.settling);
+            meter.settled_in(fired.settling);
+        }
+    }
+}
+
 fn group<E: Executor>(n: u64) -> Group {
     let mut cases = cases::<Fan<E>>(n);
     if n > 100_000 {

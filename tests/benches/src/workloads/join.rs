@@ -26,6 +26,7 @@ fn run<C: Contender<u64, u64>>(contender: &C, stage: &mut Stage, n: u64, meter: 
     let (arena, mut cx) = stage.clear();
     let mut waiters = Vec::with_capacity(n as usize);
     let mut lead = lead(contender, u64::nth(7), VALUE, arena, &mut cx);
+    let had = arena.allocated_bytes();
     meter.of(n, || {
         for _ in 0..n {
             let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
@@ -33,6 +34,9 @@ fn run<C: Contender<u64, u64>>(contender: &C, stage: &mut Stage, n: u64, meter: 
             waiters.push(waiter);
         }
     });
+    // All told: the waiter itself and what it has on the heap, without the arena it lies in.
+    let inline: usize = waiters.iter().map(|waiter| size_of_val(&**waiter)).sum();
+    meter.correct(arena.allocated_bytes() - had, inline);
     // Settled, not dropped: most of those made by hand leave a lost primary's entry behind.
     op::open();
     drop(finish(lead.as_mut(), &mut cx));

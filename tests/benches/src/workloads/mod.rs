@@ -1,12 +1,17 @@
 //! What is measured, one file each.
 
+mod amplify;
 mod cancel;
 mod executors;
 mod fan;
 mod flight;
 mod join;
+mod keys;
+mod settle_call;
 mod settle_resume;
 mod solo;
+mod threads;
+mod value;
 
 use crate::rounds::Group;
 
@@ -34,5 +39,10 @@ pub const ALL: &[Workload] = &[
     ("join", join::groups),
     ("settle_resume", settle_resume::groups),
     ("fan", fan::groups),
+    ("settle_call", settle_call::groups),
+    ("amplify", amplify::groups),
     ("cancel", cancel::groups),
+    ("keys", keys::groups),
+    ("threads", threads::groups),
+    ("value", value::groups),
 ];
