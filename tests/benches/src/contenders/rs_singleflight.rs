@@ -1,0 +1,53 @@
+//! The crate `rs-singleflight`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use rs_singleflight::Group;
+
+use super::{Contender, Key, Value};
+use crate::poll::ready;
+
+pub struct Singleflight<K, V> {
+    group: Group<K, V, Infallible>,
+}
+
+impl<K: Key, V: Value> Singleflight<K, V> {
+    async fn work<F: Future<Output = V>>(&self, key: K, op: F) -> Arc<V> {
+        let outcome = self
+            .group
+            .do_call_shared(key, || async { Ok(op.await) })
+            .await;
+        outcome.unwrap_or_else(|never| match *never {})
+    }
+}
+
+impl<K: Key, V: Value> Contender<K, V> for Singleflight<K, V> {
+    type Out = Arc<V>;
+
+    fn new() -> Self {
+        Self {
+            group: Group::new(),
+        }
+    }
+
+    fn value(out: &Arc<V>) -> &V {
+        out
+    }
+
+    fn solo(&self, key: &K, value: V) -> V {
+        (*ready(self.work(key.clone(), std::future::ready(value)))).clone()
+    }
+
+    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Arc<V>> + Send + 'a
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        self.work(key, op)
+    }
+
+    fn join<'a>(&'a self, key: K) -> impl Future<Output = Arc<V>> + Send + 'a {
+        self.work(key, std::future::pending())
+    }
+}

@@ -1,0 +1,17 @@
+//! oneflight beside its peers and its limits, measured in one run.
+
+#![allow(
+    missing_docs,
+    reason = "nothing here is for others; what is not obvious is said"
+)]
+
+pub mod contenders;
+pub mod counted;
+pub mod meter;
+pub mod op;
+pub mod poll;
+pub mod rounds;
+pub mod row;
+pub mod table;
+pub mod verify;
+pub mod workloads;

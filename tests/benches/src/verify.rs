@@ -1,0 +1,126 @@
+//! Every contender gives the right result, before it is timed.
+
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::contenders::{self, Contender, Key, Value, Visitor, Who, limits};
+use crate::op::{self, Op};
+use crate::poll::{Bell, park};
+
+struct Verify<V> {
+    values: [V; 2],
+    verified: Vec<&'static str>,
+    value: PhantomData<V>,
+}
+
+impl<K: Key, V: Value> Visitor<K, V> for Verify<V> {
+    fn visit<C: Contender<K, V>>(&mut self, who: Who) {
+        let contender = C::new();
+        let [first, second] = &self.values;
+        op::shut(C::WAKING);
+        // Twice the same key: what is settled is gone.
+        for value in [first, second] {
+            let runs = op::runs();
+            flight(&contender, value, who);
+            assert_eq!(
+                op::runs() - runs,
+                1,
+                "{}: one operation for four callers",
+                who.name
+            );
+        }
+        assert_eq!(
+            &contender.solo(&K::nth(7), first.clone()),
+            first,
+            "{}: solo",
+            who.name
+        );
+        assert_eq!(
+            &contender.solo(&K::nth(7), second.clone()),
+            second,
+            "{}: solo again",
+            who.name
+        );
+        self.verified.push(who.name);
+    }
+}
+
+/// One primary, three duplicates of which one leaves.
+fn flight<K: Key, V: Value, C: Contender<K, V>>(contender: &C, value: &V, who: Who) {
+    op::shut(C::WAKING);
+    let bells: [Arc<Bell>; 4] = Default::default();
+    let wakers = bells.clone().map(Waker::from);
+    let cx = |index: usize| Context::from_waker(&wakers[index]);
+    let mut lead = pin!(contender.call(K::nth(7), Op::new(value.clone())));
+    park(lead.as_mut(), &mut cx(0));
+    let mut first = pin!(contender.join(K::nth(7)));
+    park(first.as_mut(), &mut cx(1));
+    {
+        let mut leaver = pin!(contender.join(K::nth(7)));
+        if who.name != limits::WAKERS {
+            park(leaver.as_mut(), &mut cx(2));
+        }
+    }
+    let mut last = pin!(contender.join(K::nth(7)));
+    park(last.as_mut(), &mut cx(3));
+    op::open();
+    let own = done(lead.as_mut(), &mut cx(0), who, "the primary");
+    assert_eq!(C::value(&own), value, "{}: the primary's own", who.name);
+    assert!(
+        bells[1].rings() > 0,
+        "{}: the first waiter was not woken",
+        who.name
+    );
+    let out = done(first.as_mut(), &mut cx(1), who, "the first waiter");
+    assert_eq!(C::value(&out), value, "{}: the first waiter", who.name);
+    assert!(
+        bells[3].rings() > 0,
+        "{}: the last waiter was not woken",
+        who.name
+    );
+    let out = done(last.as_mut(), &mut cx(3), who, "the last waiter");
+    assert_eq!(C::value(&out), value, "{}: the last waiter", who.name);
+}
+
+fn done<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>, who: Who, what: &str) -> F::Output {
+    match future.poll(cx) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("{}: {what} was not resumed", who.name),
+    }
+}
+
+/// Panics when somebody is wrong; else who was looked at.
+pub fn all() -> Vec<&'static str> {
+    let mut small = Verify {
+        values: [1, 2],
+        verified: Vec::new(),
+        value: PhantomData,
+    };
+    contenders::each::<u64, u64>(&mut small);
+    limits::each(&mut small);
+    contenders::each::<String, u64>(&mut small);
+    let mut large = Verify {
+        values: [vec![1_u8; 9_999], vec![2_u8; 7]],
+        verified: Vec::new(),
+        value: PhantomData,
+    };
+    contenders::each::<u64, Vec<u8>>(&mut large);
+    small.verified.append(&mut large.verified);
+    let ours = |name: &&&str| **name == "oneflight";
+    assert_eq!(
+        small.verified.iter().filter(ours).count(),
+        3,
+        "ours by both keys and both values"
+    );
+    small.verified
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_contender_gives_the_right_result() {
+        assert!(super::all().len() > 60);
+    }
+}

@@ -1,0 +1,200 @@
+//! `fan`: from the settle to the last waiter resumed, each a task of an executor; its schedule and its free are part of it.
+
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::task::AtomicWaker;
+use futures_lite::future::yield_now;
+use pin_project_lite::pin_project;
+use stats_alloc::Stats;
+
+use super::executors::{Executor, Smol, Spawner, TokioCurrent, TokioTwo};
+use super::flight::{Maker, cases, sizes};
+use super::{Make, Scale, VALUE};
+use crate::contenders::limits::WAKERS;
+use crate::contenders::{Contender, Key};
+use crate::counted;
+use crate::meter::{Ask, Meter};
+use crate::op::{self, Op};
+use crate::poll::{finish, park};
+use crate::rounds::{Group, Heap};
+
+/// Tasks that were not resumed yet, tasks that have parked, and who waits for both.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static PARKED: AtomicUsize = AtomicUsize::new(0);
+static MAIN: AtomicWaker = AtomicWaker::new();
+
+pin_project! {
+    /// A waiter as a task: what it counts lies outside, so that the task is as large as the waiter.
+    struct Task<F> {
+        #[pin]
+        waiter: F,
+    }
+}
+
+impl<F: Future> Future for Task<F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().waiter.poll(cx) {
+            Poll::Ready(_) => {
+                if LEFT.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    MAIN.wake();
+                }
+                Poll::Ready(())
+            }
+            Poll::Pending => {
+                // Once for each task that is not resumed in a chain; those are polled again when the flight has been fired,
+                // and then nobody looks at this count.
+                PARKED.fetch_add(1, Ordering::AcqRel);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// How long the settle took, and how long until the last one was resumed.
+pub struct Fired {
+    /// The settle call.
+    pub settling: Duration,
+    /// All of it.
+    pub all: Duration,
+    /// What the tasks held while they waited, where that was asked.
+    pub heap: Option<Stats>,
+}
+
+/// Starts `n` waiters as tasks, then settles and waits for the last one.
+async fn fire<C: Contender<u64, u64>, E: Executor>(
+    contender: &'static C,
+    n: u64,
+    spawner: E::Spawner,
+    ask: Ask,
+) -> Fired {
+    op::shut(C::WAKING);
+    let mut lead = pin!(contender.call(u64::nth(7), Op::new(VALUE)));
+    poll_fn(|cx| {
+        park(lead.as_mut(), cx);
+        Poll::Ready(())
+    })
+    .await;
+    let n = n as usize;
+    LEFT.store(n, Ordering::SeqCst);
+    PARKED.store(0, Ordering::SeqCst);
+    let region = (ask == Ask::Heap).then(counted::start);
+    for started in 1..=n {
+        spawner.spawn(Task {
+            waiter: contender.join(u64::nth(7)),
+        });
+        // Side by side, some would be pending for an asynchronous lock and not for the outcome: one at a time.
+        while E::PARALLEL && PARKED.load(Ordering::Acquire) < started {
+            yield_now().await;
+        }
+    }
+    while PARKED.load(Ordering::Acquire) < n {
+        yield_now().await;
+    }
+    let heap = region.map(|region| counted::stop(&region));
+    op::open();
+    let start = Instant::now();
+    let settling = poll_fn(|cx| {
+        drop(finish(lead.as_mut(), cx));
+        Poll::Ready(start.elapsed())
+    })
+    .await;
+    poll_fn(|cx| {
+        MAIN.register(cx.waker());
+        match LEFT.load(Ordering::Acquire) {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+    Fired {
+        settling,
+        all: start.elapsed(),
+        heap,
+    }
+}
+
+struct Fan<E>(PhantomData<E>);
+
+impl<E: Executor> Maker for Fan<E> {
+    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
+        // Tasks must own all they use or have it for ever.
+        let contender: &'static C = Box::leak(Box::new(C::new()));
+        let executor = E::new();
+        move |meter| {
+            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
+            meter.ops += n;
+            if let Some(heap) = &fired.heap {
+                meter.counted(heap);
+            }
+            meter.took(fired.all);
+            meter.settled_in(fired.settling);
+        }
+    }
+}
+
+/// The same, of which only the settle call counts.
+pub struct Settling<E>(PhantomData<E>);
+
+impl<E: Executor> Maker for Settling<E> {
+    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
+        let contender: &'static C = Box::leak(Box::new(C::new()));
+        let executor = E::new();
+        move |meter| {
+            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
+            meter.ops += n;
+            meter.took(fired.settling);
+            meter.settled_in(fired.settling);
+        }
+    }
+}
+
+fn group<E: Executor>(n: u64) -> Group {
+    let mut cases = cases::<Fan<E>>(n);
+    if n > 100_000 {
+        // A million tasks of those take gigabytes or minutes and tell nothing new.
+        cases.retain(|case| !SMALL.iter().any(|name| case.who.name.starts_with(name)));
+    }
+    Group {
+        workload: "fan",
+        key: E::NAME.to_owned(),
+        n,
+        limit: Some(WAKERS),
+        heap: Heap::Live,
+        cases,
+    }
+}
+
+/// Who is left out at a million.
+pub const SMALL: [&str; 6] = [
+    "moka",
+    "async_singleflight",
+    "asyncband",
+    "rs-singleflight",
+    "singleflight-async",
+    "watch",
+];
+
+/// Three executors, from one waiter to a million.
+pub fn groups(scale: Scale) -> Vec<Make> {
+    let mut all: Vec<Make> = Vec::new();
+    for n in sizes(
+        scale,
+        &[10, 1_000, 10_000],
+        &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
+    ) {
+        all.push(Box::new(move || group::<TokioCurrent>(n)));
+        all.push(Box::new(move || group::<Smol>(n)));
+        if n <= 100_000 {
+            all.push(Box::new(move || group::<TokioTwo>(n)));
+        }
+    }
+    all
+}

@@ -1,0 +1,180 @@
+//! `keys`: very many flights at once. What a key holds, what a begin costs while the table grows, the worst of them, and the
+//! drain.
+
+use std::hint::black_box;
+use std::marker::PhantomData;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use bumpalo::Bump;
+
+use super::flight::{Maker, cases, lead, sizes};
+use super::{Make, Scale, VALUE};
+use crate::contenders::{Contender, Key, Kind};
+use crate::counted;
+use crate::meter::Meter;
+use crate::op;
+use crate::poll::{self, finish};
+use crate::rounds::{Group, Heap};
+
+/// One question; each is asked of a fresh contender that gets `n` keys.
+trait Question {
+    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter);
+}
+
+struct Keys<Q>(PhantomData<Q>);
+
+impl<Q: Question> Maker for Keys<Q> {
+    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
+        let mut arena = Bump::new();
+        move |meter| {
+            op::shut(false);
+            arena.reset();
+            let contender = C::new();
+            Q::ask(&contender, n, &arena, meter);
+        }
+    }
+}
+
+/// What a begin costs while the table grows tenfold.
+struct Begin;
+
+impl Question for Begin {
+    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+        let waker = poll::counted();
+        let mut cx = Context::from_waker(&waker);
+        let mut leads = Vec::with_capacity(n as usize);
+        for key in 0..n / 10 {
+            leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
+        }
+        meter.of(n - n / 10, || {
+            for key in n / 10..n {
+                leads.push(lead(
+                    contender,
+                    black_box(spread(key)),
+                    VALUE,
+                    arena,
+                    &mut cx,
+                ));
+            }
+        });
+    }
+}
+
+/// The longest single begin on the way.
+struct Worst;
+
+impl Question for Worst {
+    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+        let waker = poll::counted();
+        let mut cx = Context::from_waker(&waker);
+        let mut leads = Vec::with_capacity(n as usize);
+        let mut worst = Duration::ZERO;
+        meter.of(n, || {
+            for key in 0..n {
+                let start = Instant::now();
+                leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
+                worst = worst.max(start.elapsed());
+            }
+        });
+        // The least of the runs of a sample: what the machine does in between is not the contender's.
+        meter.worst = Some(meter.worst.map_or(worst, |before| before.min(worst)));
+    }
+}
+
+/// What each settle costs when all are in flight.
+struct Drain;
+
+impl Question for Drain {
+    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+        let waker = poll::counted();
+        let mut cx = Context::from_waker(&waker);
+        let leads: Vec<_> = (0..n)
+            .map(|key| lead(contender, spread(key), VALUE, arena, &mut cx))
+            .collect();
+        op::open();
+        meter.of(n, || {
+            for mut lead in leads {
+                black_box(finish(lead.as_mut(), &mut cx));
+            }
+        });
+    }
+}
+
+/// What the heap holds for a key, averaged over a doubling of the number of keys: a table is at times nearly empty and at
+/// times nearly full.
+struct Held;
+
+/// Where the heap is looked at on the way.
+const LOOKS: u64 = 64;
+
+impl Question for Held {
+    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+        let waker = poll::counted();
+        let mut cx = Context::from_waker(&waker);
+        let mut leads = Vec::with_capacity(n as usize);
+        // The callers' own futures, which lie in the arena, are not the contender's.
+        let had = arena.allocated_bytes();
+        let region = counted::start();
+        let mut sum = 0.0;
+        for key in 0..n {
+            leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
+            let keys = key + 1;
+            if keys > n / 2 && keys % (n / 2 / LOOKS) == 0 {
+                let arena = (arena.allocated_bytes() - had) as f64;
+                sum += (counted::live(&region.change()) - arena) / keys as f64;
+            }
+        }
+        counted::stop(&region);
+        meter.ops += 1;
+        meter.live += sum / LOOKS as f64;
+        // Nobody asks how long this took.
+        meter.took(Duration::from_secs(1));
+    }
+}
+
+/// Keys as they come, not in a row: neighbours would be neighbours in some tables.
+fn spread(number: u64) -> u64 {
+    u64::nth(number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// A cache keeps gigabytes for a million keys in flight.
+pub const LARGE: [&str; 2] = ["moka", "moka tuned"];
+
+fn group<Q: Question + 'static>(key: &str, n: u64, heap: Heap) -> Group {
+    let mut cases = cases::<Keys<Q>>(n);
+    cases.retain(|case| case.who.kind != Kind::Limit && case.who.name != "oneflight work");
+    if n > 100_000 {
+        cases.retain(|case| !LARGE.contains(&case.who.name));
+    }
+    Group {
+        workload: "keys",
+        key: key.to_owned(),
+        n,
+        limit: None,
+        heap,
+        cases,
+    }
+}
+
+/// Up to a million.
+pub fn groups(scale: Scale) -> Vec<Make> {
+    let mut all: Vec<Make> = Vec::new();
+    for n in sizes(
+        scale,
+        &[100_000],
+        &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
+    ) {
+        all.push(Box::new(move || group::<Begin>("begin", n, Heap::Hidden)));
+    }
+    for n in sizes(scale, &[100_000], &[1_000_000]) {
+        all.push(Box::new(move || {
+            group::<Worst>("worst-begin", n, Heap::Hidden)
+        }));
+        all.push(Box::new(move || group::<Drain>("drain", n, Heap::Hidden)));
+    }
+    for n in sizes(scale, &[100_000], &[1_000, 10_000, 100_000, 1_000_000]) {
+        all.push(Box::new(move || group::<Held>("heap", n, Heap::Only)));
+    }
+    all
+}
