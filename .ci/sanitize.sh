@@ -25,13 +25,16 @@ passed() {
 }
 
 asan() {
-  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_stack_use_after_return=1 \
+  # A test that needs cells for ever leaks them on purpose.
+  echo 'leak:support/arena.rs' >target/sanitize/leaks
+  CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+    LSAN_OPTIONS=suppressions=$PWD/target/sanitize/leaks,print_suppressions=0 \
     cargo test --quiet --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
-  passed target/sanitize/asan.log 300
+  passed target/sanitize/asan.log 1100
 }
 
 # The tests in which threads meet.
-readonly racing=(conformance stress mixed_stress rerun_stress work_stress ended_while_polled everywhere seed_scenarios
+readonly racing=(conformance drops stress mixed_stress rerun_stress work_stress ended_while_polled everywhere seed_scenarios
   shutdown superseded threads)
 
 tsan() {
@@ -42,18 +45,18 @@ tsan() {
   done
   CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
     RUSTC=$debian_rust/bin/rustc RUSTDOC=$debian_rust/bin/rustdoc \
-    cargo test --quiet -p oneflight-core -p oneflight-conformance --test observe "${tests[@]}" -Zbuild-std \
+    cargo test --quiet -p oneflight-core -p oneflight-conformance --test races "${tests[@]}" -Zbuild-std \
     --target "$host" --target-dir target/tsan 2>&1 | tee target/sanitize/tsan.log
-  passed target/sanitize/tsan.log 100
+  passed target/sanitize/tsan.log 950
 }
 
 memcheck() {
   debian valgrind valgrind
-  local tests=(stress drops hostile_values hostile_wakers hostile_retain superseded) arguments=() program
+  local tests=(stress drops hostile_values hostile_retain superseded) arguments=() program
   for test in "${tests[@]}"; do
     arguments+=(--test "$test")
   done
-  cargo test --quiet -p oneflight-conformance "${arguments[@]}" --no-run --message-format=json |
+  cargo test --quiet -p oneflight-core -p oneflight-conformance --test races "${arguments[@]}" --no-run --message-format=json |
     python3 -c 'import json, sys
 for line in sys.stdin:
     program = json.loads(line).get("executable")
@@ -63,7 +66,7 @@ for line in sys.stdin:
     valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 |
       tee -a target/sanitize/memcheck.log
   done <target/sanitize/programs
-  passed target/sanitize/memcheck.log 60
+  passed target/sanitize/memcheck.log 54
 }
 
 [ $# -gt 0 ] || set -- asan tsan memcheck
@@ -73,4 +76,4 @@ for part in "$@"; do
     *) echo "sanitize: no part $part" >&2; exit 2 ;;
   esac
 done
-finish sanitize 60
+finish sanitize 54
