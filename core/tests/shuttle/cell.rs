@@ -72,9 +72,11 @@ fn tasks_and_threads_that_wait_for_a_time_or_for_ever_hear_of_one_settle() {
     check(|| {
         let (group, book) = (group(), Book::default());
         let owner = primary(group.begin(1));
+        let (ending, early) = (Count::default(), Count::default());
         let mut all = Vec::new();
         for index in 0..5 {
             let (mut duplicate, pages) = (waiter(group.begin(1)), book.clone());
+            let (batch, before) = (ending.clone(), early.clone());
             all.push(thread::spawn(move || {
                 let id = duplicate.id().get();
                 if index < 3 {
@@ -89,15 +91,24 @@ fn tasks_and_threads_that_wait_for_a_time_or_for_ever_hear_of_one_settle() {
                     0 | 3 => pages.told(id, told(duplicate.wait_blocking())),
                     1 | 4 => pages.wait(duplicate),
                     _ => {
+                        let kept = Count::default();
+                        let _ = poll_counted(&mut duplicate, &kept);
                         pages.left();
                         drop(duplicate);
+                        if batch.get() == 0 {
+                            assert_eq!(kept.get(), 0, "a waker is kept");
+                            before.enter();
+                        }
                     }
                 }
             }));
         }
         thread::yield_now();
+        ending.enter();
         book.settle(owner);
         join(all);
+        // Who has left before the end begins is not among those who wait for it.
+        assert!(group.stats().cancelled >= early.get() as u64);
         assert!(group.is_empty());
         book.balance(group.stats());
     });
