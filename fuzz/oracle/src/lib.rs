@@ -14,6 +14,8 @@
 //! | `retain_ops` | the replay window on a hand clock | `book` |
 
 mod book;
+mod calls;
+mod check;
 mod desk;
 mod gate_book;
 mod gate_ops;
