@@ -25,7 +25,7 @@ cargo fuzz build --target-dir "$out/build"
 one() {
   local name=$1 log=$2/logs/$1.log
   mkdir -p "$2/corpus/$name" "$2/artifacts/$name"
-  if ! cargo fuzz run --target-dir "$2/build" "$name" "$2/corpus/$name" "fuzz/corpus/$name" -- -max_total_time="$3" -max_len=2048 \
+  if ! cargo fuzz run --target-dir "$2/build" "$name" "$2/corpus/$name" "fuzz/corpus/$name" -- -max_total_time="$3" -max_len=1024 -len_control=0 \
     -timeout=20 -print_final_stats=1 -artifact_prefix="$2/artifacts/$name/" >"$log" 2>&1; then
     tail -40 "$log" >&2
     echo "fuzz_long: $name failed; the input is in $2/artifacts/$name" >&2

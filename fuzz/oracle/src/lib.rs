@@ -6,14 +6,16 @@
 //!
 //! | target | what it drives | its oracle |
 //! |---|---|---|
-//! | [`cell_ops`] | the cell on its own | one optional number |
-//! | [`group_ops`] | the registry with its limits, colliding hashes, fingerprints, stopping | `book` |
-//! | [`settle_cancel`] | one flight: who is polled, dropped, woken, given another waker; who settles, aborts, panics | `book` |
-//! | [`work_ops`] | operations that callers share, in both policies | `book` and the desk in `work_ops` |
-//! | [`gate_ops`] | one at a time | `gate_book` |
-//! | [`retain_ops`] | the replay window on a hand clock | `book` |
+//! | `cell_ops` | the cell on its own | one optional number |
+//! | `group_ops` | the registry with its limits, colliding hashes, fingerprints, stopping | `book` |
+//! | `settle_cancel` | one flight: who is polled, dropped, woken, given another waker; who settles, aborts, panics | `book` |
+//! | `work_ops` | operations that callers share, in both policies | `book` and `desk` |
+//! | `gate_ops` | one at a time | `gate_book` |
+//! | `retain_ops` | the replay window on a hand clock | `book` |
 
 mod book;
+mod calls;
+mod check;
 mod desk;
 mod gate_book;
 mod gate_ops;

@@ -1,21 +1,21 @@
 //! Operations that callers share, in both policies, among guards of the same keys: who drives, who is woken, what is lost.
 
-use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use arbitrary::Arbitrary;
-use oneflight_core::{Budget, Cause, Fingerprint, Rejected, Rerun, Settled, Work, WorkError};
+use oneflight_core::{Budget, Cause, Fingerprint, WorkError};
 
 use crate::book::{Answer, Outcome, Rules};
+use crate::calls::{Call, Make, Task, numbers, rejected_or_numbers};
 use crate::desk::{Desks, Policy};
 use crate::inside::{begin_own, inside};
-use crate::ledger::{Key, Ledger, Value, Wish};
-use crate::operation::{Act, Hand, Making, Operation, Plan};
+use crate::ledger::{Key, Ledger, Wish};
+use crate::operation::{Act, Hand, Making, Plan};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
-use crate::world::{KEYS, Setup, World, outcome_of, pick};
+use crate::world::{KEYS, Setup, World, pick};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
@@ -58,67 +58,6 @@ enum Rare {
     Close,
     AwaitDrain,
     PollDrain(u8, u8),
-}
-
-type Make = Box<dyn FnOnce() -> Operation>;
-
-enum Task {
-    Work(Work<Key, Value>),
-    Rerun(Pin<Box<Rerun<Key, Value, Make, Operation>>>),
-}
-
-type Outcomes = Result<Settled<Key, Value>, WorkError>;
-
-impl Task {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcomes> {
-        match self {
-            Task::Work(work) => Pin::new(work).poll(cx),
-            Task::Rerun(rerun) => rerun.as_mut().poll(cx),
-        }
-    }
-
-    fn get(&self) -> Option<Outcomes> {
-        match self {
-            Task::Work(work) => work.get(),
-            Task::Rerun(rerun) => rerun.get(),
-        }
-    }
-
-    fn id(&self) -> Option<u64> {
-        let id = match self {
-            Task::Work(work) => work.id(),
-            Task::Rerun(rerun) => rerun.id(),
-        };
-        id.map(|id| id.get())
-    }
-}
-
-/// One caller of `work` or `work_rerun`.
-struct Call {
-    who: Who,
-    answer: Answer,
-    /// It is at the desk of its flight.
-    participates: bool,
-    /// Its operation panicked.
-    lost: bool,
-    /// It holds an operation of its own.
-    runs: bool,
-    /// It holds what would make its operation, and how that would go.
-    making: Option<Making>,
-    task: Task,
-}
-
-impl Call {
-    fn flight(&self) -> Option<usize> {
-        match self.answer {
-            Answer::Primary(flight) | Answer::Waiter(flight) => Some(flight),
-            Answer::Rejected(_) => None,
-        }
-    }
-
-    fn is_duplicate(&self) -> bool {
-        matches!(self.answer, Answer::Waiter(_))
-    }
 }
 
 struct Office {
@@ -500,21 +439,5 @@ impl Office {
                 expected
             );
         }
-    }
-}
-
-fn numbers(outcome: &Outcomes) -> Outcome {
-    match rejected_or_numbers(outcome) {
-        Ok(outcome) => outcome,
-        Err(why) => panic!("turned away late: {why}"),
-    }
-}
-
-fn rejected_or_numbers(outcome: &Outcomes) -> Result<Outcome, Rejected> {
-    match outcome {
-        Ok(settled) => Ok(outcome_of(&Ok(settled.clone()))),
-        Err(WorkError::Aborted(aborted)) => Ok(Outcome::Aborted(aborted.cause())),
-        Err(WorkError::Rejected(why)) => Err(*why),
-        Err(other) => panic!("an error that nobody promised: {other}"),
     }
 }
