@@ -4,7 +4,7 @@ use loom::future::block_on;
 use loom::thread;
 use oneflight_core::{Begin, Cause};
 
-use crate::{bounded_model, group};
+use crate::{bounded_model, group, primary};
 
 #[test]
 fn of_two_begins_one_is_primary_and_both_get_its_outcome() {
@@ -107,5 +107,20 @@ fn a_parked_thread_and_the_settle_meet() {
         let thread = thread::spawn(move || *waiter.wait_blocking().unwrap());
         primary.settle(7).unwrap();
         assert_eq!(thread.join().unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_caller_of_another_key_that_is_compared_during_the_settle_is_not_counted() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let first = primary(group.begin(1));
+        let settle = thread::spawn(move || drop(first.settle(7)));
+        // All keys share one hash: until it is compared, this one is counted in with the first.
+        drop(primary(group.begin(2)).settle(8));
+        settle.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
+        assert_eq!((stats.begun, stats.settled), (2, 2));
     });
 }
