@@ -10,6 +10,7 @@
 #     loom             a model of core/tests/loom
 #     test FILE        a test of tests/tests/FILE.rs
 #     core FILE        a test of core/tests/FILE.rs, with every feature for looking in
+# With FAULTS_TREE=.x, all that is written has that ending: several may run at once, each for its own part.
 # The check must pass without the fault, and a test that hangs has caught it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +19,7 @@ source .ci/lib.sh
 # A check that is not over by then hangs; the watchdog of the tests rings after 30 s. A model may be slow, and never hangs:
 # loom sees a dead-lock itself.
 limit=${FAULTS_LIMIT:-300}
-readonly home=$PWD tree=$PWD/target/faults/tree${FAULTS_TREE:-} page=core/TESTING.md
+readonly home=$PWD only=${FAULTS_TREE:-} tree=$PWD/target/faults/tree${FAULTS_TREE:-} page=core/TESTING.md
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_INCREMENTAL=true
 
 header() {
@@ -76,20 +77,20 @@ cargo_test() {
   # shellcheck disable=SC2086 -- a kind and a file
   set -- $kind -- "$@"
   case $1 in
-    unit) shift 2 && cargo test --target-dir "$home/target/faults/plain" -p oneflight-core --lib "$@" ;;
+    unit) shift 2 && cargo test --target-dir "$home/target/faults/plain$only" -p oneflight-core --lib "$@" ;;
     # What is built once is optimised, what each fault builds again is not.
-    loom) shift 2 && RUSTFLAGS="--cfg loom" cargo test --target-dir "$home/target/faults/loom" \
+    loom) shift 2 && RUSTFLAGS="--cfg loom" cargo test --target-dir "$home/target/faults/loom$only" \
       --config profile.release.opt-level=0 --config 'profile.release.package."*".opt-level=3' \
       -p oneflight-core --features loom --test loom --release "$@" ;;
-    test) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/plain" \
+    test) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/plain$only" \
       -p oneflight-conformance --test "$file" "$@" ;;
-    core) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/core" \
+    core) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/core$only" \
       -p oneflight-core --features tracing,metrics --test "$file" "$@" ;;
     *) echo "no such kind of check: $1" >&2 && return 2 ;;
   esac
 }
 export -f cargo_test
-export home
+export home only
 
 # run_check LIMIT KIND NAME...: the outcome in a word or two; everything else is in the log.
 readonly log=$tree.log
