@@ -31,7 +31,7 @@ round() {
   (cd "$tree" && cargo test --quiet -p oneflight-core -p oneflight-conformance "$@" >"$out/before.log" 2>&1) ||
     { cat "$out/before.log" >&2; exit 1; }
   (cd "$tree" && cargo mutants --in-place --no-shuffle --baseline skip --timeout 60 --colors never --output "$out" \
-    --test-package oneflight-core,oneflight-conformance "${files[@]}" "${again[@]}" -- "$@") || [ $? -le 3 ]
+    --test-package oneflight-core,oneflight-conformance --caught "${files[@]}" "${again[@]}" "${@/#/--cargo-arg=}") || [ $? -le 3 ]
 }
 again=()
 rm -rf "$out/mutants.out" "$out/mutants.out.old"

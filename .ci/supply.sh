@@ -46,13 +46,14 @@ powerset() {
   cargo_tool cargo-hack 0.6.46
   export CARGO_TARGET_DIR=$home/target/powerset
   hack() {
-    local sets
-    sets=$(cargo hack check --lib --feature-powerset --exclude-features loom,default "$@" --print-command-list | wc -l)
-    check cargo hack check --quiet --lib --feature-powerset --exclude-features loom,default "$@"
+    local sets without=$1
+    shift
+    sets=$(cargo hack check --lib --feature-powerset --exclude-features "$without" "$@" --print-command-list | wc -l)
+    check cargo hack check --quiet --lib --feature-powerset --exclude-features "$without" "$@"
     checks=$((checks + sets - 1))
   }
-  hack -p oneflight-core
-  hack -p oneflight --depth 2
+  hack loom,default -p oneflight-core
+  hack default -p oneflight --depth 2
   check cargo check --quiet --lib -p oneflight --all-features
 }
 

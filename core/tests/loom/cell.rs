@@ -1,5 +1,9 @@
 //! The cell and its crowd.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -59,6 +63,26 @@ fn a_waiter_that_leaves_during_the_settle_keeps_nothing_and_costs_nobody() {
         assert_eq!(*block_on(cell.wait()), 7);
         cancel.join().unwrap();
         assert!(settle.join().unwrap());
+    });
+}
+
+#[test]
+fn a_waker_that_comes_too_late_is_not_kept() {
+    bounded_model(3, || {
+        let cell = Arc::new(SettleCell::new());
+        let settler = cell.clone();
+        let thread = thread::spawn(move || settler.settle(7).is_ok());
+        let counter = std::sync::Arc::new(Counter::default());
+        let waker = counter.clone().into();
+        let mut wait = cell.wait();
+        let polled = Pin::new(&mut wait).poll(&mut Context::from_waker(&waker));
+        drop(waker);
+        assert!(thread.join().unwrap());
+        if polled.is_ready() {
+            // It has its value, and is not dropped yet.
+            assert_eq!(std::sync::Arc::strong_count(&counter), 1);
+        }
+        drop(wait);
     });
 }
 

@@ -184,3 +184,18 @@ fn a_forget_a_settle_and_a_new_begin_leave_the_new_flight_where_it_is() {
         assert_eq!((stats.waited, stats.cancelled), (stats.joined, 0));
     });
 }
+
+#[test]
+fn a_caller_of_another_key_that_is_compared_during_the_settle_is_not_counted() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let first = primary(group.begin(1));
+        let settle = thread::spawn(move || drop(first.settle(7)));
+        // All keys share one hash: until it is compared, this one is counted in with the first.
+        drop(primary(group.begin(2)).settle(8));
+        settle.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
+        assert_eq!((stats.begun, stats.settled), (2, 2));
+    });
+}
