@@ -1,15 +1,17 @@
 //! oneflight beside its peers: `cargo bench --manifest-path tests/benches/Cargo.toml --bench compare -- --quick`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use oneflight_benches::counted::Counted;
+use oneflight_benches::report::{self, Figures};
 use oneflight_benches::rounds::Plan;
-use oneflight_benches::workloads::{ALL, Scale};
+use oneflight_benches::row::Row;
+use oneflight_benches::workloads::{ALL, NOTES, Scale};
 use oneflight_benches::{table, verify};
 
 #[global_allocator]
@@ -27,6 +29,15 @@ struct Options {
     /// Writes the rows to this file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measures nothing: takes the rows from a file that --json has written.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "workload", "json"])]
+    from: Option<PathBuf>,
+    /// Writes BENCHMARKS.md there.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Draws the curves into this folder, as SVG.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// What cargo passes to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -38,6 +49,23 @@ fn names() -> Vec<&'static str> {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    let figures = match &options.from {
+        Some(path) => {
+            let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            Figures::parse(&text)?
+        }
+        None => Figures::new(measure(&options)?),
+    };
+    if let Some(folder) = &options.plots {
+        println!("{} plots", report::draw(&figures, folder)?);
+    }
+    if let Some(path) = &options.markdown {
+        fs::write(path, report::render(figures)?).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn measure(options: &Options) -> Result<Vec<Row>> {
     let (plan, scale) = match options.quick {
         true => (Plan::QUICK, Scale::Quick),
         false => (Plan::FULL, Scale::Full),
@@ -50,12 +78,14 @@ fn main() -> Result<()> {
         None => None,
     };
     let started = Instant::now();
-    println!("{} results verified", verify::all().len());
-    let mut count = 0;
-    for (name, groups) in ALL {
-        if !options.workload.is_empty() && !options.workload.iter().any(|wanted| wanted == name) {
-            continue;
-        }
+    println!("{} right results verified", verify::all().len());
+    for note in NOTES {
+        println!("{note}");
+    }
+    let wanted =
+        |name: &str| options.workload.is_empty() || options.workload.iter().any(|one| one == name);
+    let mut all = Vec::new();
+    for (_, groups) in ALL.iter().filter(|(name, _)| wanted(name)) {
         for make in groups(scale) {
             let rows = make().measure(&plan);
             println!("\n{}", table::of(&rows));
@@ -65,18 +95,17 @@ fn main() -> Result<()> {
                     writeln!(json)?;
                 }
             }
-            count += rows.len();
+            all.extend(rows);
         }
     }
     if let Some(mut json) = json {
         json.flush()?;
     }
-    if count == 0 {
-        bail!("nothing was measured");
-    }
+    ensure!(!all.is_empty(), "nothing was measured");
     println!(
-        "\ncompare: {count} rows in {:.0} s",
+        "\ncompare: {} rows in {:.0} s",
+        all.len(),
         started.elapsed().as_secs_f64()
     );
-    Ok(())
+    Ok(all)
 }

@@ -10,6 +10,7 @@ pub mod counted;
 pub mod meter;
 pub mod op;
 pub mod poll;
+pub mod report;
 pub mod rounds;
 pub mod row;
 pub mod table;

@@ -1,0 +1,84 @@
+//! Instructions, which no neighbour on the machine moves: `bash .ci/instructions.sh`, which needs valgrind.
+
+use gungraun::prelude::*;
+use gungraun::{Callgrind, EventKind};
+use oneflight::Group;
+use oneflight_own_benches as own;
+
+/// The caps: about 3 % over what was measured, for all the calls or waiters of a piece of work together. Lower one when the
+/// work has become cheaper; raise one only with a reason in the same commit.
+mod caps {
+    /// 100 calls.
+    pub const SOLO: u64 = 47_900;
+    /// 100 calls with a key of 36 bytes.
+    pub const SOLO_LONG: u64 = 69_800;
+    /// 100 calls by `work`.
+    pub const WORK: u64 = 240_200;
+    /// 100 cycles of begin, one waiter, settle, resume.
+    pub const CYCLE: u64 = 233_400;
+    /// 1,000 waiters.
+    pub const JOIN: u64 = 364_700;
+    /// 1,000 waiters.
+    pub const SETTLE_RESUME: u64 = 137_000;
+    /// 1,000 waiters.
+    pub const CANCEL: u64 = 93_800;
+}
+
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut callgrind = Callgrind::default();
+    callgrind.hard_limits([(EventKind::Ir, instructions)]);
+    LibraryBenchmarkConfig::default().tool(callgrind).clone()
+}
+
+#[library_benchmark(config = at_most(caps::SOLO))]
+#[bench::u64(own::warm())]
+fn solo(group: Group<u64, u64>) -> Group<u64, u64> {
+    own::solo(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::SOLO_LONG))]
+#[bench::str36(own::warm_long())]
+fn solo_long(group: (Group<String, u64>, Vec<String>)) -> (Group<String, u64>, Vec<String>) {
+    own::solo_long(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::WORK))]
+#[bench::u64(own::warm())]
+fn work(group: Group<u64, u64>) -> Group<u64, u64> {
+    own::work(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::CYCLE))]
+#[bench::u64(own::warm())]
+fn cycle(group: Group<u64, u64>) -> Group<u64, u64> {
+    own::cycle(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::JOIN))]
+#[bench::thousand(own::begun())]
+fn join(flight: own::Flight) -> own::Flight {
+    own::joined(flight)
+}
+
+#[library_benchmark(config = at_most(caps::SETTLE_RESUME))]
+#[bench::thousand(own::parked())]
+fn settle_resume(flight: own::Flight) -> own::Flight {
+    own::settled(flight)
+}
+
+#[library_benchmark(config = at_most(caps::CANCEL))]
+#[bench::thousand(own::parked())]
+fn cancel(flight: own::Flight) -> own::Flight {
+    own::cancelled(flight)
+}
+
+library_benchmark_group!(
+    name = own_work,
+    benchmarks = [solo, solo_long, work, cycle, join, settle_resume, cancel]
+);
+
+main!(library_benchmark_groups = own_work);
