@@ -122,7 +122,7 @@ where
         fingerprint: Option<Fingerprint>,
         launch: impl FnOnce(Primary<K, T>),
     ) -> Detached<K, T> {
-        let ((begin, key), _) = self.begin_with(key, fingerprint, |_| true, || None);
+        let ((begin, key), _) = self.begin_with(key, fingerprint, |_, _| true, || None);
         drop(key);
         let mut launch = Some(launch);
         let role = match begin {

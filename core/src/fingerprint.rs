@@ -104,9 +104,9 @@ impl<G> Copy for Fingerprinted<'_, G> {}
 impl<K: Hash + Eq, T, S: BuildHasher> Fingerprinted<'_, Group<K, T, S>> {
     /// [`Group::begin`].
     pub fn begin(self, key: K) -> Begin<K, T> {
-        let ((begin, key), _) = self
-            .of
-            .begin_with(key, Some(self.fingerprint), |_| true, || None);
+        let ((begin, key), _) =
+            self.of
+                .begin_with(key, Some(self.fingerprint), |_, _| true, || None);
         drop(key);
         begin
     }

@@ -80,8 +80,8 @@ impl<K, T> Flight<K, T> {
         match this.cell.record(value) {
             Ok(before) => {
                 if shard.retire_settled(this, before) {
+                    let _told = this.observed.ending(Ending::Settled(None));
                     this.tell(before);
-                    this.observed.ended(Ending::Settled(None));
                 } else {
                     Self::conclude(this, shard, before, Ending::Settled(None));
                 }
@@ -129,8 +129,8 @@ impl<K, T> Flight<K, T> {
     #[inline(never)]
     fn conclude(this: &Arc<Self>, shard: &Shard<K, T>, before: Snapshot, ending: Ending) {
         let _later = shard.retire(this, before, ending);
+        let _told = this.observed.ending(ending);
         this.tell(before);
-        this.observed.ended(ending);
     }
 
     /// Fires the wakers: plain waiters, then participants.

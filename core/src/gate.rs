@@ -179,7 +179,7 @@ impl<K: Hash + Eq, T> Gate<K, T> {
             &request,
             Search::new(request.hash),
             token,
-            |_| true,
+            |_, _| true,
             || None,
         );
         drop(token);
@@ -204,7 +204,7 @@ impl<K: Hash + Eq, T> Gate<K, T> {
             &request,
             Search::new(request.hash),
             token,
-            |_| true,
+            |_, _| true,
             || None,
         );
         let state = match begin {

@@ -13,12 +13,31 @@ use {
 use crate::error::Rejected;
 use crate::flight::FlightId;
 use crate::group::table::Ending;
+use crate::sync::{isolate, panicking};
 
 /// A flight's span, from its begin to its end.
 pub(crate) struct Observed {
     /// Behind an `Arc`, since a clone of the span itself would call the subscriber under the lock.
     #[cfg(feature = "tracing")]
     span: Mutex<Option<Arc<Span>>>,
+}
+
+/// Tells of a flight's end when it is dropped, also when a waker panicked.
+#[must_use = "its drop is what tells"]
+pub(crate) struct Farewell<'a> {
+    observed: &'a Observed,
+    ending: Ending,
+}
+
+impl Drop for Farewell<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if cfg!(any(feature = "tracing", feature = "metrics")) && panicking() {
+            isolate(|| self.observed.ended(self.ending));
+        } else {
+            self.observed.ended(self.ending);
+        }
+    }
 }
 
 /// Inside a flight's span, until this is dropped.
@@ -64,9 +83,17 @@ impl Observed {
         metrics::counter!("oneflight_joined_total").increment(1);
     }
 
-    /// It has ended, and everyone was told.
+    /// It has ended, and everyone is told while the caller holds this.
     #[inline(always)]
-    pub(crate) fn ended(&self, ending: Ending) {
+    pub(crate) fn ending(&self, ending: Ending) -> Farewell<'_> {
+        Farewell {
+            observed: self,
+            ending,
+        }
+    }
+
+    #[inline(always)]
+    fn ended(&self, ending: Ending) {
         let _ = ending;
         #[cfg(feature = "tracing")]
         if let Some(span) = self.span.with(Option::take) {

@@ -44,24 +44,28 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         fingerprint: Option<Fingerprint>,
         policy: Policy,
     ) -> Role<K, T> {
-        let joined = Cell::new(false);
+        let joined = Cell::new(None);
         // A flight whose last participant has left is about to end: a newcomer begins the next one.
         // One that has settled is shared, whoever drove it. One with another policy, or without a
         // baton, is another's to drive.
-        let admit = |flight: &Flight<K, T>| {
+        let admit = |shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>| {
             let mine = flight.baton.as_ref();
             let mine = mine.filter(|baton| discriminant(&baton.policy) == discriminant(&policy));
-            joined.set(mine.is_some_and(|baton| baton.join()));
-            joined.get() || mine.is_none() || flight.cell.snapshot().settled()
+            let admitted = mine.is_some_and(|baton| baton.join());
+            if admitted {
+                // A guard at once: a subscriber is told of the join before this call has the waiter.
+                joined.set(Some(Participant::joined(flight, shard)));
+            }
+            admitted || mine.is_none() || flight.cell.snapshot().settled()
         };
         let baton = || Some(Arc::new(Wakeable(Baton::new(policy))));
-        let ((begin, key), shard) = self.begin_with(key, fingerprint, admit, baton);
+        let ((begin, key), _) = self.begin_with(key, fingerprint, admit, baton);
         let role = match begin {
             Begin::Primary(primary) => Role::Participant(Participant::primary(primary)),
-            Begin::Waiter(waiter) if joined.get() => {
-                Role::Participant(Participant::duplicate(waiter, shard.clone()))
-            }
-            Begin::Waiter(waiter) => Role::Waiter(waiter),
+            Begin::Waiter(waiter) => match joined.take() {
+                Some(participant) => Role::Participant(participant.duplicate(waiter)),
+                None => Role::Waiter(waiter),
+            },
             Begin::Rejected(why) => Role::Rejected(why),
         };
         // Now that everything counted is a guard: the drop of a duplicate's key is the user's.
@@ -109,16 +113,22 @@ impl<K, T> Participant<K, T> {
         }
     }
 
-    fn duplicate(waiter: Waiter<K, T>, shard: Arc<Shard<K, T>>) -> Self {
-        let flight = waiter.flight().clone();
-        waiter.disarm();
+    /// One that the baton has just counted, and whose waiter is in other hands yet.
+    fn joined(flight: &Arc<Flight<K, T>>, shard: &Arc<Shard<K, T>>) -> Self {
         Self {
-            flight,
-            shard,
+            flight: flight.clone(),
+            shard: shard.clone(),
             seat: Seat::NONE,
-            duplicate: true,
+            duplicate: false,
             gone: false,
         }
+    }
+
+    /// Takes the waiter's count over.
+    fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
+        waiter.disarm();
+        self.duplicate = true;
+        self
     }
 
     /// The baton, and the seat at it.

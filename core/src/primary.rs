@@ -94,9 +94,11 @@ impl<K, T> Primary<K, T> {
     /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key
     /// is seen.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
-        let _entered = Entered::new(self.flight());
         let guard = AbortOnUnwind::new(self.flight(), &self.shard);
-        let result = part();
+        let result = {
+            let _entered = Entered::new(self.flight());
+            part()
+        };
         guard.defuse();
         result
     }

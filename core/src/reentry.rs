@@ -35,11 +35,13 @@ pub(crate) struct Entered<'a, K, T> {
 impl<'a, K, T> Entered<'a, K, T> {
     #[inline]
     pub(crate) fn new(flight: &'a Arc<Flight<K, T>>) -> Self {
+        // Before the flight stands on the stack: a subscriber may panic, and then nothing would take it down.
+        let inside = flight.observed.enter();
         Self {
             _flight: flight,
             #[cfg(feature = "std")]
             pushed: stack::with(|stack| stack.push(address(flight))).is_some(),
-            _inside: flight.observed.enter(),
+            _inside: inside,
         }
     }
 }

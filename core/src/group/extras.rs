@@ -14,8 +14,10 @@ use hashbrown::HashTable;
 
 use crate::cell::SettleCell;
 use crate::drain::Drain;
+use crate::error::Cause;
 use crate::fingerprint::Fingerprint;
 use crate::flight::{Flight, FlightId};
+use crate::group::table::Ending;
 use crate::retain::Retained;
 use crate::state::Snapshot;
 use crate::sync::{Arc, discard, for_each};
@@ -181,9 +183,10 @@ impl<K, T> Drop for After<K, T> {
         let _third = Then(|| drained.iter().for_each(|drain| drain.arrive()));
         let _second = Then(|| turn.iter().for_each(|ticket| drop(ticket.settle(()))));
         let _first = Then(|| {
-            superseded
-                .iter()
-                .for_each(|(flight, before)| flight.tell(*before))
+            superseded.iter().for_each(|(flight, before)| {
+                let _told = flight.observed.ending(Ending::Aborted(Cause::Superseded));
+                flight.tell(*before);
+            })
         });
     }
 }

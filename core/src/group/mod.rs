@@ -307,7 +307,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         if shard.rules().is_none() {
             return Shard::begin(shard, hash, key);
         }
-        let ((begin, key), _) = self.begin_with(key, None, |_| true, || None);
+        let ((begin, key), _) = self.begin_with(key, None, |_, _| true, || None);
         drop(key);
         begin
     }
@@ -429,7 +429,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         &self,
         key: K,
         fingerprint: Option<Fingerprint>,
-        admit: impl Fn(&Flight<K, T>) -> bool,
+        admit: impl Fn(&Arc<Shard<K, T>>, &Arc<Flight<K, T>>) -> bool,
         baton: impl FnOnce() -> Option<Arc<Wakeable<Baton<T>>>>,
     ) -> (Begun<K, T>, &Arc<Shard<K, T>>) {
         let hash = self.inner.hasher.hash_one(&key);
@@ -466,8 +466,14 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         if fingerprint.is_none() && shard.rules().is_none() {
             return Shard::begin(shard, hash, key);
         }
-        let (begin, key) =
-            Shard::search(shard, &request, Search::new(hash), key, |_| true, || None);
+        let (begin, key) = Shard::search(
+            shard,
+            &request,
+            Search::new(hash),
+            key,
+            |_, _| true,
+            || None,
+        );
         drop(key);
         begin
     }

@@ -77,7 +77,7 @@ impl<K, T> Search<K, T> {
         &mut self,
         candidate: Candidate<K, T>,
         eq: impl FnOnce(&K) -> bool,
-        admit: impl FnOnce(&Flight<K, T>) -> bool,
+        admit: impl FnOnce(&Arc<Flight<K, T>>) -> bool,
     ) -> Option<Begin<K, T>> {
         match candidate {
             Candidate::Joined(waiter) => {

@@ -145,7 +145,7 @@ impl<K, T> Shard<K, T> {
             hash,
             ..Request::default()
         };
-        let (begin, key) = Self::search(this, &request, search, key, |_| true, || None);
+        let (begin, key) = Self::search(this, &request, search, key, |_, _| true, || None);
         drop(key);
         begin
     }
@@ -165,7 +165,7 @@ impl<K, T> Shard<K, T> {
         request: &Request,
         mut search: Search<K, T>,
         key: K,
-        admit: impl Fn(&Flight<K, T>) -> bool,
+        admit: impl Fn(&Arc<Self>, &Arc<Flight<K, T>>) -> bool,
         baton: impl FnOnce() -> Option<Arc<Wakeable<Baton<T>>>>,
     ) -> Begun<K, T>
     where
@@ -195,7 +195,11 @@ impl<K, T> Shard<K, T> {
                     let Some((key, _)) = &material else {
                         unreachable!("used only when the loop ends")
                     };
-                    search.compare(candidate, |other| other == key, &admit)
+                    search.compare(
+                        candidate,
+                        |other| other == key,
+                        |flight| admit(this, flight),
+                    )
                 }
             };
             if let Some(begin) = begin {

@@ -1,0 +1,171 @@
+//! A subscriber of `tracing` that panics: it is the user's code like any other, so it strands nobody.
+#![cfg(all(not(loom), feature = "tracing", feature = "metrics"))]
+
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use futures_lite::future::{block_on, poll_once};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use oneflight_core::{Begin, Cause, Clock, Group};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Panics at the calls it is told to, once each.
+#[derive(Clone, Default)]
+struct Hostile {
+    at_enter: Arc<AtomicBool>,
+    at_event: Arc<AtomicBool>,
+}
+
+impl Hostile {
+    fn panics(&self, at: &AtomicBool, what: &str) {
+        if at.swap(false, Ordering::SeqCst) {
+            panic!("{what}");
+        }
+    }
+}
+
+impl Subscriber for Hostile {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "oneflight"
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.panics(&self.at_event, "event");
+    }
+    fn enter(&self, _: &Id) {
+        self.panics(&self.at_enter, "enter");
+    }
+    fn exit(&self, _: &Id) {}
+}
+
+fn under(test: impl FnOnce(&Hostile)) {
+    let hostile = Hostile::default();
+    tracing::subscriber::with_default(hostile.clone(), || test(&hostile));
+}
+
+fn panics<R>(f: impl FnOnce() -> R) {
+    assert!(
+        catch_unwind(AssertUnwindSafe(f)).is_err(),
+        "it did not panic"
+    );
+}
+
+#[test]
+fn a_participant_whose_join_panics_is_not_counted_in() {
+    under(|hostile| {
+        let group: Group<&str, u32> = Group::new();
+        let only = group.work("k", pending);
+        let Begin::Waiter(waiter) = group.begin("k") else {
+            unreachable!()
+        };
+        hostile.at_event.store(true, Ordering::SeqCst);
+        panics(|| group.work("k", pending));
+        assert_eq!(group.waiters("k"), 1);
+        drop(only);
+        let outcome = waiter.get().expect("the flight is open, with nobody in it");
+        assert_eq!(outcome.unwrap_err().cause(), Cause::Dropped);
+        assert!(group.is_empty());
+    });
+}
+
+#[test]
+fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
+    under(|hostile| {
+        let group: Group<&str, u32> = Group::new();
+        let Begin::Primary(primary) = group.begin("k") else {
+            unreachable!()
+        };
+        hostile.at_enter.store(true, Ordering::SeqCst);
+        let mut run = Box::pin(primary.run(pending()));
+        panics(|| block_on(poll_once(run.as_mut())));
+        // The flight may have ended or not, but nobody is inside of an operation of it.
+        assert!(!matches!(group.begin("k"), Begin::Rejected(why) if { eprintln!("{why}"); true }));
+        drop(run);
+        assert!(group.is_empty());
+    });
+}
+
+#[test]
+fn a_begin_that_a_subscriber_ends_leaves_nothing() {
+    under(|hostile| {
+        let group: Group<&str, u32> = Group::new();
+        let primary = group.begin("k");
+        hostile.at_event.store(true, Ordering::SeqCst);
+        panics(|| group.begin("k"));
+        assert_eq!(group.waiters("k"), 0);
+        hostile.at_event.store(true, Ordering::SeqCst);
+        panics(|| drop(primary));
+        assert!(group.is_empty());
+    });
+}
+
+fn counted(name: &str, run: impl FnOnce()) -> u64 {
+    let recorder = DebuggingRecorder::new();
+    let snapshots = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, run);
+    let all = snapshots.snapshot().into_vec().into_iter();
+    all.filter(|(key, ..)| key.key().name() == name)
+        .map(|(.., value)| match value {
+            DebugValue::Counter(count) => count,
+            _ => 0,
+        })
+        .sum()
+}
+
+#[test]
+fn a_flight_whose_waker_panics_is_counted_as_settled() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("wake");
+        }
+    }
+    let settled = counted("oneflight_settled_total", || {
+        let group: Group<&str, u32> = Group::new();
+        let Begin::Primary(primary) = group.begin("k") else {
+            unreachable!()
+        };
+        let Begin::Waiter(mut waiter) = group.begin("k") else {
+            unreachable!()
+        };
+        let waker = Waker::from(Arc::new(Panics));
+        let poll = std::pin::Pin::new(&mut waiter).poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+        panics(|| primary.settle(7));
+        assert_eq!(*waiter.get().unwrap().unwrap(), 7);
+    });
+    assert_eq!(settled, 1);
+}
+
+#[test]
+fn a_superseded_flight_is_counted_as_aborted() {
+    struct Ages(std::sync::atomic::AtomicU64);
+    impl Clock for Ages {
+        fn now(&self) -> Duration {
+            Duration::from_secs(self.0.fetch_add(60, Ordering::SeqCst))
+        }
+    }
+    let aborted = counted("oneflight_aborted_total", || {
+        let group: Group<&str, u32> = Group::builder()
+            .clock(Ages(0.into()))
+            .max_age(Duration::from_secs(1))
+            .build();
+        let old = group.begin("k");
+        let Begin::Primary(new) = group.begin("k") else {
+            unreachable!()
+        };
+        drop(old);
+        new.settle(7).unwrap();
+        assert_eq!(group.stats().superseded(), 1);
+    });
+    assert_eq!(aborted, 1);
+}
