@@ -11,6 +11,7 @@
 #     test FILE        a test of tests/tests/FILE.rs
 #     core FILE        a test of core/tests/FILE.rs, with every feature for looking in
 # With FAULTS_TREE=.x, all that is written has that ending: several may run at once, each for its own part.
+# In .ci/faults/draft lie those that have not been seen caught yet; each goes one folder up when it has.
 # The check must pass without the fault, and a test that hangs has caught it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -149,4 +150,4 @@ done
 
 cd "$home"
 [ "$failed" -eq 0 ] || { echo "faults: $checks of ${#patches[@]} caught, see above for the rest" >&2; exit 1; }
-finish faults "$([ $# -gt 0 ] && echo 1 || echo 100)"
+finish faults "$([ $# -gt 0 ] && echo 1 || echo 37)"

@@ -208,3 +208,14 @@ impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_two_shards_never_meet() {
+        let id = |count, shard| FlightId::new(count, shard, 4).get();
+        assert_eq!([id(1, 0), id(1, 3), id(2, 0), id(2, 1)], [1, 4, 5, 6]);
+    }
+}

@@ -397,6 +397,22 @@ fn operations_that_panic_in_their_tasks_leave_nothing() {
 }
 
 #[test]
+fn a_payload_that_panics_when_it_is_dropped_ends_in_its_task() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(()))
+        }
+    }
+    let group: Group<u64, u64> = one_shard();
+    let shelf = Shelf::default();
+    let call = group.spawn_on(&shelf, 0, || async { resume_unwind(Box::new(Bomb)) });
+    assert!(poll_idly(&mut shelf.take_task()).is_ready());
+    assert!(call.get().expect("ended").is_err());
+    assert_idle(&group);
+}
+
+#[test]
 fn a_begin_that_is_dropped_at_once_leaves_nothing() {
     let group: Group<u64, u64> = one_shard();
     drop(group.begin(0));

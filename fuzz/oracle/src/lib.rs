@@ -13,6 +13,8 @@
 //! | `gate_ops` | one at a time | `gate_book` |
 //! | `retain_ops` | the replay window on a hand clock | `book` |
 
+#![forbid(unsafe_code)]
+
 mod book;
 mod calls;
 mod check;
