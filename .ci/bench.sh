@@ -45,8 +45,9 @@ PY
 compare --from "$PWD/$crate/figures.jsonl" --markdown "$PWD/$out/BENCHMARKS.md" --plots "$PWD/$out/plots" >/dev/null
 diff -u BENCHMARKS.md "$out/BENCHMARKS.md" && pass
 for plot in "$crate"/plots/*.svg; do
-  cmp "$plot" "$out/plots/${plot##*/}"
-done && pass
+  cmp "$plot" "$out/plots/${plot##*/}" || exit 1
+done
+pass
 
 cargo bench --quiet --locked --manifest-path $crate/own/Cargo.toml --bench dev -- --test >/dev/null && pass
 finish bench 5

@@ -41,6 +41,7 @@ table_due() {
 }
 
 if [ "${1:-}" = --table ]; then
+  mkdir -p target
   table_due >target/faults.table
   python3 - "$page" target/faults.table <<'PYTHON'
 import sys

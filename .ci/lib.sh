@@ -1,5 +1,6 @@
 # What the scripts share: sourced, never run. Installs a tool where the right version is not there yet, and counts checks.
 # shellcheck shell=bash
+# No tool fetches a compiler or a component of it by itself.
 export RUSTUP_DIST_SERVER=file:///nonexistent CARGO_LLVM_COV_SETUP=no CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
 # cargo_tool PACKAGE VERSION: a cargo subcommand from the registry.
@@ -7,13 +8,22 @@ cargo_tool() {
   cargo install --list | grep -qF "$1 v$2" || cargo install --quiet --locked "$1@$2"
 }
 
+# nextest: however it came here.
+nextest() {
+  cargo nextest --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-nextest@0.9.143
+}
+
 # debian PROGRAM PACKAGE...: packages of Debian, unless PROGRAM is there. Says what is missing where they can not be had.
 debian() {
-  local program=$1
+  local program=$1 as=()
   shift
   command -v "$program" >/dev/null && return
-  command -v apt-get >/dev/null || { echo "$program is not there: install it (Debian: $*)" >&2; exit 1; }
-  apt-get -qq update && apt-get -qq install --yes --no-install-recommends "$@" >/dev/null
+  [ "$(id -u)" -eq 0 ] || as=(sudo --non-interactive)
+  if ! command -v apt-get >/dev/null || ! "${as[@]}" apt-get -qq update ||
+    ! "${as[@]}" apt-get -qq install --yes --no-install-recommends "$@" >/dev/null; then
+    echo "$program is not there: install it (Debian: $*)" >&2
+    exit 1
+  fi
 }
 
 checks=0

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/lib.sh
 
-cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked --quiet
+nextest
 
 log=target/loom.log
 mkdir -p target

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/lib.sh
 
-cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked --quiet
+nextest
 
 export SHUTTLE_SCHEDULES=${SHUTTLE_SCHEDULES:-20000}
 log=target/shuttle.log
