@@ -59,6 +59,9 @@ pub enum Mode {
 /// An invocation that waits for a turn at its own gate waits for itself, unless it uses its own
 /// token, which is [`Rejected::Reentrant`](crate::Rejected::Reentrant) where that is seen.
 ///
+/// The gate is handed over when a turn comes, polled or not: a [`Turn`] that is kept and no longer
+/// polled holds it.
+///
 /// # Examples
 ///
 /// ```

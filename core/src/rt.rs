@@ -76,6 +76,10 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropping it leaves the waiter as it was.
+    ///
+    /// # Panics
+    ///
+    /// Polling it again after it timed out polls the runtime's timer again, and may panic as that does. Poll the waiter.
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Timeout<'a, K, T, S> {
         waiter: &'a mut Waiter<K, T>,

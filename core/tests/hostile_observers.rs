@@ -1,7 +1,7 @@
 //! A subscriber of `tracing` that panics: it is the user's code like any other, so it strands nobody.
 #![cfg(all(not(loom), feature = "tracing", feature = "metrics"))]
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use oneflight_core::{Begin, Cause, Clock, Group};
+use oneflight_core::{Begin, Budget, Cause, Clock, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -78,19 +78,36 @@ fn a_participant_whose_join_panics_is_not_counted_in() {
 }
 
 #[test]
-fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
+fn a_run_that_a_subscriber_ends_is_over() {
     under(|hostile| {
         let group: Group<&str, u32> = Group::new();
         let Begin::Primary(primary) = group.begin("k") else {
             unreachable!()
         };
+        let Begin::Waiter(waiter) = group.begin("k") else {
+            unreachable!()
+        };
         hostile.at_enter.store(true, Ordering::SeqCst);
         let mut run = Box::pin(primary.run(pending()));
         panics(|| block_on(poll_once(run.as_mut())));
-        // The flight may have ended or not, but nobody is inside of an operation of it.
-        assert!(!matches!(group.begin("k"), Begin::Rejected(why) if { eprintln!("{why}"); true }));
-        drop(run);
-        assert!(group.is_empty());
+        let outcome = waiter.get().expect("the panic ended nothing");
+        assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
+        assert!(matches!(group.begin("k"), Begin::Primary(_)));
+    });
+}
+
+#[test]
+fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
+    under(|hostile| {
+        let group: Group<&str, u32> = Group::new();
+        let budget = Budget::times(1);
+        let mut first = Box::pin(group.work_rerun("k", budget, || ready(1)));
+        let second = group.work_rerun("k", budget, || ready(2));
+        hostile.at_enter.store(true, Ordering::SeqCst);
+        panics(|| block_on(poll_once(first.as_mut())));
+        // The flight goes on, with the second one, and nobody is inside of an operation of it.
+        assert!(matches!(group.begin("k"), Begin::Waiter(_)));
+        assert_eq!(*block_on(second).unwrap(), 2);
     });
 }
 
