@@ -157,7 +157,7 @@ fn a_thread_that_waited_in_vain_leaves_a_room_that_serves() {
 
 /// The last handles on flights, kept by the thread until it is torn down.
 #[derive(Default)]
-struct Last(Vec<Waiter<u32, u32>>, Vec<Box<SettleCell<u32>>>);
+struct Last(Vec<Waiter<u32, u32>>, Vec<SettleCell<u32>>);
 
 impl Drop for Last {
     fn drop(&mut self) {
@@ -188,7 +188,7 @@ fn a_thread_that_is_torn_down_still_makes_and_frees_rooms() {
                     unreachable!()
                 };
                 assert!(poll(&mut waiter, &bell).is_pending());
-                let cell = Box::new(SettleCell::new());
+                let cell = SettleCell::new();
                 let mut wait = cell.wait();
                 assert!(poll(&mut wait, &bell).is_pending());
                 drop(wait);
