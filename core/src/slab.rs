@@ -80,7 +80,7 @@ impl Slab {
     }
 
     /// Whether it is as it was made: no slots, and little memory.
-    #[cfg(feature = "std")]
+    #[cfg(all(feature = "std", not(loom), not(shuttle)))]
     pub(crate) fn is_as_new(&mut self) -> bool {
         self.free = END;
         self.drained = 0;
