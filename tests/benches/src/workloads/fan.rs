@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use stats_alloc::Stats;
 
 use super::executors::{Executor, Smol, Spawner, TokioCurrent, TokioTwo};
-use super::flight::{Maker, cases, sizes};
+use super::flight::{Maker, cases, cases_that_spawn, sizes};
 use super::{Make, Scale, VALUE};
 use crate::contenders::limits::WAKERS;
 use crate::contenders::{Contender, Key};
@@ -101,11 +101,17 @@ async fn fire<C: Contender<u64, u64>, E: Executor>(
     let heap = region.map(|region| counted::stop(&region));
     op::open();
     let start = Instant::now();
-    let settling = poll_fn(|cx| {
-        drop(finish(lead.as_mut(), cx));
-        Poll::Ready(start.elapsed())
-    })
-    .await;
+    if C::SPAWNS {
+        // Its task settles, and wakes this one as well.
+        drop(lead.await);
+    } else {
+        poll_fn(|cx| {
+            drop(finish(lead.as_mut(), cx));
+            Poll::Ready(())
+        })
+        .await;
+    }
+    let settling = start.elapsed();
     poll_fn(|cx| {
         MAIN.register(cx.waker());
         match LEFT.load(Ordering::Acquire) {
@@ -158,6 +164,9 @@ impl<E: Executor> Maker for Settling<E> {
 
 fn group<E: Executor>(n: u64) -> Group {
     let mut cases = cases::<Fan<E>>(n);
+    if E::TOKIO {
+        cases.extend(cases_that_spawn::<Fan<E>>(n));
+    }
     if n > 100_000 {
         // A million tasks of those take gigabytes or minutes and tell nothing new.
         cases.retain(|case| !SMALL.iter().any(|name| case.who.name.starts_with(name)));
@@ -173,7 +182,8 @@ fn group<E: Executor>(n: u64) -> Group {
 }
 
 /// Who is left out at a million.
-pub const SMALL: [&str; 6] = [
+pub const SMALL: [&str; 7] = [
+    "foyer",
     "moka",
     "async_singleflight",
     "asyncband",
