@@ -74,7 +74,7 @@ impl WaitingRoom {
     }
 
     /// Whether it can serve another cell: nobody stands in it, and nobody listens.
-    #[cfg(feature = "std")]
+    #[cfg(all(feature = "std", not(loom), not(shuttle)))]
     pub(crate) fn is_as_new(&mut self) -> bool {
         self.crowd.with(|crowd| {
             crowd.due = false;
