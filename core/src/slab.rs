@@ -10,10 +10,10 @@
 //!    was taken out: an index is never in two seats.
 //! 2. `Vacant` slots are either in the free list (each holds the next index) or reserved for their
 //!    seat.
-//! 3. Once [`Slab::take_rest`] has begun, seats are stale: the cell has ended and nobody parks here
-//!    any more.
+//! 3. Once [`Slab::take_rest`] has begun, nobody parks here any more: the cell has ended. A seat
+//!    then means a place in what has not been handed out yet, or nothing.
 
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::mem;
 use core::task::Waker;
 
@@ -60,15 +60,18 @@ impl Seat {
 pub(crate) struct Slab {
     slots: Vec<Slot>,
     free: usize,
-    /// How far [`Slab::take_rest`] has come.
+    /// After the end: what [`Slab::take_rest`] has not handed out yet. Moved out of, not written to.
+    rest: vec::IntoIter<Slot>,
+    /// How many it has handed out.
     drained: usize,
 }
 
 impl Slab {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             slots: Vec::new(),
             free: END,
+            rest: Vec::new().into_iter(),
             drained: 0,
         }
     }
@@ -84,7 +87,7 @@ impl Slab {
     pub(crate) fn is_as_new(&mut self) -> bool {
         self.free = END;
         self.drained = 0;
-        self.slots.is_empty()
+        self.slots.is_empty() && self.rest.len() == 0
     }
 
     /// Whether `seat` is parked with a waker that wakes the same task as `waker`.
@@ -115,24 +118,35 @@ impl Slab {
 
     /// Takes the waker of `seat` out; the seat keeps its place.
     pub(crate) fn take(&mut self, seat: Seat) -> Option<Waker> {
-        self.slots.get_mut(seat.0)?.take()
+        self.slot(seat)?.take()
+    }
+
+    fn slot(&mut self, seat: Seat) -> Option<&mut Slot> {
+        let slots = if self.drained == 0 {
+            &mut self.slots[..]
+        } else {
+            self.rest.as_mut_slice()
+        };
+        slots.get_mut(seat.0.checked_sub(self.drained)?)
     }
 
     /// Gives the place back. Returns the waker if it was still there.
     pub(crate) fn leave(&mut self, seat: &mut Seat) -> Option<Waker> {
         let seat = mem::replace(seat, Seat::NONE);
-        let slot = self.slots.get_mut(seat.0)?;
+        let free = self.free;
+        let slot = self.slot(seat)?;
         let old = slot.take();
-        *slot = Slot::Vacant(self.free);
+        *slot = Slot::Vacant(free);
         self.free = seat.0;
         old
     }
 
-    /// Takes up to a batch of wakers at or after `cursor`, leaving every place to its seat. False
+    /// Takes up to a batch of wakers at or after `cursor`, the first of them last, leaving every place to its seat. False
     /// when there are no more.
     pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) -> bool {
         while batch.len() < BATCH {
             let Some(slot) = self.slots.get_mut(*cursor) else {
+                batch.reverse();
                 return false;
             };
             *cursor += 1;
@@ -140,26 +154,29 @@ impl Slab {
                 batch.push(Slot::Parked(waker));
             }
         }
+        batch.reverse();
         true
     }
 
-    /// After the end: takes the next batch for good; the last one takes the memory with it. False
+    /// After the end: takes the next batch for good, the first of it last; the last batch takes the memory with it. False
     /// when there are no more.
     pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) -> bool {
-        let left = self.slots.len() - self.drained;
-        if left <= BATCH {
-            *batch = mem::take(&mut self.slots);
-            // Those before were handed out already: they are vacant, and short to skip.
-            self.drained = 0;
-            return false;
+        if self.drained == 0 {
+            if self.slots.len() <= BATCH {
+                mem::swap(batch, &mut self.slots);
+                batch.reverse();
+                return false;
+            }
+            self.rest = mem::take(&mut self.slots).into_iter();
         }
-        let next = &mut self.slots[self.drained..self.drained + BATCH];
-        batch.extend(
-            next.iter_mut()
-                .map(|slot| mem::replace(slot, Slot::Vacant(RESERVED))),
-        );
-        self.drained += BATCH;
-        true
+        batch.extend(self.rest.by_ref().take(BATCH));
+        batch.reverse();
+        self.drained += batch.len();
+        let more = self.rest.len() > 0;
+        if !more {
+            self.rest = Vec::new().into_iter();
+        }
+        more
     }
 }
 
@@ -195,6 +212,24 @@ mod tests {
     }
 
     #[test]
+    fn one_that_leaves_during_the_drain_takes_back_its_own() {
+        let mut slab = Slab::new();
+        let mut seats = [Seat::NONE; BATCH + 2];
+        for seat in &mut seats {
+            slab.park(seat, Waker::noop().clone());
+        }
+        let mut batch = Vec::new();
+        assert!(slab.take_rest(&mut batch));
+        // The first is out; the last two are not, and one of them stays.
+        assert!(slab.leave(&mut seats[0]).is_none());
+        assert!(slab.leave(&mut seats[BATCH]).is_some());
+        batch.clear();
+        assert!(!slab.take_rest(&mut batch));
+        assert_eq!(batch.iter_mut().filter_map(Slot::take).count(), 1);
+        assert!(slab.leave(&mut seats[BATCH + 1]).is_none());
+    }
+
+    #[test]
     fn the_rest_comes_in_batches_and_takes_the_memory_along() {
         let mut slab = Slab::new();
         for _ in 0..BATCH * 2 + 5 {
@@ -208,6 +243,6 @@ mod tests {
             sizes.push(batch.iter_mut().filter_map(Slot::take).count());
         }
         assert_eq!(sizes, [BATCH, BATCH, 5]);
-        assert_eq!(slab.slots.capacity(), 0);
+        assert_eq!((slab.slots.capacity(), slab.rest.len()), (0, 0));
     }
 }

@@ -18,8 +18,8 @@ use crate::sync::{Fragile, isolate, panicking};
 /// The most wakers that are out of their slab at one time.
 pub(crate) const BATCH: usize = 64;
 
-/// Fires everything `refill` hands out. It puts the next wakers into the batch, and says whether
-/// there may be more after them.
+/// Fires everything `refill` hands out. It puts the next wakers into the batch, the first of them
+/// last, and says whether there may be more after them.
 ///
 /// `refill` is called with an empty `Vec` and takes its own lock; it is never called while a waker
 /// runs. The `Vec` comes back empty when all are fired, for its memory.
@@ -27,7 +27,6 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
     let mut volley = Volley {
         refill,
         batch: Vec::new(),
-        next: 0,
         more: true,
     };
     if panicking() {
@@ -37,7 +36,6 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
             waker.wake();
         }
     }
-    volley.batch.clear();
     core::mem::take(&mut volley.batch)
 }
 
@@ -56,24 +54,20 @@ pub(crate) type Spent = Fragile<Waker>;
 struct Volley<F: FnMut(&mut Vec<Slot>) -> bool> {
     refill: F,
     batch: Vec<Slot>,
-    next: usize,
     more: bool,
 }
 
 impl<F: FnMut(&mut Vec<Slot>) -> bool> Volley<F> {
     fn next(&mut self) -> Option<Waker> {
         loop {
-            while let Some(slot) = self.batch.get_mut(self.next) {
-                self.next += 1;
-                if let Some(waker) = slot.take() {
+            while let Some(slot) = self.batch.pop() {
+                if let Slot::Parked(waker) = slot {
                     return Some(waker);
                 }
             }
             if !self.more {
                 return None;
             }
-            self.batch.clear();
-            self.next = 0;
             self.more = (self.refill)(&mut self.batch);
         }
     }

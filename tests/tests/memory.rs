@@ -297,7 +297,8 @@ fn an_outcome_of_work_that_is_kept_does_not_keep_the_wakers() {
         "{} bytes are kept with an outcome of work",
         kept.bytes_current
     );
-    assert!(kept.bytes_current <= 512, "{kept:?}");
+    // The flight, its baton, its room: nothing that grows with the crowd.
+    assert!(kept.bytes_current <= 640, "{kept:?}");
     drop(settled);
     assert_idle(&group);
 }

@@ -95,11 +95,12 @@ fn measure(options: &Options) -> Result<Vec<Row>> {
                     writeln!(json)?;
                 }
             }
+            if let Some(json) = &mut json {
+                // A run that is cut short leaves what it has measured.
+                json.flush()?;
+            }
             all.extend(rows);
         }
-    }
-    if let Some(mut json) = json {
-        json.flush()?;
     }
     ensure!(!all.is_empty(), "nothing was measured");
     println!(

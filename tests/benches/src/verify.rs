@@ -1,9 +1,13 @@
 //! Every contender gives the right result, before it is timed.
 
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use futures_lite::future::{yield_now, zip};
+use tokio::runtime::Builder;
 
 use crate::contenders::{self, Contender, Key, Value, Visitor, Who, limits};
 use crate::op::{self, Op};
@@ -91,6 +95,44 @@ fn done<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>, who: Who, what: &s
     }
 }
 
+/// Those that run operations as tasks of tokio: a call, two duplicates, and another call.
+struct Spawning(Vec<&'static str>);
+
+impl Visitor<u64, u64> for Spawning {
+    fn visit<C: Contender<u64, u64>>(&mut self, who: Who) {
+        let contender = C::new();
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        for value in [1, 2] {
+            op::shut(C::WAKING);
+            let runs = op::runs();
+            let settle = async {
+                yield_now().await;
+                op::open();
+            };
+            let call = contender.call(7, Op::new(value));
+            let all = async {
+                // The duplicates look the key up at once: after the call has begun.
+                let mut call = pin!(call);
+                poll_fn(|cx| Poll::Ready(park(call.as_mut(), cx))).await;
+                let duplicates = zip(contender.join(7), contender.join(7));
+                zip(zip(call, duplicates), settle).await.0
+            };
+            let (own, (first, last)) = runtime.block_on(all);
+            for out in [own, first, last] {
+                assert_eq!(*C::value(&out), value, "{}", who.name);
+            }
+            assert_eq!(
+                op::runs() - runs,
+                1,
+                "{}: one operation for three callers",
+                who.name
+            );
+        }
+        assert_eq!(contender.solo(&7, 3), 3, "{}: solo", who.name);
+        self.0.push(who.name);
+    }
+}
+
 /// Panics when somebody is wrong; else who was looked at.
 pub fn all() -> Vec<&'static str> {
     let mut small = Verify {
@@ -101,6 +143,9 @@ pub fn all() -> Vec<&'static str> {
     contenders::each::<u64, u64>(&mut small);
     limits::each(&mut small);
     contenders::each::<String, u64>(&mut small);
+    let mut spawning = Spawning(Vec::new());
+    contenders::each_that_spawns(&mut spawning);
+    small.verified.append(&mut spawning.0);
     let mut large = Verify {
         values: [vec![1_u8; 9_999], vec![2_u8; 7]],
         verified: Vec::new(),

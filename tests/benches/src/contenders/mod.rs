@@ -9,6 +9,7 @@ mod async_singleflight;
 mod asyncband;
 mod broadcast;
 mod dash;
+mod foyer;
 pub mod limits;
 mod moka;
 mod oneflight;
@@ -62,6 +63,9 @@ pub trait Contender<K: Key, V: Value>: Send + Sync + 'static {
 
     /// Whether it polls an operation only when that has asked for it.
     const WAKING: bool = false;
+
+    /// Whether it runs operations as tasks of tokio, and so can not be polled by hand.
+    const SPAWNS: bool = false;
 
     /// Empty.
     fn new() -> Self;
@@ -151,4 +155,18 @@ pub fn each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
     visitor.visit::<rs_singleflight::Singleflight<K, V>>(peer("rs-singleflight"));
     visitor.visit::<asyncband::Band<K, V, Sip>>(peer("asyncband"));
     visitor.visit::<asyncband::Band<K, V, Fold>>(peer("asyncband tuned"));
+}
+
+/// Those that run operations as tasks of tokio.
+pub fn each_that_spawns<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
+    use std::hash::RandomState as Sip;
+
+    use ::foldhash::fast::RandomState as Fold;
+
+    let name = "foyer";
+    let kind = Kind::Peer;
+    visitor.visit::<foyer::Foyer<K, V, Sip>>(Who { name, kind });
+    let name = "foyer tuned";
+    let kind = Kind::Tuned;
+    visitor.visit::<foyer::Foyer<K, V, Fold>>(Who { name, kind });
 }

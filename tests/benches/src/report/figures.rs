@@ -28,6 +28,7 @@ impl Figures {
     pub fn new(rows: Vec<Row>) -> Self {
         let mut names = Names(Vec::new());
         contenders::each(&mut names);
+        contenders::each_that_spawns(&mut names);
         limits::each(&mut names);
         let kind = Kind::Limit;
         names.0.push(Who {

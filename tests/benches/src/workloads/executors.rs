@@ -13,6 +13,9 @@ pub trait Executor: 'static {
     /// Whether tasks run beside the one that starts them.
     const PARALLEL: bool = false;
 
+    /// Whether it is tokio, which some contenders need.
+    const TOKIO: bool = true;
+
     /// How a task starts others.
     type Spawner: Spawner;
 
@@ -99,6 +102,7 @@ impl Spawner for &'static async_executor::Executor<'static> {
 
 impl Executor for Smol {
     const NAME: &'static str = "smol";
+    const TOKIO: bool = false;
     type Spawner = &'static async_executor::Executor<'static>;
 
     fn new() -> Self {

@@ -84,6 +84,17 @@ pub fn cases<M: Maker>(n: u64) -> Vec<Case> {
     cases.cases
 }
 
+/// The cases of those that run operations as tasks of tokio.
+pub fn cases_that_spawn<M: Maker>(n: u64) -> Vec<Case> {
+    let mut cases = Cases::<M> {
+        n,
+        cases: Vec::new(),
+        maker: std::marker::PhantomData,
+    };
+    contenders::each_that_spawns(&mut cases);
+    cases.cases
+}
+
 /// The sizes up to what the scale allows.
 pub fn sizes(scale: Scale, quick: &[u64], full: &[u64]) -> Vec<u64> {
     match scale {

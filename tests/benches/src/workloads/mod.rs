@@ -49,9 +49,10 @@ pub const ALL: &[Workload] = &[
 
 /// Who is not everywhere, and why: said in every run, never left out in silence.
 pub const NOTES: &[&str] = &[
-    "foyer: not in the rows polled by hand, since it spawns every operation on tokio",
+    "foyer: in solo and on tokio alone, since it runs every operation as a task of tokio; its solo has that task in it",
     "quick_cache: not in cancel above 10,000, where each drop walks all waiters",
     "moka: not in keys above 100,000 (kilobytes a key); moka, watch and the single-flight crates not in fan above 100,000",
+    "moka: not in fan on tokio-2, where a waiter that looks again during the removal takes the operation for itself",
     "limits: not in keys, threads/hot and value, since they have no keys and no values",
     "async-lock, tokio Notify, Event: no hasher, no registry of their own; the table around them is by hand",
     "singleflight-async and rs-singleflight: take no hasher, so they have no tuned row",

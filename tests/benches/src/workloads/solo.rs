@@ -43,6 +43,7 @@ fn group<K: Key>(name: &str) -> Group {
         key: PhantomData,
     };
     contenders::each(&mut cases);
+    contenders::each_that_spawns(&mut cases);
     let floor = Floor::new();
     let who = Who {
         name: FLOOR,
