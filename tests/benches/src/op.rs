@@ -81,3 +81,10 @@ impl<V: Unpin> Future for Op<V> {
         )
     }
 }
+
+/// There is one gate for the whole process, and tests run side by side: each that uses it holds this.
+#[cfg(test)]
+pub fn alone() -> parking_lot::MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock()
+}

@@ -15,6 +15,19 @@ pub fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// The same for one that waits where another thread is in its way.
+#[inline(always)]
+pub fn ready_or_later<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(output) => output,
+        Poll::Pending => futures_lite::future::block_on(future),
+    }
+}
+
 /// Polls what must be pending.
 #[inline(always)]
 pub fn park<F: Future>(future: Pin<&mut F>, cx: &mut Context<'_>) {

@@ -5,7 +5,7 @@ use std::future::Future;
 use async_singleflight::UnaryGroup;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
+use crate::poll::ready_or_later;
 
 pub struct Singleflight<K, V, S> {
     group: UnaryGroup<K, V, S>,
@@ -25,7 +25,8 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Singleflight<K, V, S> {
     }
 
     fn solo(&self, key: &K, value: V) -> V {
-        ready(self.group.work(key, std::future::ready(value)))
+        // Its registry is behind an asynchronous lock.
+        ready_or_later(self.group.work(key, std::future::ready(value)))
     }
 
     fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a

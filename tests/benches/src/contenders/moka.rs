@@ -5,7 +5,7 @@ use std::future::Future;
 use moka::future::Cache;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
+use crate::poll::ready_or_later;
 
 pub struct Moka<K, V, S> {
     cache: Cache<K, V, S>,
@@ -25,7 +25,8 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Moka<K, V, S> {
     }
 
     fn solo(&self, key: &K, value: V) -> V {
-        ready(self.call(key.clone(), std::future::ready(value)))
+        // Its housekeeping is behind an asynchronous lock.
+        ready_or_later(self.call(key.clone(), std::future::ready(value)))
     }
 
     fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a

@@ -248,6 +248,7 @@ mod tests {
 
     #[test]
     fn everyone_is_resumed_on_two_workers() {
+        let _alone = crate::op::alone();
         let mut fires = Fires(Vec::new());
         crate::contenders::each(&mut fires);
         crate::contenders::limits::each(&mut fires);

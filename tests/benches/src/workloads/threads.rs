@@ -132,3 +132,19 @@ pub fn groups(_: Scale) -> Vec<Make> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Ask;
+
+    #[test]
+    fn everyone_gets_through_on_two_threads() {
+        let _alone = crate::op::alone();
+        for mut case in distinct(2).into_iter().chain(hot(2)) {
+            for _ in 0..20 {
+                (case.run)(&mut Meter::new(Ask::Time));
+            }
+        }
+    }
+}
