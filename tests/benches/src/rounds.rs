@@ -88,7 +88,13 @@ impl Group {
             _ => self
                 .cases
                 .iter_mut()
-                .map(|case| once(case, Ask::Heap))
+                .map(|case| {
+                    if self.heap == Heap::Asked {
+                        // Tables have grown before a call is asked what it allocates, as before it is timed.
+                        once(case, Ask::Time);
+                    }
+                    once(case, Ask::Heap)
+                })
                 .collect(),
         };
         if self.heap == Heap::Only {
