@@ -29,7 +29,7 @@ asan() {
   echo 'leak:support/arena.rs' >target/sanitize/leaks
   CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
     LSAN_OPTIONS=suppressions=$PWD/target/sanitize/leaks,print_suppressions=0 \
-    cargo test --quiet --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
+    cargo test --quiet --no-fail-fast --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
   passed target/sanitize/asan.log 1100
 }
 
@@ -50,10 +50,28 @@ tsan() {
   passed target/sanitize/tsan.log 950
 }
 
+# The tests that take every way through the cell; small, since each step is emulated. The tests of hostile wakers leak cells on
+# purpose, and are AddressSanitizer's alone.
+readonly emulated=(by_hand colliding_keys drops hostile_gate hostile_keys hostile_operations hostile_rerun hostile_retain
+  hostile_stopping hostile_values retain_room stress superseded)
+
 memcheck() {
   debian valgrind valgrind
-  local tests=(stress drops hostile_values hostile_retain superseded) arguments=() program
-  for test in "${tests[@]}"; do
+  # An empty test makes this report too. What the product keeps by an inner address (an `Arc` in a waker) is not excused.
+  cat >target/sanitize/memcheck.supp <<'SUPPRESSION'
+{
+   std keeps the handle of the main thread by the address behind its counters
+   Memcheck:Leak
+   match-leak-kinds: possible
+   fun:malloc
+   ...
+   fun:*init_current*
+   ...
+   fun:*test_main*
+}
+SUPPRESSION
+  local arguments=() program
+  for test in "${emulated[@]}"; do
     arguments+=(--test "$test")
   done
   cargo test --quiet -p oneflight-core -p oneflight-conformance --test races "${arguments[@]}" --no-run --message-format=json |
@@ -63,10 +81,10 @@ for line in sys.stdin:
     if program: print(program)' >target/sanitize/programs
   : >target/sanitize/memcheck.log
   while read -r program; do
-    valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 |
-      tee -a target/sanitize/memcheck.log
+    valgrind -q --leak-check=full --suppressions=target/sanitize/memcheck.supp --errors-for-leak-kinds=definite,possible \
+      --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 | tee -a target/sanitize/memcheck.log
   done <target/sanitize/programs
-  passed target/sanitize/memcheck.log 54
+  passed target/sanitize/memcheck.log 242
 }
 
 [ $# -gt 0 ] || set -- asan tsan memcheck
