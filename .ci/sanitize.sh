@@ -5,8 +5,8 @@
 # tsan      ThreadSanitizer, with a `std` that is instrumented too, on the tests in which threads meet
 # memcheck  valgrind, on what exercises the cell
 # Without an argument, all three. None needs a nightly compiler.
-# Left out of asan and tsan is `calls_of_every_kind_add_up_exactly_on_one_thread`: what it does, its twin does on four
-# threads, and a sanitizer makes its thousands of panics slower than its watchdog allows.
+# Left out of asan and tsan is `calls_of_every_kind_add_up_exactly_on_one_thread`: its twin makes the same calls on four
+# threads, and under a sanitizer it takes longer than its watchdog allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
@@ -38,7 +38,7 @@ asan() {
 }
 
 # The tests in which threads meet. Of the executors there are `everywhere`, `seed_scenarios` and `shutdown`, where they meet;
-# the conformance suite on each of them takes longer to build than all of this.
+# the conformance suite on each of them is slow to build.
 readonly racing=(by_hand drops ended_while_polled everywhere mixed_stress rerun_stress retain_room seed_scenarios shutdown stress
   superseded threads work_stress)
 
