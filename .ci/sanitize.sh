@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # What the compiler can not see, seen while the tests run:
 #     bash .ci/sanitize.sh [asan|tsan|memcheck]...
-# asan      AddressSanitizer and LeakSanitizer on every test of the workspace
-# tsan      ThreadSanitizer, with a `std` that is instrumented too, on the core, the conformance suite and the stress tests
+# asan      AddressSanitizer and LeakSanitizer on every test of the workspace, the hostile users' slow ones too
+# tsan      ThreadSanitizer, with a `std` that is instrumented too, on the tests in which threads meet
 # memcheck  valgrind, on what exercises the cell
 # Without an argument, all three. None needs a nightly compiler.
+# Left out of asan and tsan is `calls_of_every_kind_add_up_exactly_on_one_thread`: its twin makes the same calls on four
+# threads, and under a sanitizer it takes longer than its watchdog allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
@@ -13,6 +15,7 @@ source .ci/lib.sh
 source .ci/debian_rust.sh
 
 host=$(rustc -vV | sed -n 's/^host: //p')
+readonly too_slow=calls_of_every_kind_add_up_exactly_on_one_thread
 mkdir -p target/sanitize
 
 # passed LOG EXPECTED: counts the tests that a log says have passed.
@@ -29,13 +32,15 @@ asan() {
   echo 'leak:support/arena.rs' >target/sanitize/leaks
   CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
     LSAN_OPTIONS=suppressions=$PWD/target/sanitize/leaks,print_suppressions=0 \
-    cargo test --quiet --workspace --tests --examples --target "$host" --target-dir target/asan 2>&1 | tee target/sanitize/asan.log
-  passed target/sanitize/asan.log 1100
+    cargo test --quiet --no-fail-fast --workspace --tests --examples --target "$host" --target-dir target/asan \
+    -- --skip "$too_slow" 2>&1 | tee target/sanitize/asan.log
+  passed target/sanitize/asan.log 1187
 }
 
-# The tests in which threads meet.
-readonly racing=(conformance drops stress mixed_stress rerun_stress work_stress ended_while_polled everywhere seed_scenarios
-  shutdown superseded threads)
+# The tests in which threads meet. Of the executors there are `everywhere`, `seed_scenarios` and `shutdown`, where they meet;
+# the conformance suite on each of them is slow to build.
+readonly racing=(by_hand drops ended_while_polled everywhere mixed_stress rerun_stress retain_room seed_scenarios shutdown stress
+  superseded threads work_stress)
 
 tsan() {
   debian_rust
@@ -45,15 +50,34 @@ tsan() {
   done
   CARGO_PROFILE_DEV_DEBUG=line-tables-only RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread \
     RUSTC=$debian_rust/bin/rustc RUSTDOC=$debian_rust/bin/rustdoc \
-    cargo test --quiet -p oneflight-core -p oneflight-conformance --test races "${tests[@]}" -Zbuild-std \
-    --target "$host" --target-dir target/tsan 2>&1 | tee target/sanitize/tsan.log
-  passed target/sanitize/tsan.log 950
+    cargo test --quiet --no-fail-fast -p oneflight-core -p oneflight-conformance --test races "${tests[@]}" -Zbuild-std \
+    --target "$host" --target-dir target/tsan -- --skip "$too_slow" 2>&1 |
+    tee target/sanitize/tsan.log
+  passed target/sanitize/tsan.log 187
 }
+
+# The tests that take every way through the cell; small, since each step is emulated. The tests of hostile wakers leak cells on
+# purpose, and are AddressSanitizer's alone.
+readonly emulated=(by_hand colliding_keys drops hostile_gate hostile_keys hostile_operations hostile_rerun hostile_retain
+  hostile_stopping hostile_values retain_room stress superseded)
 
 memcheck() {
   debian valgrind valgrind
-  local tests=(stress drops hostile_values hostile_retain superseded) arguments=() program
-  for test in "${tests[@]}"; do
+  # An empty test makes this report too. What the product keeps by an inner address (an `Arc` in a waker) is not excused.
+  cat >target/sanitize/memcheck.supp <<'SUPPRESSION'
+{
+   std keeps the handle of the main thread by the address behind its counters
+   Memcheck:Leak
+   match-leak-kinds: possible
+   fun:malloc
+   ...
+   fun:*init_current*
+   ...
+   fun:*test_main*
+}
+SUPPRESSION
+  local arguments=() program
+  for test in "${emulated[@]}"; do
     arguments+=(--test "$test")
   done
   cargo test --quiet -p oneflight-core -p oneflight-conformance --test races "${arguments[@]}" --no-run --message-format=json |
@@ -63,10 +87,10 @@ for line in sys.stdin:
     if program: print(program)' >target/sanitize/programs
   : >target/sanitize/memcheck.log
   while read -r program; do
-    valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 |
-      tee -a target/sanitize/memcheck.log
+    valgrind -q --leak-check=full --suppressions=target/sanitize/memcheck.supp --errors-for-leak-kinds=definite,possible \
+      --error-exitcode=9 "$program" --test-threads=1 </dev/null 2>&1 | tee -a target/sanitize/memcheck.log
   done <target/sanitize/programs
-  passed target/sanitize/memcheck.log 54
+  passed target/sanitize/memcheck.log 242
 }
 
 [ $# -gt 0 ] || set -- asan tsan memcheck
@@ -76,4 +100,4 @@ for part in "$@"; do
     *) echo "sanitize: no part $part" >&2; exit 2 ;;
   esac
 done
-finish sanitize 54
+finish sanitize 187
