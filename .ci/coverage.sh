@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Coverage of the core by line, over its own tests and those of tests/tests. Prints each file and the whole, and fails
-# when the whole is below the floor. Left out: the cases on the other executors, which reach no line that `by_hand` does
-# not; the stress tests, which take long; and the examples in the documentation, which need a nightly compiler.
+# Coverage of the core by line, over its own tests, those of tests/tests and tests/hostile, and the oracles on random
+# bytes. Prints each file and the whole, and fails when the whole is below the floor. Left out: the cases on the other
+# executors, which reach no line that `by_hand` does not; the stress tests, which take long; and the examples in the
+# documentation, which need a nightly compiler.
 #     bash .ci/coverage.sh            the table
 #     bash .ci/coverage.sh --lines    and the lines that nothing reaches
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source .ci/lib.sh
 
-readonly floor=91
+readonly floor=95
 # The reader of the profile must be as new as the compiler's LLVM.
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 if ! command -v "llvm-cov-$llvm" >/dev/null; then
@@ -31,6 +32,8 @@ for file in tests/tests/*.rs; do
   esac
 done
 cargo llvm-cov test --no-report --quiet -p oneflight-conformance "${tests[@]}"
+cargo llvm-cov test --no-report --quiet -p oneflight-oracle --test replay
+cargo llvm-cov test --no-report --quiet -p oneflight-hostile --no-default-features --features std
 cargo llvm-cov report --json --output-path "$report" --ignore-filename-regex '(^|/)(tests|adapters|fuzz)/'
 
 python3 - "$report" "$floor" "${1:-}" <<'PYTHON'

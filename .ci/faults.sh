@@ -2,16 +2,17 @@
 # Tests that bite: each patch in .ci/faults plants one fault into a copy of the tree, and the one check that it names must
 # then fail. A fault that nothing sees is a hole in the tests.
 #     bash .ci/faults.sh              all of them
-#     bash .ci/faults.sh gate         those that have `gate` in their file name or their check; without the run of each
-#                                     check before
+#     bash .ci/faults.sh gate slab    those that have `gate` or `slab` in their file name or their check; without the run
+#                                     of each check before
 #     bash .ci/faults.sh --table      no builds: writes the table into core/TESTING.md
 # A patch begins with two lines, `Fault: what is weakened` and `Check: KIND NAME`, where KIND is
 #     unit             a unit test of the core
 #     loom             a model of core/tests/loom
 #     test FILE        a test of tests/tests/FILE.rs
 #     core FILE        a test of core/tests/FILE.rs, with every feature for looking in
+#     oracle           a target of fuzz/oracle, on random bytes of fixed seeds: the cheapest
+#     hostile FILE     a test of tests/hostile/tests/FILE, with `std`
 # With FAULTS_TREE=.x, all that is written has that ending: several may run at once, each for its own part.
-# In .ci/faults/draft lie those that have not been seen caught yet; each goes one folder up when it has.
 # The check must pass without the fault, and a test that hangs has caught it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,7 +42,6 @@ table_due() {
 }
 
 if [ "${1:-}" = --table ]; then
-  mkdir -p target
   table_due >target/faults.table
   python3 - "$page" target/faults.table <<'PYTHON'
 import sys
@@ -64,9 +64,12 @@ fi
   { echo "faults: the table in $page is not that of .ci/faults: run .ci/faults.sh --table" >&2; exit 1; }
 
 mapfile -t patches < <(for patch in .ci/faults/*.patch; do
-  case "$patch $(header "$patch" Check)" in *"${1:-}"*) echo "$patch" ;; esac
+  about="$patch $(header "$patch" Check)"
+  for part in "${@:-}"; do
+    if [[ $about = *"$part"* ]]; then echo "$patch"; break; fi
+  done
 done)
-[ "${#patches[@]}" -gt 0 ] || { echo "faults: no patch has ${1:-} in its name" >&2; exit 1; }
+[ "${#patches[@]}" -gt 0 ] || { echo "faults: no patch is about $*" >&2; exit 1; }
 debian patch patch
 
 copy_tree "$tree"
@@ -88,6 +91,10 @@ cargo_test() {
       -p oneflight-conformance --test "$file" "$@" ;;
     core) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/core$only" \
       -p oneflight-core --features tracing,metrics --test "$file" "$@" ;;
+    oracle) shift 2 && cargo test --target-dir "$home/target/faults/plain$only" \
+      -p oneflight-oracle --test replay "$@" ;;
+    hostile) local file=$2 && shift 3 && cargo test --target-dir "$home/target/faults/hostile$only" \
+      -p oneflight-hostile --no-default-features --features std --test "$file" "$@" ;;
     *) echo "no such kind of check: $1" >&2 && return 2 ;;
   esac
 }
@@ -100,6 +107,7 @@ run_check() {
   local limit=$1 kind=$2 status=0
   shift 2
   cargo_test "$kind" --quiet --no-run >"$log" 2>&1 || { echo "does not build"; return; }
+  [ "$kind" != oracle ] || set -- "${@/%/::agrees_with_its_oracle_on_random_bytes}"
   timeout --kill-after=5 "$limit" bash -c 'cargo_test "$@"' _ "$kind" -- --exact "$@" >"$log" 2>&1 || status=$?
   if [ "$status" -eq 0 ]; then
     if grep -q "^test result: ok. $# passed" "$log"; then echo passes; else echo "is not there"; fi
@@ -135,7 +143,9 @@ for patch in "${patches[@]}"; do
   if ! patch --quiet --strip=1 --fuzz=0 --forward --no-backup-if-mismatch <"$home/$patch" >"$log" 2>&1; then
     outcome="does not apply"
   else
-    outcome=$(run_check "$limit" "${check% *}" "${check##* }")
+    # An oracle takes a second or two, so one that hangs is told sooner.
+    case $check in oracle*) most=$((limit / 5)) ;; *) most=$limit ;; esac
+    outcome=$(run_check "$most" "${check% *}" "${check##* }")
   fi
   sed -n 's,^+++ b/,,p' "$home/$patch" | while IFS= read -r file; do
     cat "$home/$file" >"$file"
@@ -151,4 +161,4 @@ done
 
 cd "$home"
 [ "$failed" -eq 0 ] || { echo "faults: $checks of ${#patches[@]} caught, see above for the rest" >&2; exit 1; }
-finish faults "$([ $# -gt 0 ] && echo 1 || echo 41)"
+finish faults "$([ $# -gt 0 ] && echo 1 || echo 115)"

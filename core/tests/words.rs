@@ -1,0 +1,184 @@
+//! What errors say, and what the small types show of themselves.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fmt::Display;
+use std::future::{Ready, pending, ready};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::block_on;
+use oneflight_core::rt::Timeout;
+use oneflight_core::{
+    Aborted, Begin, Cause, Clock, Group, Primary, Rejected, RunError, SettleCell, Settled,
+    WaitError, Waiter, WorkError,
+};
+
+type Registry = Group<&'static str, u32>;
+
+fn flight(group: &Registry) -> (Primary<&'static str, u32>, Waiter<&'static str, u32>) {
+    match (group.begin("k"), group.begin("k")) {
+        (Begin::Primary(primary), Begin::Waiter(waiter)) => (primary, waiter),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn aborted() -> Aborted {
+    let (primary, waiter) = flight(&Group::new());
+    drop(primary);
+    waiter.get().unwrap().unwrap_err()
+}
+
+/// Lower case, no full stop, as one part of a longer line; and, after a semicolon, what to do.
+fn assert_says_what_to_do(error: &impl Display) {
+    let said = error.to_string();
+    assert!(said.starts_with(char::is_lowercase), "{said}");
+    assert!(!said.ends_with('.'), "{said}");
+    let (what, advice) = said.split_once("; ").expect("what to do after a semicolon");
+    assert!(what.len() > 5 && advice.len() > 10, "{said}");
+}
+
+#[test]
+fn each_cause_is_told_apart_in_words() {
+    let causes = [
+        Cause::Dropped,
+        Cause::Panicked,
+        Cause::Cancelled,
+        Cause::Closed,
+        Cause::Superseded,
+        Cause::Exhausted,
+    ];
+    let said: HashSet<String> = causes.iter().map(Cause::to_string).collect();
+    assert_eq!(said.len(), causes.len());
+    for words in said {
+        assert!(
+            words.starts_with(char::is_lowercase) && !words.ends_with('.'),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn each_rejection_says_what_to_do() {
+    let all = [
+        Rejected::Busy,
+        Rejected::Mismatch,
+        Rejected::Full,
+        Rejected::Closed,
+        Rejected::Reentrant,
+    ];
+    for rejected in all {
+        assert_says_what_to_do(&rejected);
+        let error = WorkError::from(rejected);
+        assert_eq!(error.to_string(), rejected.to_string());
+        let source = error.source().expect("its reason");
+        assert_eq!(source.downcast_ref::<Rejected>(), Some(&rejected));
+    }
+    let said: HashSet<String> = all.iter().map(Rejected::to_string).collect();
+    assert_eq!(said.len(), all.len());
+}
+
+#[test]
+fn an_abort_says_why_and_what_to_do() {
+    let aborted = aborted();
+    assert_says_what_to_do(&aborted);
+    assert!(aborted.to_string().contains(&Cause::Dropped.to_string()));
+
+    let (work, wait) = (WorkError::from(aborted), WaitError::from(aborted));
+    assert_eq!(
+        [work.to_string(), wait.to_string()],
+        [aborted.to_string(), aborted.to_string()]
+    );
+    let sources = [work.source(), wait.source()];
+    for source in sources {
+        assert_eq!(
+            source.expect("its reason").downcast_ref::<Aborted>(),
+            Some(&aborted)
+        );
+    }
+
+    assert_says_what_to_do(&WaitError::TimedOut);
+    assert!(WaitError::TimedOut.source().is_none());
+}
+
+#[test]
+fn a_settle_that_was_not_first_says_where_its_value_is() {
+    let cell = SettleCell::new();
+    cell.settle(1).unwrap();
+    let again = cell.settle(2).unwrap_err();
+    assert_says_what_to_do(&again);
+    assert_eq!(format!("{again:?}"), "SettleError { cause: None, .. }");
+
+    let group = Registry::new();
+    let (primary, _waiter) = flight(&group);
+    group.abort_all();
+    let late = primary.settle(3).unwrap_err();
+    assert_says_what_to_do(&late);
+    assert!(late.to_string().contains(&Cause::Closed.to_string()));
+    assert_ne!(late.to_string(), again.to_string());
+
+    let late = RunError::from(late);
+    assert_says_what_to_do(&late);
+    assert_eq!(
+        format!("{late:?}"),
+        "RunError { cause: Closed, finished: true, .. }"
+    );
+    assert_eq!((late.cause(), late.into_value()), (Cause::Closed, Some(3)));
+}
+
+#[test]
+fn a_run_that_is_ended_says_what_its_waiters_are_told() {
+    let group = Registry::new();
+    let (primary, waiter) = flight(&group);
+    let run = primary.run(pending());
+    group.abort_all();
+    let ended = block_on(run).unwrap_err();
+    let told = waiter.get().unwrap().unwrap_err();
+    assert_eq!(ended.to_string(), told.to_string());
+    assert_eq!(
+        format!("{ended:?}"),
+        "RunError { cause: Closed, finished: false, .. }"
+    );
+    assert_eq!(Aborted::from(ended), told);
+}
+
+#[test]
+fn an_outcome_is_a_reference_and_shows_no_value() {
+    let (primary, waiter) = flight(&Group::new());
+    let settled: Settled<_, _> = primary.settle(70_077).unwrap();
+    let other = waiter.get().unwrap().unwrap();
+    assert!(std::ptr::eq::<u32>(settled.as_ref(), other.as_ref()));
+    let shown = format!("{settled:?}");
+    // A value may be secret, and need not be `Debug`.
+    assert_eq!(shown, format!("Settled {{ id: {:?}, .. }}", settled.id()));
+    assert_eq!(settled.id().to_string(), settled.id().get().to_string());
+}
+
+#[test]
+fn a_shared_clock_is_the_clock_it_shares() {
+    struct Fixed;
+    impl Clock for Fixed {
+        fn now(&self) -> Duration {
+            Duration::from_secs(77)
+        }
+    }
+    let shared: Arc<dyn Clock> = Arc::new(Fixed);
+    assert_eq!(Clock::now(&shared), Duration::from_secs(77));
+}
+
+#[test]
+fn a_timeout_ends_for_the_outcome_the_abort_or_the_time() {
+    let (primary, mut waiter) = flight(&Group::new());
+    let timeout: Timeout<'_, _, _, Ready<()>> = Timeout::new(&mut waiter, ready(()));
+    assert!(format!("{timeout:?}").starts_with("Timeout { waiter: Waiter { id: FlightId("));
+    assert_eq!(block_on(timeout).unwrap_err(), WaitError::TimedOut);
+    primary.settle(7).unwrap();
+    // The outcome comes first when both are there.
+    assert_eq!(*block_on(Timeout::new(&mut waiter, ready(()))).unwrap(), 7);
+
+    let (primary, mut waiter) = flight(&Group::new());
+    drop(primary);
+    let ended = block_on(Timeout::new(&mut waiter, pending::<()>())).unwrap_err();
+    assert_eq!(ended, WaitError::Aborted(aborted()));
+    assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), ended);
+}
