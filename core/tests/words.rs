@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::Display;
-use std::future::{Ready, pending, ready};
+use std::future::{Future, Ready, pending, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use oneflight_core::rt::Timeout;
+use oneflight_core::rt::{Runtime, Timeout};
 use oneflight_core::{
     Aborted, Begin, Cause, Clock, Group, Primary, Rejected, RunError, SettleCell, Settled,
     WaitError, Waiter, WorkError,
@@ -181,4 +181,64 @@ fn a_timeout_ends_for_the_outcome_the_abort_or_the_time() {
     let ended = block_on(Timeout::new(&mut waiter, pending::<()>())).unwrap_err();
     assert_eq!(ended, WaitError::Aborted(aborted()));
     assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), ended);
+}
+
+/// Runs what it is given at once.
+struct AtOnce;
+
+impl Runtime for AtOnce {
+    type Sleep = Ready<()>;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        block_on(task);
+    }
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        ready(())
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+#[test]
+fn a_task_names_its_flight_and_one_that_was_rejected_has_none() {
+    let group = Registry::new();
+    let done = group.spawn_on(&AtOnce, "k", || async { 7 });
+    let id = done.id().expect("of its flight");
+    assert_eq!(
+        format!("{done:?}"),
+        format!("Detached {{ id: Some({id:?}), primary: true, .. }}")
+    );
+    assert_eq!(block_on(done).unwrap().id(), id);
+
+    let (primary, _waiter) = flight(&group);
+    let duplicate = group.spawn_on(&AtOnce, "k", || async { 8 });
+    assert_eq!(duplicate.id(), Some(primary.id()));
+
+    group.close();
+    let rejected = group.spawn_on(&AtOnce, "new", || async { 9 });
+    assert_eq!(rejected.id(), None);
+    assert_eq!(
+        block_on(rejected).unwrap_err(),
+        WorkError::Rejected(Rejected::Closed)
+    );
+}
+
+#[test]
+fn guards_and_futures_show_their_flight_and_no_key() {
+    let group: Group<&str, u32> = Group::new();
+    let (primary, waiter) = flight(&group);
+    let id = primary.id();
+    let shown = [
+        format!("{primary:?}"),
+        format!("{waiter:?}"),
+        format!("{:?}", group.begin("k")),
+        format!("{:?}", primary.run(pending())),
+    ];
+    for shown in shown {
+        assert!(shown.contains(&format!("id: {id:?}")), "{shown}");
+        assert!(!shown.contains("\"k\""), "a key may be secret: {shown}");
+    }
 }
