@@ -72,8 +72,9 @@ pub async fn abort_all_ends_every_flight_there_is<R: TestRuntime>(rt: R) {
     for key in ["run", "work", "rerun", "spawn"] {
         waiters.push(waiter(group.begin(key)));
     }
-    let heir = rt.task(group.work_rerun("rerun", Budget::times(9), never_made));
     until(|| remotes.iter().all(|remote| remote.polls() == 1)).await;
+    // Not before: the first that is polled would run its own.
+    let heir = rt.task(group.work_rerun("rerun", Budget::times(9), never_made));
 
     group.abort_all();
     assert!(group.is_empty());
