@@ -328,7 +328,7 @@ impl From<Rejected> for WorkError {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "std", not(loom)))]
 mod tests {
     use core::error::Error;
 

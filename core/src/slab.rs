@@ -211,6 +211,7 @@ mod tests {
         assert_eq!(slab.slots.capacity(), 0);
     }
 
+    #[cfg(feature = "std")]
     #[test]
     fn a_seat_knows_its_waker() {
         let mut slab = Slab::new();
@@ -226,6 +227,7 @@ mod tests {
         assert!(!seat.taken() && slab.slots.len() == 1);
     }
 
+    #[cfg(feature = "std")]
     #[test]
     fn some_are_taken_a_batch_at_a_time_and_memory_comes_back() {
         let mut slab = Slab::new();
