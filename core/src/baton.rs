@@ -333,3 +333,21 @@ impl<T: 'static> Wakes for Baton<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waker_that_comes_too_late_is_handed_back() {
+        let baton = Baton::<u8>::new(Policy::Rerun(1));
+        let mut seat = Seat::NONE;
+        assert!(matches!(
+            baton.turn(&mut seat, Waker::noop()).0,
+            Turn::Drive(_)
+        ));
+        baton.finish();
+        // Where it stands, it would be dropped under the desk's lock.
+        assert!(baton.repark(&mut seat, Waker::noop()).0.is_some());
+    }
+}

@@ -91,3 +91,18 @@ mod monotonic {
 pub use monotonic::Monotonic;
 /// The clock of a group that is given none, where there is one.
 pub(crate) use monotonic::default;
+
+#[cfg(all(test, feature = "std", not(loom)))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_clock_of_std_goes_on() {
+        let clock = Monotonic::default();
+        let begun = Instant::now();
+        while begun.elapsed().is_zero() {}
+        assert!(clock.now() > Duration::ZERO);
+    }
+}

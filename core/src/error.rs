@@ -327,3 +327,21 @@ impl From<Rejected> for WorkError {
         WorkError::Rejected(rejected)
     }
 }
+
+#[cfg(all(test, feature = "std", not(loom)))]
+mod tests {
+    use core::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_source() {
+        let aborted = Aborted::new(Cause::Cancelled);
+        assert!(WaitError::Aborted(aborted).source().is_some());
+        assert!(WaitError::TimedOut.source().is_none());
+        assert!(WorkError::Aborted(aborted).source().is_some());
+        assert_eq!(SettleError::new(1, None).cause(), None);
+        let cause = Some(Cause::Cancelled);
+        assert_eq!(SettleError::new(1, cause).cause(), cause);
+    }
+}

@@ -179,3 +179,25 @@ impl<K: Hash + Eq, T> Fingerprinted<'_, Gate<K, T>> {
         self.of.turn_with(token, Some(self.fingerprint))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_halves_tell_payloads_apart() {
+        let halves = |payload: &[u8]| {
+            let bits = Fingerprint::of_bytes(payload).get();
+            [bits >> 64, bits & u128::from(u64::MAX)]
+        };
+        let (one, other) = (halves(b"one"), halves(b"other"));
+        assert!(
+            one[0] != other[0] && one[1] != other[1],
+            "{one:?} {other:?}"
+        );
+        assert_ne!(one[0], one[1]);
+        assert_eq!(one, halves(b"one"));
+        assert_ne!(Fingerprint::of(&1_u8), Fingerprint::of(&2_u8));
+        assert_eq!(Fingerprint::new(7).get(), 7);
+    }
+}

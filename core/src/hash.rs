@@ -71,3 +71,25 @@ impl Hasher for DefaultHasher {
         self.0.finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::hash::Hash;
+
+    #[test]
+    fn keys_of_every_kind_spread() {
+        fn differ<K: Hash>(kind: &str, keys: [K; 2]) {
+            let state = RandomState::default();
+            let [one, other] = keys.map(|key| state.hash_one(key));
+            assert_ne!(one, other, "{kind}");
+        }
+        differ("text", ["one", "two"]);
+        differ("u8", [1_u8, 2]);
+        differ("u16", [1_u16, 2]);
+        differ("u32", [1_u32, 2]);
+        differ("u64", [1_u64, 2]);
+        differ("u128", [1_u128, 2]);
+        differ("usize", [1_usize, 2]);
+    }
+}

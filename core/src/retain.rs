@@ -161,5 +161,10 @@ mod tests {
         let order = core::iter::from_fn(|| retained.pop_oldest().map(|mark| mark.id));
         assert!(order.eq([id(1), id(3), id(4)]));
         assert!(retained.windows.is_empty());
+        for (count, window) in [(5, window(0)), (6, long), (7, window(0))] {
+            retained.push(window, 0, id(count));
+        }
+        let order = core::iter::from_fn(|| retained.pop_oldest().map(|mark| mark.id));
+        assert!(order.eq([id(5), id(6), id(7)]));
     }
 }

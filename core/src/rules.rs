@@ -136,3 +136,23 @@ impl<T> Rules<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_kept_for_no_time_is_not_kept() {
+        let retain = |time| Retain {
+            time: Duration::from_secs(60),
+            capacity: 1,
+            classify: Some(Box::new(move |_: &u32| Keep::For(time)) as Classify<u32>),
+        };
+        let window = |time| {
+            let rules = Rules::new(None, Some(retain(time)), usize::MAX, None, usize::MAX);
+            rules.window(&1).map(|window| window.time)
+        };
+        let least = Duration::from_nanos(1);
+        assert_eq!([window(Duration::ZERO), window(least)], [None, Some(least)]);
+    }
+}

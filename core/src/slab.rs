@@ -245,4 +245,38 @@ mod tests {
         assert_eq!(sizes, [BATCH, BATCH, 5]);
         assert_eq!((slab.slots.capacity(), slab.rest.len()), (0, 0));
     }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn a_seat_knows_its_waker() {
+        let mut slab = Slab::new();
+        assert!(slab.is_as_new());
+        let mut seat = Seat::NONE;
+        assert!(!seat.taken() && !Seat::DONE.taken());
+        // Two clones of one waker: only these are sure to have one vtable.
+        let [parked, same] = [Waker::noop(); 2].map(Waker::clone);
+        slab.park(&mut seat, parked);
+        assert!(seat.taken() && slab.will_wake(seat, &same));
+        assert!(!slab.will_wake(Seat::NONE, &same) && !slab.is_as_new());
+        slab.leave(&mut seat);
+        assert!(!seat.taken() && slab.slots.len() == 1);
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn some_are_taken_a_batch_at_a_time_and_memory_comes_back() {
+        let mut slab = Slab::new();
+        for _ in 0..=BATCH {
+            slab.park(&mut Seat::NONE.clone(), Waker::noop().clone());
+        }
+        let (mut cursor, mut batch) = (0, Vec::new());
+        assert!(slab.take_some(&mut cursor, &mut batch));
+        assert_eq!((cursor, batch.len()), (BATCH, BATCH));
+        batch.clear();
+        assert!(!slab.take_some(&mut cursor, &mut batch));
+        assert_eq!(batch.len(), 1);
+        let mut slab = Slab::new();
+        slab.reuse(Vec::with_capacity(BATCH));
+        assert!(slab.slots.capacity() >= BATCH && slab.is_as_new());
+    }
 }

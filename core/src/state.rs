@@ -177,3 +177,24 @@ impl Snapshot {
         (self.0 & ABORTED != 0).then(|| Cause::from_bits((self.0 >> CAUSE_SHIFT) & CAUSE_MASK))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_is_seen_alone() {
+        let seen = |word: Snapshot| [word.has_waiters(), word.is_drained(), word.ended()];
+        let state = State::new();
+        assert_eq!(seen(state.load()), [false, false, false]);
+        assert_eq!(seen(state.register()), [false, false, false]);
+        assert_eq!(seen(state.load()), [true, false, false]);
+        assert!(state.claim());
+        assert_eq!(seen(state.publish()), [true, false, false]);
+        assert_eq!(seen(state.load()), [true, false, true]);
+        state.drained();
+        assert_eq!(seen(state.load()), [true, true, true]);
+        assert!(state.load().settled() && state.load().cause().is_none());
+        assert_eq!(state.load().waiting(), 0);
+    }
+}

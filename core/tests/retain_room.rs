@@ -40,3 +40,24 @@ fn an_expired_outcome_takes_the_place_of_none_that_has_not() {
     assert_eq!(group.peek("newest").as_deref(), Some(&1_000));
     assert_eq!(group.stats().retained, 2);
 }
+
+/// A begin clears away a few of those that have expired; the rest must not be taken for outcomes.
+#[test]
+fn of_many_that_have_expired_none_is_joined() {
+    const KEYS: u64 = 100;
+    let clock = Arc::new(Hand::default());
+    let group: Group<u64, u64> = Group::builder()
+        .shards(1)
+        .clock(clock.clone())
+        .retain(Duration::from_secs(60))
+        .build();
+    for key in 0..KEYS {
+        let Begin::Primary(primary) = group.begin(key) else {
+            panic!("nobody has begun it")
+        };
+        primary.settle(key).unwrap();
+    }
+    clock.0.store(60_000, Ordering::Relaxed);
+    assert!(matches!(group.begin(KEYS - 1), Begin::Primary(_)));
+    assert!(matches!(group.begin(KEYS - 1), Begin::Primary(_)));
+}

@@ -420,7 +420,6 @@ impl<K, T> Table<K, T> {
         let extras = self.extras_mut();
         let note = Note {
             deadline: Some(window.deadline()),
-            born: None,
             ..extras.note(flight.id)
         };
         extras.set_note(flight.id, note);

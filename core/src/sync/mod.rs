@@ -141,3 +141,41 @@ pub(crate) fn for_each<I: Iterator>(items: I, f: impl FnMut(I::Item)) {
         (rest.1)(item);
     }
 }
+
+#[cfg(all(test, feature = "std", not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    /// Runs its closure while the thread unwinds.
+    struct Last<F: Fn()>(F);
+
+    impl<F: Fn()> Drop for Last<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    /// A panic that is not kept in aborts the process here.
+    fn keeps_a_second_panic_in(f: impl Fn()) {
+        let first = catch(|| {
+            let _last = Last(f);
+            std::panic::panic_any(1_u8);
+        });
+        assert_eq!(first.unwrap_err().downcast_ref(), Some(&1_u8));
+    }
+
+    #[test]
+    fn what_is_dropped_while_a_thread_unwinds_may_panic() {
+        keeps_a_second_panic_in(|| discard(Bomb));
+        keeps_a_second_panic_in(|| drop(Fragile(Some(Bomb))));
+        assert!(catch(|| discard(Bomb)).is_err());
+    }
+}

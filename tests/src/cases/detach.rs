@@ -51,6 +51,7 @@ pub async fn callers_of_spawn_are_left_alone_until_the_outcome<R: TestRuntime>(r
     let (remote, operation) = scripted();
     let starter = rt.detach(&group, "k", || operation);
     let duplicate = rt.detach(&group, "k", || std::future::ready(0));
+    assert!(starter.id().is_some() && starter.id() == duplicate.id());
     let (counted, counts): (Vec<_>, Vec<_>) = [starter, duplicate]
         .into_iter()
         .map(Counted::<Detached<_, _>>::new)
