@@ -122,12 +122,11 @@ impl Slab {
     }
 
     fn slot(&mut self, seat: Seat) -> Option<&mut Slot> {
-        let slots = if self.drained == 0 {
-            &mut self.slots[..]
-        } else {
-            self.rest.as_mut_slice()
-        };
-        slots.get_mut(seat.0.checked_sub(self.drained)?)
+        if seat.0 < self.slots.len() {
+            return self.slots.get_mut(seat.0);
+        }
+        let rest = self.rest.as_mut_slice();
+        rest.get_mut(seat.0.checked_sub(self.drained)?)
     }
 
     /// Gives the place back. Returns the waker if it was still there.
