@@ -82,7 +82,7 @@ impl Slab {
         self.slots = memory;
     }
 
-    /// Whether it is as it was made: no slots, and little memory.
+    /// Whether it is as it was made, but for the memory that [`reuse`](Self::reuse) was given.
     #[cfg(all(feature = "std", not(loom), not(shuttle)))]
     pub(crate) fn is_as_new(&mut self) -> bool {
         self.free = END;
