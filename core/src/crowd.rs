@@ -8,17 +8,19 @@
 //! notified it, the crowd is due, and whoever ended the cell fires the wakers under no lock.
 //!
 //! # Invariants
-//! 1. Whoever parks a waker does so under the crowd's lock, makes sure there is a listener, and
-//!    then registers in the state word, still under the lock. If the word had ended, it takes its
-//!    waker back before the lock is released. So a waker that stands in the slab while the lock is
+//! 1. Whoever parks a waker does so under the crowd's lock, and only where the crowd has a listener
+//!    that was announced in time. The first one makes the listener and announces it in the state
+//!    word, in the same lock hold; the others find it there, since only the ender takes it away, in
+//!    the lock hold in which it begins to drain. So a waker that stands in the slab while the lock is
 //!    free is due to be fired by the ender.
 //! 2. A seat is given back by its owner or made stale by the drain, never both: see `slab`.
 //!
 //! # The window that would lose a wake-up
-//! Ending is: publish the word, notify, drain. Registering is: park, listen, announce. If the
-//! announcement comes first, the ender sees `WAITERS`, and its notify finds the listener. If the
-//! publication comes first, the announcement returns an ended word. Both are read-modify-writes of
-//! one word, so there is no third case.
+//! Ending is: publish the word, notify, drain. Registering is, in one lock hold: listen, announce,
+//! park. If the announcement comes first, the ender sees `WAITERS`, its notify finds the listener, and
+//! its drain waits for the lock. If the publication comes first, the announcement returns an ended
+//! word, and whoever gets the lock later reads one. Both are read-modify-writes of one word, so there
+//! is no third case.
 //!
 //! # Lock order
 //! Crowd before `Event`. Never the other way: nothing the `Event` calls takes the crowd's lock.
@@ -88,26 +90,22 @@ impl WaitingRoom {
             return state.load();
         }
         let waker = waker.clone();
-        let (before, _old, _own) = self.crowd.with(|crowd| {
-            let word = state.load();
-            if word.ended() {
-                // The slab may be drained already, and then nothing in it would take this waker.
-                return (word, Fragile(None), Fragile(Some(waker)));
-            }
-            let old = crowd.slab.park(seat, waker);
-            if crowd.listener.is_none() {
+        let (word, spent) = self.crowd.with(|crowd| {
+            let mut word = state.load();
+            if !word.ended() && crowd.listener.is_none() {
                 crowd.listener = Some(self.event.listen());
+                word = state.register();
             }
-            let before = state.register();
-            // Too late for the ender to see it: take it back, so that nothing is left behind.
-            let own = if before.ended() {
-                crowd.slab.leave(seat)
-            } else {
-                None
-            };
-            (before, Fragile(old), Fragile(own))
+            if word.ended() {
+                // The ender may have been here, or may have seen nobody: it would not take this waker.
+                return (word, Some(waker));
+            }
+            (word, crowd.slab.park(seat, waker))
         });
-        before
+        if spent.is_some() {
+            drop(Fragile(spent));
+        }
+        word
     }
 
     /// Gives a seat back. The waker, if it is still there, is dropped after the lock is released.

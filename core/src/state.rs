@@ -9,12 +9,13 @@
 //! | `WAITERS`             | somebody registered to be told            | each registration       | nobody |
 //! | `DRAINED`             | after the end, every registered waker was taken | the one who told them | nobody |
 //! | cause (3 bits)        | a [`Cause`], only with `ABORTED`          | abort                   | nobody |
-//! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | frozen by the end |
+//! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | means nothing after the end |
 //!
 //! # Invariants
 //! 1. The first three bits only ever go from open to one of the two ends, through `CLAIMED`.
-//! 2. Once ended, the count no longer changes: `join` and `leave` refuse. So whoever ended the word
-//!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns.
+//! 2. Whoever ended the word (its read-modify-write returns the count) knows exactly how many duplicates
+//!    the end concerns: `join` refuses from then on, and a `leave` learns that it came too late. What a
+//!    late one takes away is read by nobody, and does not reach the other bits.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
 //!    `WAITERS`, or the registration sees the end. No wake-up falls between the two.
 //!
@@ -119,12 +120,10 @@ impl State {
         }
     }
 
-    /// Takes a duplicate's count back, as long as the word is not ended (invariant 2). False: it
-    /// was.
-    #[inline]
+    /// Takes a duplicate's count back. False: the word had ended, and its end has counted it (invariant 2).
+    #[inline(always)]
     pub(crate) fn leave(&self) -> bool {
-        self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
-            .is_ok()
+        !Snapshot(self.0.fetch_sub(ONE, Ordering::AcqRel)).ended()
     }
 
     #[inline(always)]

@@ -30,19 +30,21 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
         more: true,
     };
     if panicking() {
-        volley.rest_isolated();
+        volley.fire(isolated);
     } else {
-        while let Some(waker) = volley.next() {
-            waker.wake();
-        }
+        volley.fire(Waker::wake);
     }
     core::mem::take(&mut volley.batch)
+}
+
+fn isolated(waker: Waker) {
+    isolate(|| waker.wake());
 }
 
 /// Fires one waker; a panic of it ends here if this thread already unwinds.
 pub(crate) fn fire_one(waker: Waker) {
     if panicking() {
-        isolate(|| waker.wake());
+        isolated(waker);
     } else {
         waker.wake();
     }
@@ -58,30 +60,32 @@ struct Volley<F: FnMut(&mut Vec<Slot>) -> bool> {
 }
 
 impl<F: FnMut(&mut Vec<Slot>) -> bool> Volley<F> {
-    fn next(&mut self) -> Option<Waker> {
-        loop {
+    #[inline(always)]
+    fn fire(&mut self, wake: impl Fn(Waker)) {
+        while self.load() {
             while let Some(slot) = self.batch.pop() {
                 if let Slot::Parked(waker) = slot {
-                    return Some(waker);
+                    wake(waker);
                 }
             }
-            if !self.more {
-                return None;
-            }
-            self.more = (self.refill)(&mut self.batch);
         }
     }
 
-    fn rest_isolated(&mut self) {
-        while let Some(waker) = self.next() {
-            isolate(|| waker.wake());
+    /// Whether there may be something to fire. When nothing is left of a batch, the next one is taken.
+    fn load(&mut self) -> bool {
+        if self.batch.is_empty() {
+            if !self.more {
+                return false;
+            }
+            self.more = (self.refill)(&mut self.batch);
         }
+        true
     }
 }
 
 impl<F: FnMut(&mut Vec<Slot>) -> bool> Drop for Volley<F> {
     fn drop(&mut self) {
         // Reached with something left only when a wake unwinds.
-        self.rest_isolated();
+        self.fire(isolated);
     }
 }

@@ -126,19 +126,32 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    /// The second half of the short way, and the turn into the long one.
+    /// The second half of the short way, for a duplicate.
+    #[inline(always)]
     fn begin_again(this: &Arc<Self>, hash: u64, key: K, found: Option<Waiter<K, T>>) -> Begin<K, T>
+    where
+        K: Eq,
+    {
+        match found {
+            Some(waiter) if *waiter.key() == key && !is_inside(waiter.flight()) => {
+                // While the waiter is a guard: the drop of a duplicate's key is the user's.
+                drop(key);
+                waiter.observe();
+                Begin::Waiter(waiter)
+            }
+            found => Self::begin_anew(this, hash, key, found),
+        }
+    }
+
+    /// The turn into the long way.
+    #[cold]
+    #[inline(never)]
+    fn begin_anew(this: &Arc<Self>, hash: u64, key: K, found: Option<Waiter<K, T>>) -> Begin<K, T>
     where
         K: Eq,
     {
         let mut search = Search::new(hash);
         if let Some(waiter) = found {
-            if *waiter.key() == key && !is_inside(waiter.flight()) {
-                // While the waiter is a guard: the drop of a duplicate's key is the user's.
-                drop(key);
-                waiter.observe();
-                return Begin::Waiter(waiter);
-            }
             search.uncount(waiter);
         }
         let request = Request {
