@@ -41,15 +41,32 @@ impl Slot {
     }
 }
 
-/// A participant's place in a slab.
+/// A participant's place in a slab. Half a word, so that who holds flags beside it stays small: the size of a waiting future
+/// decides what its task costs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seat(usize);
+pub(crate) struct Seat(u32);
 
 impl Seat {
     /// Not parked yet.
-    pub(crate) const NONE: Seat = Seat(usize::MAX);
+    pub(crate) const NONE: Seat = Seat(u32::MAX);
     /// Has its outcome; will never park again and owes nothing.
-    pub(crate) const DONE: Seat = Seat(usize::MAX - 1);
+    pub(crate) const DONE: Seat = Seat(u32::MAX - 1);
+
+    /// # Panics
+    ///
+    /// When there are no more seats: 64 gigabytes of wakers stand in the slab then.
+    #[inline(always)]
+    fn at(index: usize) -> Self {
+        match u32::try_from(index) {
+            Ok(index) if Self(index).taken() => Self(index),
+            _ => panic!("more than four thousand million wait for one flight"),
+        }
+    }
+
+    #[inline(always)]
+    const fn index(self) -> usize {
+        self.0 as usize
+    }
 
     #[inline(always)]
     pub(crate) fn taken(self) -> bool {
@@ -92,25 +109,25 @@ impl Slab {
 
     /// Whether `seat` is parked with a waker that wakes the same task as `waker`.
     pub(crate) fn will_wake(&self, seat: Seat, waker: &Waker) -> bool {
-        matches!(self.slots.get(seat.0), Some(Slot::Parked(parked)) if parked.will_wake(waker))
+        matches!(self.slots.get(seat.index()), Some(Slot::Parked(parked)) if parked.will_wake(waker))
     }
 
     /// Parks `waker` at `seat`, taking a place first if it has none. Returns the waker it replaced.
     pub(crate) fn park(&mut self, seat: &mut Seat, waker: Waker) -> Option<Waker> {
         if !seat.taken() {
             if let Some(slot) = self.slots.get_mut(self.free) {
-                *seat = Seat(self.free);
+                *seat = Seat::at(self.free);
                 if let Slot::Vacant(next) = mem::replace(slot, Slot::Parked(waker)) {
                     self.free = next;
                 }
             } else {
-                *seat = Seat(self.slots.len());
+                *seat = Seat::at(self.slots.len());
                 self.slots.push(Slot::Parked(waker));
             }
             return None;
         }
         let old = self.take(*seat);
-        if let Some(slot) = self.slots.get_mut(seat.0) {
+        if let Some(slot) = self.slots.get_mut(seat.index()) {
             *slot = Slot::Parked(waker);
         }
         old
@@ -122,11 +139,11 @@ impl Slab {
     }
 
     fn slot(&mut self, seat: Seat) -> Option<&mut Slot> {
-        if seat.0 < self.slots.len() {
-            return self.slots.get_mut(seat.0);
+        if seat.index() < self.slots.len() {
+            return self.slots.get_mut(seat.index());
         }
         let rest = self.rest.as_mut_slice();
-        rest.get_mut(seat.0.checked_sub(self.drained)?)
+        rest.get_mut(seat.index().checked_sub(self.drained)?)
     }
 
     /// Gives the place back. Returns the waker if it was still there.
@@ -136,7 +153,7 @@ impl Slab {
         let slot = self.slot(seat)?;
         let old = slot.take();
         *slot = Slot::Vacant(free);
-        self.free = seat.0;
+        self.free = seat.index();
         old
     }
 
