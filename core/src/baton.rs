@@ -262,10 +262,14 @@ impl<T> Baton<T> {
         left
     }
 
-    /// The flight has ended: wakes every participant, and drops the operation unless somebody polls
-    /// it (then that one drops it when the poll returns).
-    pub(crate) fn finish(&self) {
-        let _dropped_last = self.desk.with(Desk::end);
+    /// The flight has ended: nobody parks any more. Returns the operation, to be dropped, unless somebody polls it (then that
+    /// one drops it when the poll returns).
+    pub(crate) fn end(&self) -> Option<Operation<T>> {
+        self.desk.with(Desk::end)
+    }
+
+    /// After [`end`](Self::end): wakes every participant.
+    pub(crate) fn tell(&self) {
         fire(|batch| self.desk.with(|desk| desk.parked.take_rest(batch)));
     }
 
@@ -346,7 +350,7 @@ mod tests {
             baton.turn(&mut seat, Waker::noop()).0,
             Turn::Drive(_)
         ));
-        baton.finish();
+        drop(baton.end());
         // Where it stands, it would be dropped under the desk's lock.
         assert!(baton.repark(&mut seat, Waker::noop()).0.is_some());
     }

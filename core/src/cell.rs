@@ -206,6 +206,11 @@ impl<T> SettleCell<T> {
         self.room().tell(&self.state);
     }
 
+    /// After the end: no waker of anybody's is left behind.
+    pub(crate) fn drained(&self) {
+        self.state.drained();
+    }
+
     #[inline(always)]
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.state.load()

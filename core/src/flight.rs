@@ -133,7 +133,7 @@ impl<K, T> Flight<K, T> {
         this.tell(before);
     }
 
-    /// Fires the wakers: plain waiters, then participants.
+    /// Fires the wakers: participants, then plain waiters. After that none is left behind, and whoever leaves need not look.
     #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         match &self.baton {
@@ -144,14 +144,19 @@ impl<K, T> Flight<K, T> {
 
     #[inline(never)]
     fn tell_participants(&self, before: Snapshot, baton: &Baton<T>) {
-        struct Finish<'a, T>(&'a Baton<T>);
-        impl<T> Drop for Finish<'_, T> {
+        struct Tell<'a, T>(&'a SettleCell<T>, Snapshot);
+        impl<T> Drop for Tell<'_, T> {
             fn drop(&mut self) {
-                self.0.finish();
+                self.0.tell(self.1);
+                if !self.1.has_waiters() {
+                    self.0.drained();
+                }
             }
         }
-        let _even_if_a_wake_panics = Finish(baton);
-        self.cell.tell(before);
+        // Its drop is the user's.
+        let _dropped_last = baton.end();
+        let _even_if_a_wake_panics = Tell(&self.cell, before);
+        baton.tell();
     }
 
     /// The outcome, given the word of an ended flight.

@@ -161,10 +161,14 @@ impl<K, T> Participant<K, T> {
         if core::mem::replace(&mut self.gone, true) {
             return;
         }
+        let word = self.flight.cell.snapshot();
+        if word.is_drained() {
+            return;
+        }
         if self.duplicate {
             self.flight.cell.leave();
         }
-        if self.flight.cell.snapshot().ended() && !self.seat.taken() {
+        if word.ended() && !self.seat.taken() {
             return;
         }
         let (baton, seat) = self.baton();

@@ -7,7 +7,7 @@
 //! | `CLAIMED \| SETTLED`  | the value is in place, for ever           | publish                 | nobody |
 //! | `CLAIMED \| ABORTED`  | ended without a value; the cause bits say why | abort, from open only | nobody |
 //! | `WAITERS`             | somebody registered to be told            | each registration       | nobody |
-//! | `DRAINED`             | after the end, every registered waker was taken | the one who told them | nobody |
+//! | `DRAINED`             | after the end, every waker was taken, participants' too | the one who told them | nobody |
 //! | cause (3 bits)        | a [`Cause`], only with `ABORTED`          | abort                   | nobody |
 //! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | means nothing after the end |
 //!

@@ -93,6 +93,38 @@ fn a_waker_may_drop_its_siblings_inline() {
 }
 
 #[test]
+fn one_that_is_dropped_before_its_batch_is_woken_is_not_woken() {
+    for kind in KINDS {
+        within_limit(move || {
+            let (arena, end) = kind.arena(CROWD);
+            let evicted = Arc::new(OnceLock::new());
+            let spies: Vec<_> = (0..CROWD)
+                .map(|index| {
+                    let (arena, evicted) = (arena.clone(), evicted.clone());
+                    Spy::on_wake(move || {
+                        // Far enough away to be in another batch, whichever way they are taken.
+                        evicted.get_or_init(|| {
+                            let victim = (index + CROWD / 2) % CROWD;
+                            arena.evict(victim);
+                            victim
+                        });
+                    })
+                })
+                .collect();
+            for (index, spy) in spies.iter().enumerate() {
+                arena.poll(index, &spy.clone().into());
+            }
+            end();
+            let victim = *evicted.get().expect("somebody was woken");
+            for (index, spy) in spies.iter().enumerate() {
+                let gone = index == victim;
+                assert_eq!(spy.wakes() == 0, gone, "{kind:?}: victim {index}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_waker_may_poll_a_sibling_and_drop_it_inline() {
     attack_from_every_waker(|arena, index| {
         let sibling = (index * 7 + 3) % CROWD;
