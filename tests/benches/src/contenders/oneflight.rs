@@ -1,6 +1,9 @@
 //! oneflight, by its guard and by `work`.
 
+use std::fmt::Debug;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use oneflight::{Begin, Group, Settled};
 
@@ -47,28 +50,26 @@ impl<K: Key, V: Value> Contender<K, V> for Guard<K, V> {
 
     fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
         match self.group.begin(key) {
-            Begin::Waiter(waiter) => Outcome { waiter },
+            Begin::Waiter(future) => Outcome { future },
             _ => unreachable!("it is in flight"),
         }
     }
 }
 
 pin_project_lite::pin_project! {
-    /// The waiter, and that no primary is lost here.
-    struct Outcome<K, V> {
+    /// A waiter or a participant, and that no flight is lost here. As small as what is in it.
+    struct Outcome<F> {
         #[pin]
-        waiter: oneflight::Waiter<K, V>,
+        future: F,
     }
 }
 
-impl<K, V> Future for Outcome<K, V> {
-    type Output = Settled<K, V>;
+impl<S, E: Debug, F: Future<Output = Result<S, E>>> Future for Outcome<F> {
+    type Output = S;
 
-    fn poll(
-        self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        let polled = self.project().waiter.poll(cx);
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<S> {
+        let polled = self.project().future.poll(cx);
         polled.map(|outcome| outcome.expect("settled"))
     }
 }
@@ -102,8 +103,8 @@ impl<K: Key, V: Value> Contender<K, V> for Work<K, V> {
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let work = self.group.work(key, || op);
-        async move { work.await.expect("settled") }
+        let future = self.group.work(key, || op);
+        Outcome { future }
     }
 
     fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {

@@ -34,9 +34,18 @@ impl Stage {
 
     /// Clears it: futures of the last run are gone.
     pub fn clear(&mut self) -> (&Bump, Context<'_>) {
-        // The arena keeps its largest chunk, so that after the first run no page of it is new.
-        self.arena.reset();
+        clear(&mut self.arena);
         (&self.arena, Context::from_waker(&self.waker))
+    }
+}
+
+/// Clears an arena and keeps as much memory as it held, in one piece: it forgets all but its largest, and what it maps anew
+/// would be in the time of whoever is measured.
+pub fn clear(arena: &mut Bump) {
+    let held = arena.allocated_bytes();
+    arena.reset();
+    if arena.allocated_bytes() < held {
+        *arena = Bump::with_capacity(held);
     }
 }
 
