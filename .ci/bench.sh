@@ -13,6 +13,8 @@ compare() {
   cargo bench --quiet --locked --manifest-path $crate/Cargo.toml --bench compare -- "$@"
 }
 
+cargo clippy --quiet --locked --manifest-path $crate/Cargo.toml --all-targets -- -D warnings && pass
+
 compare --quick --workload solo --workload amplify --workload value \
   --json "$PWD/$out/rows.jsonl" --plots "$PWD/$out/plots" | tee "$out/report"
 grep -qE '^[0-9]+ right results verified$' "$out/report" && pass
@@ -50,4 +52,4 @@ done
 pass
 
 cargo bench --quiet --locked --manifest-path $crate/own/Cargo.toml --bench dev -- --test >/dev/null && pass
-finish bench 5
+finish bench 6

@@ -68,8 +68,8 @@ impl Plan {
     pub const FULL: Self = Self {
         sample: Duration::from_millis(2),
         most: 41,
-        least: 5,
-        group: Duration::from_secs(6),
+        least: 4,
+        group: Duration::from_secs(5),
     };
 }
 

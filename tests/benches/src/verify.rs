@@ -113,7 +113,11 @@ impl Visitor<u64, u64> for Spawning {
             let all = async {
                 // The duplicates look the key up at once: after the call has begun.
                 let mut call = pin!(call);
-                poll_fn(|cx| Poll::Ready(park(call.as_mut(), cx))).await;
+                poll_fn(|cx| {
+                    park(call.as_mut(), cx);
+                    Poll::Ready(())
+                })
+                .await;
                 let duplicates = zip(contender.join(7), contender.join(7));
                 zip(zip(call, duplicates), settle).await.0
             };

@@ -181,37 +181,6 @@ impl Bare for Wakers {
     }
 }
 
-/// No flight at all: a caller that runs its own operation. What its future costs, every contender's costs too.
-pub struct Alone;
-
-impl Contender<u64, u64> for Alone {
-    type Out = u64;
-
-    fn new() -> Self {
-        Self
-    }
-
-    fn value(out: &u64) -> &u64 {
-        out
-    }
-
-    fn solo(&self, _: &u64, value: u64) -> u64 {
-        value
-    }
-
-    fn call<'a, F>(&'a self, _: u64, op: F) -> impl Future<Output = u64> + Send + 'a
-    where
-        F: Future<Output = u64> + Send + 'static,
-    {
-        op
-    }
-
-    fn join<'a>(&'a self, _: u64) -> impl Future<Output = u64> + Send + 'a {
-        // Nobody to join.
-        std::future::pending()
-    }
-}
-
 /// What may not cost less: hash, lock, find and insert, lock, remove, and one allocation with a count.
 pub struct Floor<K> {
     hasher: foldhash::fast::RandomState,
@@ -292,5 +261,3 @@ pub fn each(visitor: &mut impl Visitor<u64, u64>) {
 pub const WAKERS: &str = "Vec<Waker>";
 /// The limit that ratios refer to, for a call that is alone.
 pub const FLOOR: &str = "floor";
-/// A caller without a flight.
-pub const ALONE: &str = "no flight";

@@ -262,27 +262,6 @@ fn rest(judge: &mut Judge<'_>) {
     judge.at_most(work, "worst single begin 0.5 ms", 0.5, " ms", worst);
     let begin = judge.over_best("keys", "begin", 1_000_000, PEERS);
     judge.at_most(work, "begin 0.65x the best peer", 0.65, "x", begin);
-    // The caller's own future and its operation are in each of them.
-    let alone = judge.figures.ns("keys", "begin", 1_000_000, limits::ALONE);
-    let best = judge.figures.best("keys", "begin", 1_000_000, PEERS);
-    let ours = judge.figures.ns("keys", "begin", 1_000_000, OURS);
-    let net = alone
-        .zip(best)
-        .zip(ours)
-        .map(|((alone, (name, best)), ours)| {
-            let (ours, best) = (ours - alone, best - alone);
-            (
-                ours / best,
-                format!("{ours:.0} ns, {name} {best:.0}; {alone:.0} taken off"),
-            )
-        });
-    judge.at_most(
-        work,
-        "the same without what the callers' futures take",
-        0.65,
-        "x",
-        net,
-    );
     let threads = judge.over_best("threads", "distinct", 2, PEERS);
     judge.at_most(
         "2 threads, distinct keys",

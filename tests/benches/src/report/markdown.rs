@@ -168,8 +168,8 @@ fn label(figures: &Figures, name: &str) -> String {
 
 fn short(size: u64) -> String {
     match size {
-        1_000_000.. if size % 1_000_000 == 0 => format!("{}M", size / 1_000_000),
-        1_000.. if size % 1_000 == 0 => format!("{}k", size / 1_000),
+        1_000_000.. if size.is_multiple_of(1_000_000) => format!("{}M", size / 1_000_000),
+        1_000.. if size.is_multiple_of(1_000) => format!("{}k", size / 1_000),
         1_048_576.. => format!("{} Mi", size >> 20),
         1_024.. => format!("{} Ki", size >> 10),
         _ => size.to_string(),

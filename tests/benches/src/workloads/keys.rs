@@ -10,13 +10,12 @@ use bumpalo::Bump;
 
 use super::flight::{Maker, cases, clear, lead, sizes};
 use super::{Make, Scale, VALUE};
-use crate::contenders::limits::{ALONE, Alone};
-use crate::contenders::{Contender, Key, Kind, Who};
+use crate::contenders::{Contender, Key, Kind};
 use crate::counted;
 use crate::meter::Meter;
 use crate::op;
 use crate::poll::{self, finish};
-use crate::rounds::{Case, Group, Heap};
+use crate::rounds::{Group, Heap};
 
 /// One question; each is asked of a fresh contender that gets `n` keys.
 trait Question {
@@ -147,14 +146,6 @@ fn group<Q: Question + 'static>(key: &str, n: u64, heap: Heap) -> Group {
     cases.retain(|case| case.who.kind != Kind::Limit && case.who.name != "oneflight work");
     if n > 100_000 {
         cases.retain(|case| !LARGE.contains(&case.who.name));
-    }
-    if heap == Heap::Hidden {
-        let who = Who {
-            name: ALONE,
-            kind: Kind::Limit,
-        };
-        let run = Box::new(Keys::<Q>::make::<Alone>(n));
-        cases.push(Case { who, run });
     }
     Group {
         workload: "keys",
