@@ -18,8 +18,10 @@
 //! 1. At most one caller holds the operation outside the desk: the stage is `Polling` exactly then
 //!    (or `Over`, if the flight ended meanwhile: that caller then drops it).
 //! 2. While the stage is `Parked` and there is a driver, the driver's waker stands in the slab: it
-//!    parks it before it takes the operation, and only a wake or its leaving takes it out again,
-//!    which changes the stage or the driver.
+//!    parks it in the lock hold in which it lays the operation down, and only a wake or its leaving
+//!    takes it out again, which changes the stage or the driver. While it polls, in *Continue*, its
+//!    waker is in its own hands and it is nobody's driver: it looks for itself when the poll returns,
+//!    so an operation that is ready at once wakes nobody who would only be told what he did.
 //! 3. `Ready` without a driver means everyone parked has been woken. `Ready` with one means the
 //!    driver has been; if it leaves, everyone is woken then. So an operation that wants to be
 //!    polled always has somebody woken for it.
@@ -97,8 +99,8 @@ enum Stage<T> {
 
 /// What a participant that is polled has to do.
 pub(crate) enum Turn<T> {
-    /// Poll this, then give it back with [`Baton::pause`], or end the flight.
-    Drive(Operation<T>),
+    /// Poll this, then give it back with [`Baton::pause`], together with the waker, or end the flight.
+    Drive(Operation<T>, Spent),
     /// It is parked; somebody else drives, or the operation waits.
     Parked,
     /// The flight has ended.
@@ -171,32 +173,39 @@ impl<T> Baton<T> {
             if matches!(desk.stage, Stage::Over) {
                 return (Turn::Over, Fragile(Some(own)));
             }
-            let spare = if desk.parked.will_wake(*seat, waker) {
+            if self.policy == Policy::Continue && matches!(desk.stage, Stage::Ready(_)) {
+                let old = desk.parked.take(*seat);
+                desk.driver = None;
+                let operation = desk.take();
+                return (Turn::Drive(operation, Fragile(Some(own))), Fragile(old));
+            }
+            let spare = Fragile(if desk.parked.will_wake(*seat, waker) {
                 Some(own)
             } else {
                 desk.parked.park(seat, own)
-            };
-            match mem::replace(&mut desk.stage, Stage::Polling { woken: false }) {
-                Stage::Ready(operation) => {
-                    desk.driver = Some(*seat);
-                    desk.runs += usize::from(self.policy != Policy::Continue);
-                    (Turn::Drive(operation), Fragile(spare))
-                }
-                other => {
-                    desk.stage = other;
-                    (Turn::Parked, Fragile(spare))
-                }
+            });
+            if matches!(desk.stage, Stage::Ready(_)) {
+                desk.driver = Some(*seat);
+                desk.runs += 1;
+                (Turn::Drive(desk.take(), Fragile(None)), spare)
+            } else {
+                (Turn::Parked, spare)
             }
         })
     }
 
-    /// The driver's poll was pending: lays the operation down. If it was woken while it was polled,
-    /// its driver is woken to go on. If the flight ended meanwhile, the operation is dropped
-    /// here.
-    pub(crate) fn pause(&self, operation: Operation<T>) {
+    /// The driver's poll was pending: parks it and lays the operation down. If that was woken while it
+    /// was polled, its driver is woken to go on. If the flight ended meanwhile, both are dropped here.
+    pub(crate) fn pause(&self, seat: &mut Seat, operation: Operation<T>, mut waker: Spent) {
         let (unwanted, driver) = self.desk.with(|desk| {
             let woken = matches!(desk.stage, Stage::Polling { woken: true });
             let unwanted = desk.lay_down(operation, woken);
+            if unwanted.is_none() {
+                if let Some(own) = waker.0.take() {
+                    waker.0 = desk.parked.park(seat, own);
+                }
+                desk.driver = Some(*seat);
+            }
             (unwanted, if woken { desk.take_driver() } else { None })
         });
         if let Some(waker) = driver {
@@ -294,6 +303,14 @@ impl<T> Desk<T> {
         None
     }
 
+    /// Takes what is ready to be polled.
+    fn take(&mut self) -> Operation<T> {
+        match mem::replace(&mut self.stage, Stage::Polling { woken: false }) {
+            Stage::Ready(operation) => operation,
+            _ => unreachable!("looked at in the same lock hold"),
+        }
+    }
+
     fn take_driver(&mut self) -> Option<Waker> {
         self.driver.and_then(|seat| self.parked.take(seat))
     }
@@ -348,7 +365,7 @@ mod tests {
         let mut seat = Seat::NONE;
         assert!(matches!(
             baton.turn(&mut seat, Waker::noop()).0,
-            Turn::Drive(_)
+            Turn::Drive(..)
         ));
         drop(baton.end());
         // Where it stands, it would be dropped under the desk's lock.

@@ -185,7 +185,7 @@ where
                 (true, baton.repark(seat, cx.waker()))
             } else {
                 let (turn, old) = participant.turn(cx.waker());
-                (matches!(turn, Turn::Drive(_)), old)
+                (matches!(turn, Turn::Drive(..)), old)
             };
             if drives {
                 drive(participant, this.make, this.operation.as_mut(), cx);

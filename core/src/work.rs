@@ -16,6 +16,7 @@ use crate::participant::{Participant, Role};
 use crate::reentry::Entered;
 use crate::settled::Settled;
 use crate::sync::waker;
+use crate::wake::Spent;
 
 impl<K, T, S> Group<K, T, S>
 where
@@ -148,8 +149,8 @@ where
             // What `_old` holds is dropped last: its drop is the user's, and the operation must be
             // laid down before.
             let (turn, _old) = self.turn(cx.waker());
-            if let Turn::Drive(operation) = turn {
-                self.drive(operation);
+            if let Turn::Drive(operation, waker) = turn {
+                self.drive(operation, waker);
             }
         }
         match Flight::get(&self.flight) {
@@ -159,7 +160,7 @@ where
     }
 
     /// Polls the operation once, as the driver.
-    fn drive(&mut self, mut operation: Operation<T>) {
+    fn drive(&mut self, mut operation: Operation<T>, own: Spent) {
         let waker = waker(self.baton().0.clone());
         // After the operation, so that on a panic the others are told before it is dropped.
         let guard = AbortOnUnwind::new(&self.flight, &self.shard);
@@ -172,7 +173,10 @@ where
             // Refused only when the flight was ended from outside: then that is the outcome, for
             // this caller too.
             Poll::Ready(value) => drop(Flight::settle(&self.flight, &self.shard, value)),
-            Poll::Pending => self.baton().0.pause(operation),
+            Poll::Pending => {
+                let (baton, seat) = self.baton();
+                baton.pause(seat, operation, own);
+            }
         }
     }
 }

@@ -348,7 +348,11 @@ impl Office {
         if !drives {
             return false;
         }
-        let own = matches!(call.task, Task::Rerun(_));
+        let (who, own) = (call.who, matches!(call.task, Task::Rerun(_)));
+        if !own {
+            // While it polls what is shared, its waker is in its own hands.
+            world.book.parked.leave(room, who);
+        }
         if unmade || (own && act == Act::Panic) {
             // One caller's loss, not the flight's end.
             call.runs = false;
@@ -363,6 +367,9 @@ impl Office {
         }
         if world.book.flights[flight].outcome.is_some() {
             return false;
+        }
+        if !own && act != Act::Finish {
+            world.book.parked.park(room, who, waker);
         }
         match act {
             Act::Finish => {
