@@ -161,4 +161,4 @@ done
 
 cd "$home"
 [ "$failed" -eq 0 ] || { echo "faults: $checks of ${#patches[@]} caught, see above for the rest" >&2; exit 1; }
-finish faults "$([ $# -gt 0 ] && echo 1 || echo 114)"
+finish faults "$([ $# -gt 0 ] && echo 1 || echo 115)"

@@ -82,7 +82,8 @@ pub(crate) struct Baton<T> {
 
 struct Desk<T> {
     stage: Stage<T>,
-    /// The participant that polled the operation last, if it is still here.
+    /// The participant that polled the operation last, if it is still here. Nobody, while an
+    /// operation of *Continue* is polled.
     driver: Option<Seat>,
     participants: usize,
     /// How often somebody began to drive, in *Rerun*.
@@ -162,8 +163,8 @@ impl<T> Baton<T> {
         }
     }
 
-    /// A participant is polled: parks it, and gives it the operation if that is ready and nobody
-    /// polls it.
+    /// A participant is polled: gives it the operation if that is ready (in *Continue* with its waker,
+    /// which [`pause`](Self::pause) parks). Otherwise, and in *Rerun* always, parks it.
     ///
     /// Also returns a waker to drop once the operation is laid down: its drop is the user's and may
     /// panic.

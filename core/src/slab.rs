@@ -3,7 +3,8 @@
 //!
 //! A slab is always behind a lock. So it never clones, drops or wakes a waker: it takes them in by
 //! value and hands them out by value, and its callers do the rest after the lock is released.
-//! (`will_wake` compares two pairs of pointers and calls nobody.)
+//! (`will_wake` compares two pairs of pointers and calls nobody. When all the seats there can be are
+//! taken, four thousand million, the waker that wants another is dropped where it is.)
 //!
 //! # Invariants
 //! 1. A slot belongs to the seat that took it until that seat is given back, also after its waker

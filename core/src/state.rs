@@ -6,16 +6,16 @@
 //! | `CLAIMED`             | one settler owns the value slot           | the settler that won    | publish, by the same settler; no one else |
 //! | `CLAIMED \| SETTLED`  | the value is in place, for ever           | publish                 | nobody |
 //! | `CLAIMED \| ABORTED`  | ended without a value; the cause bits say why | abort, from open only | nobody |
-//! | `WAITERS`             | somebody registered to be told            | each registration       | nobody |
+//! | `WAITERS`             | somebody registered to be told            | the first task that parks, each thread that blocks | nobody |
 //! | `DRAINED`             | after the end, every waker was taken, participants' too | the one who told them | nobody |
 //! | cause (3 bits)        | a [`Cause`], only with `ABORTED`          | abort                   | nobody |
-//! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | means nothing after the end |
+//! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | frozen by the end |
 //!
 //! # Invariants
 //! 1. The first three bits only ever go from open to one of the two ends, through `CLAIMED`.
-//! 2. Whoever ended the word (its read-modify-write returns the count) knows exactly how many duplicates
-//!    the end concerns: `join` refuses from then on, and a `leave` learns that it came too late. What a
-//!    late one takes away is read by nobody, and does not reach the other bits.
+//! 2. Once ended, the count no longer changes: `join` and `leave` refuse. So whoever ended the word
+//!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns,
+//!    and so does whoever asks for figures before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
 //!    `WAITERS`, or the registration sees the end. No wake-up falls between the two.
 //!
@@ -92,7 +92,7 @@ impl State {
             .ok()
     }
 
-    /// Announces a registered waiter. Returns the word before: when that had ended, nobody will
+    /// Announces that somebody is to be told. Returns the word before: when that had ended, nobody will
     /// come and tell (invariant 3).
     pub(crate) fn register(&self) -> Snapshot {
         Snapshot(self.0.fetch_or(WAITERS, Ordering::AcqRel))
@@ -120,10 +120,12 @@ impl State {
         }
     }
 
-    /// Takes a duplicate's count back. False: the word had ended, and its end has counted it (invariant 2).
-    #[inline(always)]
+    /// Takes a duplicate's count back, as long as the word is not ended (invariant 2). False: it
+    /// was.
+    #[inline]
     pub(crate) fn leave(&self) -> bool {
-        !Snapshot(self.0.fetch_sub(ONE, Ordering::AcqRel)).ended()
+        self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
+            .is_ok()
     }
 
     #[inline(always)]

@@ -75,7 +75,8 @@ impl Stats {
         }
         self.reruns += tally.reruns;
         self.retained += retained;
-        self.waited = self.waited.wrapping_add(tally.waited);
+        // Less than none, for a moment: see `Tally::uncount`.
+        self.waited += u64::try_from(tally.waited as i64).unwrap_or(0);
         // A waiter that leaves tells only its flight. So the flights know who is here, and who left
         // is the rest.
         self.cancelled = self.cancelled.wrapping_add(
@@ -151,5 +152,20 @@ impl Tally {
             Ending::Aborted(cause) => self.aborted[cause as usize] += 1,
         }
         self.waited = self.waited.wrapping_add(waiting as u64);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_uncounted_before_its_end_is_counted_shows_as_none() {
+        let mut tally = Tally::default();
+        tally.join(1);
+        tally.uncount((1, 1));
+        let mut stats = Stats::default();
+        stats.add(&tally, 1, 1, 0);
+        assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
     }
 }

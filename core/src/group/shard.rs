@@ -432,3 +432,31 @@ impl<K, T> Shard<K, T> {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_between_the_end_and_its_count_is_not_cancelled() {
+        let shard = Arc::new(Shard::<u8, u8>::new(0, 1, None));
+        let begin = || Shard::begin(&shard, 1, 1);
+        let (Begin::Primary(primary), Begin::Waiter(counted)) = (begin(), begin()) else {
+            unreachable!("the first one and its duplicate")
+        };
+        // The ender is held up between the word and the shard's lock.
+        let recorded = primary.flight().cell.record(7);
+        drop(counted);
+        let left = shard.tally().2;
+        let Begin::Waiter(uncounted) = begin() else {
+            unreachable!("it is registered still")
+        };
+        drop(uncounted);
+        assert_eq!((left, shard.tally().2), (1, 1));
+        let Ok(before) = recorded else {
+            unreachable!("nobody else has settled")
+        };
+        drop(shard.retire(primary.flight(), before, Ending::Settled(None)));
+        assert_eq!(shard.tally().2, 0);
+    }
+}

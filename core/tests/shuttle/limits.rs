@@ -53,6 +53,31 @@ fn a_flight_never_has_more_waiters_than_it_may() {
 }
 
 #[test]
+fn who_has_an_outcome_is_not_cancelled_before_its_end_is_counted() {
+    check(|| {
+        let group = builder::<u64>().build();
+        let ender = primary(group.begin(1));
+        let waiters: Vec<_> = (0..2)
+            .map(|_| match group.begin(1) {
+                Begin::Waiter(waiter) => waiter,
+                _ => unreachable!("it is in flight"),
+            })
+            .collect();
+        let settle = thread::spawn(move || drop(ender.settle(1)));
+        for waiter in waiters {
+            while waiter.get().is_none() {
+                thread::yield_now();
+            }
+            drop(waiter);
+        }
+        let stats = group.stats();
+        assert_eq!(stats.cancelled, 0, "{stats:?}");
+        assert_eq!(stats.waited + stats.waiting as u64, 2, "{stats:?}");
+        settle.join().expect("it settles");
+    });
+}
+
+#[test]
 fn flights_of_many_keys_take_and_give_back_their_places() {
     check(|| {
         let group = builder::<u64>().max_flights(2).build();

@@ -21,7 +21,7 @@ mod caps {
     /// 1,000 waiters.
     pub const SETTLE_RESUME: u64 = 78_800;
     /// 1,000 waiters.
-    pub const CANCEL: u64 = 82_400;
+    pub const CANCEL: u64 = 92_800;
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
