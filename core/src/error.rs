@@ -328,7 +328,7 @@ impl From<Rejected> for WorkError {
     }
 }
 
-#[cfg(all(test, feature = "std", not(loom)))]
+#[cfg(test)]
 mod tests {
     use core::error::Error;
 

@@ -1,17 +1,7 @@
 //! [`Fingerprint`]: telling a retry from another request that uses the same key by mistake.
 
-use alloc::borrow::ToOwned;
-use core::borrow::Borrow;
 use core::fmt;
-use core::future::Future;
 use core::hash::{BuildHasher, Hash, Hasher};
-
-use crate::detach::Detached;
-use crate::gate::{Gate, Turn};
-use crate::group::{Begin, Group};
-use crate::rerun::{Budget, Rerun};
-use crate::rt::Runtime;
-use crate::work::Work;
 
 /// Identifies a payload: 128 bits, given or computed.
 ///
@@ -101,86 +91,7 @@ impl<G> Clone for Fingerprinted<'_, G> {
 
 impl<G> Copy for Fingerprinted<'_, G> {}
 
-impl<K: Hash + Eq, T, S: BuildHasher> Fingerprinted<'_, Group<K, T, S>> {
-    /// [`Group::begin`].
-    pub fn begin(self, key: K) -> Begin<K, T> {
-        let ((begin, key), _) =
-            self.of
-                .begin_with(key, Some(self.fingerprint), |_, _| true, || None);
-        drop(key);
-        begin
-    }
-
-    /// [`Group::begin_ref`].
-    pub fn begin_ref<Q>(self, key: &Q) -> Begin<K, T>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        self.of.begin_ref_with(key, Some(self.fingerprint))
-    }
-
-    /// [`Group::work_rerun`].
-    pub fn work_rerun<M, F>(self, key: K, budget: Budget, make: M) -> Rerun<K, T, M, F>
-    where
-        M: FnOnce() -> F,
-        F: Future<Output = T>,
-    {
-        self.of
-            .work_rerun_with(key, Some(self.fingerprint), budget, make)
-    }
-}
-
-impl<K, T, S> Fingerprinted<'_, Group<K, T, S>>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    /// [`Group::work`].
-    pub fn work<M, F>(self, key: K, make: M) -> Work<K, T>
-    where
-        M: FnOnce() -> F,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.of.work_with(key, Some(self.fingerprint), make)
-    }
-
-    /// [`Group::spawn_on`].
-    pub fn spawn_on<R, M, F>(self, runtime: &R, key: K, make: M) -> Detached<K, T>
-    where
-        R: Runtime,
-        M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.of
-            .spawn_on_with(runtime, key, Some(self.fingerprint), make)
-    }
-
-    /// [`Group::spawn_blocking_on`].
-    pub fn spawn_blocking_on<R, F>(self, runtime: &R, key: K, call: F) -> Detached<K, T>
-    where
-        R: Runtime,
-        F: FnOnce() -> T + Send + 'static,
-    {
-        self.of
-            .spawn_blocking_on_with(runtime, key, Some(self.fingerprint), call)
-    }
-}
-
-impl<K: Hash + Eq, T> Fingerprinted<'_, Gate<K, T>> {
-    /// [`Gate::begin`].
-    pub fn begin(self, token: Option<K>) -> Begin<Option<K>, T> {
-        self.of.begin_with(token, Some(self.fingerprint))
-    }
-
-    /// [`Gate::turn`].
-    pub fn turn(self, token: Option<K>) -> Turn<K, T> {
-        self.of.turn_with(token, Some(self.fingerprint))
-    }
-}
-
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

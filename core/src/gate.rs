@@ -1,21 +1,20 @@
 //! [`Gate`]: one resource, one invocation at a time.
 //!
-//! A gate is a registry of one shard with a line: who holds the gate, and who waits for it. Taking
-//! the gate and registering the token are one lock hold, so a refusal is told to its caller and
-//! never becomes an outcome that a duplicate could inherit.
+//! A gate is a registry of one shard with a line (`group/shard/line`): which flight holds the gate,
+//! and which ones wait for it. Taking the gate and registering the token are one critical section,
+//! so a refusal is an error of its own caller and never an outcome that a duplicate could get.
 //!
 //! # Invariants
-//! 1. The holder is the flight that was let in last, if it has not ended. Only its end lets the
-//!    next one in: the permit is the flight, so nobody but its owner can release it.
+//! 1. The permit is the flight that holds the gate. Only the end of that flight lets the next one
+//!    in, so only its owner can release the gate.
 //! 2. A token is registered when its caller queues, so its duplicates wait for that claim. If the
-//!    queued caller leaves, its flight ends and takes its place in the queue with it.
-//! 3. The queue is in the order of flight ids, which is the order of coming. Nobody passes it:
-//!    while somebody waits, the gate is busy.
+//!    queued caller leaves, its flight ends and its place in the queue is given up with it.
+//! 3. No call passes the queue: while a caller waits, the gate is busy.
 //!
-//! The queue is our own and not `async-lock`'s semaphore: claim and place must be taken in one lock
-//! hold with the token's registration, a semaphore's list would be a second lock with an order of
-//! its own, and one ordered map of flights is all there is to it. Each who waits for a turn waits
-//! on a `SettleCell`, so the waker contract holds as everywhere.
+//! The queue is our own and not `async-lock`'s semaphore. Claim and place must be taken in the
+//! critical section that registers the token, and a semaphore's list would be a second lock with an
+//! order of its own. One ordered map of flights is enough. A queued caller waits on a `SettleCell`,
+//! so the waker contract holds here too.
 
 use core::fmt;
 use core::future::Future;
@@ -24,16 +23,11 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::cell::SettleCell;
 use crate::fingerprint::{Fingerprint, Fingerprinted};
-use crate::group::Begin;
-use crate::group::extras::Ticket;
-use crate::group::search::Search;
-use crate::group::shard::{Request, Shard};
-use crate::hash::RandomState;
-use crate::primary::Primary;
-use crate::slab::Seat;
-use crate::stats::{Stats, gather};
+use crate::group::begin::Entry;
+use crate::group::shard::{OwnedKey, Plain, Request, Shard, Ticket};
+use crate::group::stats::gather;
+use crate::group::{Begin, Primary, RandomState, Stats};
 use crate::sync::Arc;
 
 /// What happens to a caller that finds the gate held.
@@ -97,7 +91,7 @@ impl<K, T> Gate<K, T> {
         let shard = if mode == Mode::Reentrant {
             Shard::new(0, 1, None)
         } else {
-            Shard::gate()
+            Shard::with_line()
         };
         Self {
             inner: Arc::new(Inner {
@@ -125,7 +119,15 @@ impl<K, T> Gate<K, T> {
 
     /// What the gate has done and holds. Those who wait for a turn are flights that have begun.
     pub fn stats(&self) -> Stats {
-        gather([&*self.inner.shard])
+        gather([self.inner.shard.figures()])
+    }
+
+    fn entry(&self, token: Option<K>) -> Entry<'_, Self, Option<K>> {
+        Entry {
+            of: self,
+            key: token,
+            fingerprint: None,
+        }
     }
 
     /// The same calls, for a payload with this fingerprint. See [`Fingerprint`].
@@ -143,7 +145,7 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// In every mode a caller that finds another token in flight is
     /// [`Rejected::Busy`](crate::Rejected::Busy), except with [`Mode::Reentrant`], where nobody is.
     pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
-        self.begin_with(token, None)
+        self.entry(token).begin()
     }
 
     /// Takes the gate, waiting for its turn with [`Mode::Queue`], or joins the invocation with this
@@ -158,7 +160,7 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// Dropping the future gives the place up: duplicates of its token get
     /// [`Cause::Dropped`](crate::Cause::Dropped), and nobody else notices.
     pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
-        self.turn_with(token, None)
+        self.entry(token).turn()
     }
 
     /// How many duplicates wait for the token.
@@ -170,68 +172,53 @@ impl<K: Hash + Eq, T> Gate<K, T> {
             .lookup(hash, |other| other.as_ref() == Some(token));
         found.map_or(0, |flight| flight.waiting())
     }
+}
 
-    pub(crate) fn begin_with(
-        &self,
-        token: Option<K>,
-        fingerprint: Option<Fingerprint>,
-    ) -> Begin<Option<K>, T> {
-        let request = self.request(&token, fingerprint);
-        let (begin, token) = Shard::search(
-            &self.inner.shard,
-            &request,
-            Search::new(request.hash),
-            token,
-            |_, _| true,
-            || None,
-        );
-        drop(token);
-        begin
+impl<K: Hash + Eq, T> Fingerprinted<'_, Gate<K, T>> {
+    /// [`Gate::begin`].
+    pub fn begin(self, token: Option<K>) -> Begin<Option<K>, T> {
+        self.entry(token).begin()
     }
 
-    pub(crate) fn turn_with(
-        &self,
-        token: Option<K>,
-        fingerprint: Option<Fingerprint>,
-    ) -> Turn<K, T> {
-        if self.inner.mode != Mode::Queue {
+    /// [`Gate::turn`].
+    pub fn turn(self, token: Option<K>) -> Turn<K, T> {
+        self.entry(token).turn()
+    }
+}
+
+impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>, Option<K>> {
+    fn begin(self) -> Begin<Option<K>, T> {
+        let request = self.request();
+        let shard = &self.of.inner.shard;
+        Shard::search(shard, &request, OwnedKey(Some(self.key)), &mut Plain)
+    }
+
+    fn turn(self) -> Turn<K, T> {
+        if self.of.inner.mode != Mode::Queue {
             return Turn {
-                state: State::Ready(self.begin_with(token, fingerprint)),
+                state: State::Ready(self.begin()),
             };
         }
-        let mut request = self.request(&token, fingerprint);
-        let ticket = Arc::new(SettleCell::new());
-        request.ticket = Some(ticket.clone());
-        let (begin, token) = Shard::search(
-            &self.inner.shard,
-            &request,
-            Search::new(request.hash),
-            token,
-            |_, _| true,
-            || None,
-        );
+        let ticket = Ticket::new();
+        let request = self.request().queued(&ticket);
+        let shard = &self.of.inner.shard;
+        let begin = Shard::search(shard, &request, OwnedKey(Some(self.key)), &mut Plain);
         let state = match begin {
-            Begin::Primary(primary) if !self.inner.shard.holds(primary.flight()) => State::Queued(
-                primary,
-                Place {
-                    ticket,
-                    seat: Seat::NONE,
-                },
-            ),
+            Begin::Primary(primary) if !shard.holds(primary.flight()) => {
+                State::Queued(primary, ticket)
+            }
             begin => State::Ready(begin),
         };
-        drop(token);
         Turn { state }
     }
 
-    fn request(&self, token: &Option<K>, fingerprint: Option<Fingerprint>) -> Request {
-        let hash = self.inner.hasher.hash_one(token.as_ref());
-        let alone = token.is_none() || self.inner.mode == Mode::Reentrant;
-        Request {
-            hash,
-            fingerprint,
-            alone,
-            ..Request::default()
+    fn request(&self) -> Request {
+        let hash = self.of.inner.hasher.hash_one(self.key.as_ref());
+        let request = Request::new(&self.of.inner.shard, hash, self.fingerprint);
+        if self.key.is_none() || self.of.inner.mode == Mode::Reentrant {
+            request.alone()
+        } else {
+            request
         }
     }
 }
@@ -275,26 +262,15 @@ pub struct Turn<K, T> {
 }
 
 enum State<K, T> {
-    Queued(Primary<Option<K>, T>, Place),
+    Queued(Primary<Option<K>, T>, Ticket),
     Ready(Begin<Option<K>, T>),
     Done,
-}
-
-struct Place {
-    ticket: Arc<Ticket>,
-    seat: Seat,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.ticket.unseat(&mut self.seat);
-    }
 }
 
 impl<K, T> Turn<K, T> {
     /// Whether it still waits for its turn.
     pub fn is_queued(&self) -> bool {
-        matches!(&self.state, State::Queued(_, place) if place.ticket.get().is_none())
+        matches!(&self.state, State::Queued(_, ticket) if !ticket.is_called())
     }
 }
 
@@ -305,10 +281,11 @@ impl<K, T> Future for Turn<K, T> {
     type Output = Begin<Option<K>, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Queued(primary, place) = &mut self.state {
-            // Ended from outside, it will have no turn: its caller learns that from the primary.
+        if let State::Queued(primary, ticket) = &mut self.state {
+            // A flight that was ended from outside gets no turn. Its caller learns that from the
+            // primary.
             let ended = primary.flight().cell.snapshot().ended();
-            if !ended && place.ticket.poll_end(&mut place.seat, cx).is_pending() {
+            if !ended && ticket.poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }

@@ -80,60 +80,31 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod baton;
-#[allow(unsafe_code, reason = "the one file that argues for it")]
 mod cell;
 mod clock;
-mod crowd;
-mod detach;
-mod drain;
 mod error;
 mod fingerprint;
 mod flight;
 mod gate;
 mod group;
 pub mod guide;
-mod hash;
-mod observe;
-mod participant;
-mod primary;
-mod reentry;
-mod rerun;
-mod retain;
+mod policy;
 pub mod rt;
-mod rules;
-mod settled;
-mod shelf;
-mod slab;
-mod state;
-mod stats;
 mod sync;
-mod wait;
-mod waiter;
-mod wake;
-mod watch;
-mod work;
+mod unwind;
 
-pub use cell::SettleCell;
+pub use cell::{SettleCell, Wait};
 pub use clock::Clock;
 #[cfg(all(
     feature = "std",
     not(all(target_family = "wasm", target_os = "unknown"))
 ))]
 pub use clock::Monotonic;
-pub use detach::{AbortHandle, Detached};
-pub use drain::Drained;
 pub use error::{Aborted, Cause, Rejected, RunError, SettleError, WaitError, WorkError};
 pub use fingerprint::{Fingerprint, Fingerprinted};
-pub use flight::FlightId;
+pub use flight::{FlightId, Settled};
 pub use gate::{Gate, Mode, Turn};
-pub use group::{Begin, Builder, Group};
-pub use hash::{DefaultHasher, RandomState};
-pub use primary::{Primary, Run};
-pub use rerun::{Budget, Rerun};
-pub use rules::Keep;
-pub use settled::Settled;
-pub use stats::Stats;
-pub use wait::Wait;
-pub use waiter::Waiter;
-pub use work::Work;
+pub use group::{
+    Begin, Builder, DefaultHasher, Drained, Group, Keep, Primary, RandomState, Run, Stats, Waiter,
+};
+pub use policy::{AbortHandle, Budget, Detached, Rerun, Work};

@@ -1,5 +1,5 @@
-//! What an adapter supplies: the [`Runtime`] trait and nothing more. What is generic over it lives
-//! here once: [`Timeout`], and in `detach` the operations that outlive their callers.
+//! What an adapter supplies: the [`Runtime`] trait. What is generic over a runtime is written once:
+//! [`Timeout`] here, and the operations that outlive their callers in `policy/spawn`.
 
 use core::fmt;
 use core::future::Future;
@@ -10,8 +10,8 @@ use core::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::error::{Aborted, WaitError};
-use crate::settled::Settled;
-use crate::waiter::Waiter;
+use crate::flight::Settled;
+use crate::group::Waiter;
 
 /// An executor, as far as this crate needs one.
 ///

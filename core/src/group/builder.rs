@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use crate::clock::{self, Clock};
 use crate::group::Group;
-use crate::hash::RandomState;
-use crate::rules::{Classify, Keep, Retain, Rules};
+use crate::group::hasher::RandomState;
+use crate::group::rules::{Classify, Keep, Retention, Rules};
 
 /// More shards than this cost memory and bring nothing.
 const MOST_SHARDS: usize = 1 << 12;
@@ -194,14 +194,14 @@ impl<K, T, S> Builder<K, T, S> {
                 clock.is_some() || !timed,
                 "a group that retains or ages needs a clock: call `clock`"
             );
-            let retain = retain.map(|time| Retain {
+            let retention = retain.map(|time| Retention {
                 time,
                 capacity,
                 classify: self.classify,
             });
             Rules::new(
                 clock,
-                retain,
+                retention,
                 self.max_waiters,
                 self.max_age,
                 self.max_flights,

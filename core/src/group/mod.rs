@@ -1,58 +1,52 @@
-//! [`Group`]: the registry, key to flight.
+//! The registry, key to flight, as its users meet it.
 //!
-//! Sharded by hash, so that calls for different keys seldom meet. All the rules of concurrency are
-//! the shard's; this file hashes, picks the shard and says what each call promises.
+//! | file | its job |
+//! |---|---|
+//! | `mod` | [`Group`]: the handle, and what can be asked and forgotten |
+//! | `begin` | the way in: one call, by key or borrowed key, with or without a fingerprint |
+//! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
+//! | `stop` | the way out: close, abort everything, wait until it is drained |
+//! | `builder`, `rules`, `hasher` | what a group is set to |
+//! | `stats` | figures |
+//! | `shard/` | one lock, and all that stands under it |
+//!
+//! A group is sharded by hash, so that calls for different keys seldom meet. All rules of
+//! concurrency are the shard's.
 
+pub(crate) mod begin;
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+mod blocking;
 mod builder;
-pub(crate) mod extras;
-pub(crate) mod search;
+pub(crate) mod hasher;
+pub(crate) mod primary;
+pub(crate) mod rules;
 pub(crate) mod shard;
-pub(crate) mod table;
+pub(crate) mod stats;
+mod stop;
+pub(crate) mod waiter;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::time::Duration;
 
+pub use begin::Begin;
 pub use builder::Builder;
+pub use hasher::{DefaultHasher, RandomState};
+pub use primary::{Primary, Run};
+pub use rules::Keep;
+pub use stats::Stats;
+pub use stop::Drained;
+pub use waiter::Waiter;
 
-use crate::baton::Baton;
-use crate::drain::{Drain, Drained};
-use crate::error::{Cause, Rejected};
-use crate::fingerprint::{Fingerprint, Fingerprinted};
-use crate::flight::Flight;
-use crate::hash::RandomState;
-use crate::primary::Primary;
-use crate::rules::Rules;
-use crate::settled::Settled;
-use crate::stats::{Stats, gather};
-use crate::sync::{Arc, Wakeable, for_each};
-use crate::waiter::Waiter;
-use search::Search;
-use shard::{Begun, Request, Shard};
-
-/// What [`Group::begin`] came to: exactly three paths.
-#[must_use = "dropping a primary aborts its flight, dropping a waiter leaves it"]
-pub enum Begin<K, T> {
-    /// Nobody runs this key: the caller does, and owes an outcome.
-    Primary(Primary<K, T>),
-    /// Somebody runs it: the caller waits for the same outcome.
-    Waiter(Waiter<K, T>),
-    /// Turned away at once, with the reason. Nothing is held.
-    Rejected(Rejected),
-}
-
-impl<K, T> fmt::Debug for Begin<K, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Begin::Primary(primary) => f.debug_tuple("Primary").field(primary).finish(),
-            Begin::Waiter(waiter) => f.debug_tuple("Waiter").field(waiter).finish(),
-            Begin::Rejected(why) => f.debug_tuple("Rejected").field(why).finish(),
-        }
-    }
-}
+use crate::flight::{Flight, Settled};
+use crate::sync::Arc;
+use crate::unwind::for_each;
+use rules::Rules;
+use shard::{Drain, Shard};
+use stats::gather;
 
 /// The registry: one flight for each key.
 ///
@@ -106,14 +100,14 @@ pub struct Group<K, T, S = RandomState> {
 
 struct Inner<K, T, S> {
     hasher: S,
-    /// A power of two of them.
+    /// Their number is a power of two.
     shards: Box<[Arc<Shard<K, T>>]>,
     drain: Arc<Drain>,
 }
 
 impl<K, T, S> Drop for Inner<K, T, S> {
     fn drop(&mut self) {
-        // Primaries keep their shards; nobody can ask for what those retain any more.
+        // Primaries keep their shards, but no call can reach what those retain any more.
         if self.shards[0].rules().is_some() {
             for_each(self.shards.iter(), |shard| shard.orphan());
         }
@@ -187,151 +181,19 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((group.stats().aborted, group.stats().in_flight), (1, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        gather(self.inner.shards.iter().map(|shard| &**shard))
-    }
-
-    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a
-    /// flight still join, and retained outcomes are still given out. From any thread, any
-    /// number of times; there is no way back.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group, Rejected};
-    /// # futures_lite::future::block_on(async {
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin("running") else { unreachable!() };
-    /// group.close();
-    /// assert!(matches!(group.begin("new"), Begin::Rejected(Rejected::Closed)));
-    /// assert!(matches!(group.begin("running"), Begin::Waiter(_)));
-    /// let drained = group.drained();
-    /// primary.settle(7).unwrap();
-    /// drained.await;
-    /// # });
-    /// ```
-    #[doc(alias = "shutdown")]
-    pub fn close(&self) {
-        for shard in &self.inner.shards {
-            shard.close(&self.inner.drain);
-        }
-    }
-
-    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their
-    /// drivers are woken, and the value of a primary that settles later comes back to it. To
-    /// begin nothing new either, [`close`](Self::close) first.
-    ///
-    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
-    /// a caller runs itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is
-    /// dropped when that caller is polled next.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Cause, Group};
-    ///
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
-    /// group.abort_all();
-    /// assert!(group.is_empty());
-    /// let late = primary.settle(7).unwrap_err();
-    /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
-    /// ```
-    pub fn abort_all(&self) {
-        let shards = self.inner.shards.iter();
-        let all: Vec<_> = shards
-            .flat_map(|shard| {
-                shard
-                    .flights()
-                    .into_iter()
-                    .map(move |flight| (shard, flight))
-            })
-            .collect();
-        for_each(all.into_iter(), |(shard, flight)| {
-            Flight::abort(&flight, shard, Cause::Closed);
-        });
-    }
-
-    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and
-    /// superseded ones until their primaries are done.
-    ///
-    /// # Deadlocks
-    ///
-    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never
-    /// settled keeps it waiting: [`abort_all`](Self::abort_all) ends what is left, all but a
-    /// superseded flight, which has ended already and whose primary must go.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub fn drained(&self) -> Drained {
-        Drained::new(self.inner.drain.clone())
-    }
-
-    /// The same calls, for a payload with this fingerprint: a call of the same key with another
-    /// payload is [`Rejected::Mismatch`]. See [`Fingerprint`].
-    pub fn fingerprinted(&self, fingerprint: Fingerprint) -> Fingerprinted<'_, Self> {
-        Fingerprinted {
-            of: self,
-            fingerprint,
-        }
+        gather(self.inner.shards.iter().map(|shard| shard.figures()))
     }
 
     #[inline(always)]
-    fn shard(&self, hash: u64) -> &Arc<Shard<K, T>> {
-        // Spread, so that a poor hasher does not put everything into one shard; and from the
-        // middle, since the table inside uses the low bits and the highest.
+    fn shard_of(&self, hash: u64) -> &Arc<Shard<K, T>> {
+        // Multiplied, so that a poor hasher does not put everything into one shard. The bits are
+        // taken from the middle, since the shard's table uses the lowest and the highest.
         let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         &self.inner.shards[spread as usize & (self.inner.shards.len() - 1)]
     }
 }
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Becomes the primary of `key`, or a waiter of the one there is. Never waits.
-    ///
-    /// Of N callers that begin one key at once, exactly one becomes the primary. A flight that has
-    /// ended without a value never takes a waiter: whoever finds one begins the next.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    /// # futures_lite::future::block_on(async {
-    /// let group: Group<String, Result<u32, String>> = Group::new();
-    /// let outcome = match group.begin("invoice-7".to_string()) {
-    ///     Begin::Primary(primary) => primary.run(async { Ok(42) }).await.unwrap(),
-    ///     Begin::Waiter(waiter) => waiter.await.unwrap(),
-    ///     Begin::Rejected(why) => panic!("{why}"),
-    /// };
-    /// assert_eq!(*outcome, Ok(42));
-    /// # });
-    /// ```
-    #[doc(alias = "join")]
-    #[doc(alias = "Do")]
-    #[inline]
-    pub fn begin(&self, key: K) -> Begin<K, T> {
-        let hash = self.inner.hasher.hash_one(&key);
-        let shard = self.shard(hash);
-        if shard.rules().is_none() {
-            return Shard::begin(shard, hash, key);
-        }
-        let ((begin, key), _) = self.begin_with(key, None, |_, _| true, || None);
-        drop(key);
-        begin
-    }
-
-    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when the caller becomes
-    /// the primary.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let group: Group<String, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin_ref("k") else { unreachable!() };
-    /// assert!(matches!(group.begin_ref("k"), Begin::Waiter(_)));
-    /// assert_eq!(primary.key(), "k");
-    /// ```
-    pub fn begin_ref<Q>(&self, key: &Q) -> Begin<K, T>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + alloc::borrow::ToOwned<Owned = K> + ?Sized,
-    {
-        self.begin_ref_with(key, None)
-    }
-
     /// Takes the key out of the registry: the next call begins a new flight. The old one goes on
     /// for those already in it, and its late settle never touches the new one. True if the key
     /// was in flight, or its outcome retained.
@@ -357,9 +219,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         let now = self.now();
         let (shard, found) = self.lookup(key);
         found.is_some_and(|flight| {
-            let word = flight.cell.snapshot();
-            let was_there = word.cause().is_none() && !shard.is_expired(&flight, now);
-            shard.detach(&flight) && was_there
+            let state = flight.cell.snapshot();
+            let was_there = state.cause().is_none() && !shard.is_expired(&flight, now);
+            shard.unregister(&flight) && was_there
         })
     }
 
@@ -407,7 +269,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     }
 
     /// The time, if the rules depend on it.
-    fn now(&self) -> Option<core::time::Duration> {
+    fn now(&self) -> Option<Duration> {
         self.inner.shards[0].now()
     }
 
@@ -417,66 +279,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard(hash);
+        let shard = self.shard_of(hash);
         (
             shard,
             shard.lookup(hash, |candidate| candidate.borrow() == key),
         )
-    }
-
-    /// A begin that asks for more than its key. Also returns a duplicate's key, which the caller
-    /// drops once what it got is in a guard's hands, and the key's shard.
-    pub(crate) fn begin_with(
-        &self,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        admit: impl Fn(&Arc<Shard<K, T>>, &Arc<Flight<K, T>>) -> bool,
-        baton: impl FnOnce() -> Option<Arc<Wakeable<Baton<T>>>>,
-    ) -> (Begun<K, T>, &Arc<Shard<K, T>>) {
-        let hash = self.inner.hasher.hash_one(&key);
-        let shard = self.shard(hash);
-        let request = Request {
-            hash,
-            fingerprint,
-            now: shard.now(),
-            ..Request::default()
-        };
-        (
-            Shard::search(shard, &request, Search::new(hash), key, admit, baton),
-            shard,
-        )
-    }
-
-    pub(crate) fn begin_ref_with<Q>(&self, key: &Q, fingerprint: Option<Fingerprint>) -> Begin<K, T>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + alloc::borrow::ToOwned<Owned = K> + ?Sized,
-    {
-        let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard(hash);
-        let request = Request {
-            hash,
-            fingerprint,
-            now: shard.now(),
-            ..Request::default()
-        };
-        if let Some(begin) = shard.join(&request, |candidate| candidate.borrow() == key) {
-            return begin;
-        }
-        let key = key.to_owned();
-        if fingerprint.is_none() && shard.rules().is_none() {
-            return Shard::begin(shard, hash, key);
-        }
-        let (begin, key) = Shard::search(
-            shard,
-            &request,
-            Search::new(hash),
-            key,
-            |_, _| true,
-            || None,
-        );
-        drop(key);
-        begin
     }
 }
 

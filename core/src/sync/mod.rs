@@ -1,25 +1,28 @@
-//! The only folder that knows which platform this is.
+//! Which platform this is. No other folder knows.
 //!
-//! Everything else writes `crate::sync::…` and gets the same names on each side: `native` is for real
-//! machines (`std`, `no_std`, targets whose atomics come from `portable-atomic`), and two more are
-//! for the model checkers `loom` and `shuttle`.
+//! The rest of the crate writes `crate::sync::..` and gets the same names everywhere: `native` is
+//! for real machines (`std`, `no_std`, targets whose atomics come from `portable-atomic`), `loom`
+//! and `shuttle` are for the two model checkers.
 //!
-//! Two shapes differ from what `std` offers, because not every side can offer more:
-//! - [`Mutex::with`] takes a closure instead of giving out a guard (a critical section has no guard
-//!   that is safe to hold). It also makes the locked region visible: nothing of the user's is
-//!   called inside one.
-//! - [`waker`] makes a `Waker` of an [`Arc`] of a [`Wakeable`]; nothing relies on unsized `Arc`s.
+//! Three shapes differ from those of `std`, because not every platform can offer more:
+//! - [`Mutex::with`] takes a closure and gives out no guard (a critical section has no guard that
+//!   is safe to hold). It also makes the locked region visible: nothing of the user's is called
+//!   inside one.
+//! - [`waker`] makes a `Waker` from an [`Arc`] of a [`Wakeable`]. No code relies on an unsized
+//!   `Arc`.
+//! - [`thread_local`] has `try_with` only. Without `std` there are no thread locals and it always
+//!   fails, as it does in `std` while a thread is torn down.
 
 #[cfg_attr(loom, path = "loom.rs")]
 #[cfg_attr(all(shuttle, feature = "shuttle", not(loom)), path = "shuttle.rs")]
 #[cfg_attr(not(any(loom, all(shuttle, feature = "shuttle"))), path = "native.rs")]
 mod platform;
 
+#[cfg(not(feature = "std"))]
+pub(crate) use platform::Absent;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 pub(crate) use platform::park;
-#[cfg(feature = "std")]
-pub(crate) use platform::thread_local;
-pub(crate) use platform::{Arc, Event, EventListener, UnsafeCell, atomic, waker};
+pub(crate) use platform::{Arc, Event, EventListener, UnsafeCell, atomic, thread_local, waker};
 
 use platform::lock;
 
@@ -38,9 +41,8 @@ impl<T> Mutex<T> {
         lock::with(&self.0, f)
     }
 
-    /// As [`with`](Self::with), for the two sections that every call goes through. A closure can
-    /// not be marked `inline(always)`, and one that is not inlined costs a third of a solo
-    /// call.
+    /// As [`with`](Self::with), for the two sections that every call runs. A closure cannot be
+    /// marked `inline(always)`, and one that is not inlined costs a third of a solo call.
     #[inline(always)]
     pub(crate) fn enter<S: Section<T>>(&self, section: S) -> S::Output {
         lock::enter(&self.0, section)
@@ -53,14 +55,14 @@ pub(crate) trait Section<T> {
     fn run(self, value: &mut T) -> Self::Output;
 }
 
-/// For the sides where speed is not what counts.
+/// For the platforms where speed does not count.
 #[cfg(any(loom, shuttle, not(feature = "std")))]
 fn enter<T, S: Section<T>>(raw: &lock::Raw<T>, section: S) -> S::Output {
     lock::with(raw, |value| section.run(value))
 }
 
-/// What a [`Wakeable`] does when its waker is woken. May be called from any thread, at any time,
-/// repeatedly.
+/// What a [`Wakeable`] does when its waker is woken. It can be called from any thread, at any time,
+/// and more than once.
 pub(crate) trait Wakes: Send + Sync + 'static {
     fn wakes(&self);
 }
@@ -76,7 +78,7 @@ impl<W> core::ops::Deref for Wakeable<W> {
     }
 }
 
-/// Whether this thread unwinds. Without `std` nobody can tell, and the answer is no.
+/// Whether this thread unwinds. Without `std` this cannot be found out, and the answer is no.
 #[inline]
 pub(crate) fn panicking() -> bool {
     #[cfg(feature = "std")]
@@ -85,97 +87,13 @@ pub(crate) fn panicking() -> bool {
     return false;
 }
 
-/// Runs `f` and ends a panic of it here. Used where a second panic would abort the process, or
-/// where one participant's panic must not reach another. Without `std` a panic can not be caught
-/// and goes on.
-///
-/// The payload's destructor is the user's too and may panic in its turn; a payload of that is let
-/// be.
-pub(crate) fn isolate<R>(f: impl FnOnce() -> R) -> Option<R> {
+/// What a panic carries. Without `std` no panic can be caught, so there is never one.
+pub(crate) type Payload = alloc::boxed::Box<dyn core::any::Any + Send>;
+
+/// Runs `f` and catches its panic, where the platform can do that.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     #[cfg(feature = "std")]
-    return catch(f)
-        .map_err(|payload| core::mem::forget(catch(|| drop(payload))))
-        .ok();
+    return std::panic::catch_unwind(core::panic::AssertUnwindSafe(f));
     #[cfg(not(feature = "std"))]
-    return Some(f());
-}
-
-#[cfg(feature = "std")]
-fn catch<R>(f: impl FnOnce() -> R) -> std::thread::Result<R> {
-    std::panic::catch_unwind(core::panic::AssertUnwindSafe(f))
-}
-
-/// Drops what belongs to the user. If that panics while this thread unwinds already, the panic ends
-/// here.
-pub(crate) fn discard<T>(value: T) {
-    if panicking() {
-        isolate(|| drop(value));
-    } else {
-        drop(value);
-    }
-}
-
-/// Something of the user's that is [discarded](discard) when it is dropped.
-#[must_use = "dropped where it stands, it may stand under a lock"]
-pub(crate) struct Fragile<T>(pub(crate) Option<T>);
-
-impl<T> Drop for Fragile<T> {
-    fn drop(&mut self) {
-        discard(self.0.take());
-    }
-}
-
-/// Calls `f` with each of `items`. If one call panics, the others are made all the same, and the
-/// panic goes on after.
-pub(crate) fn for_each<I: Iterator>(items: I, f: impl FnMut(I::Item)) {
-    struct Rest<I: Iterator, F: FnMut(I::Item)>(I, F);
-    impl<I: Iterator, F: FnMut(I::Item)> Drop for Rest<I, F> {
-        fn drop(&mut self) {
-            for item in self.0.by_ref() {
-                isolate(|| (self.1)(item));
-            }
-        }
-    }
-    let mut rest = Rest(items, f);
-    for item in rest.0.by_ref() {
-        (rest.1)(item);
-    }
-}
-
-#[cfg(all(test, feature = "std", not(loom)))]
-mod tests {
-    use super::*;
-
-    struct Bomb;
-
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("dropped");
-        }
-    }
-
-    /// Runs its closure while the thread unwinds.
-    struct Last<F: Fn()>(F);
-
-    impl<F: Fn()> Drop for Last<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
-    }
-
-    /// A panic that is not kept in aborts the process here.
-    fn keeps_a_second_panic_in(f: impl Fn()) {
-        let first = catch(|| {
-            let _last = Last(f);
-            std::panic::panic_any(1_u8);
-        });
-        assert_eq!(first.unwrap_err().downcast_ref(), Some(&1_u8));
-    }
-
-    #[test]
-    fn what_is_dropped_while_a_thread_unwinds_may_panic() {
-        keeps_a_second_panic_in(|| discard(Bomb));
-        keeps_a_second_panic_in(|| drop(Fragile(Some(Bomb))));
-        assert!(catch(|| discard(Bomb)).is_err());
-    }
+    return Ok(f());
 }

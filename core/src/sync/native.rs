@@ -5,6 +5,8 @@
 use {event_listener::Listener, std::time::Instant};
 
 pub(crate) use event_listener::{Event, EventListener};
+#[cfg(not(feature = "std"))]
+pub(crate) use no_thread_locals::thread_local;
 #[cfg(feature = "std")]
 pub(crate) use std::thread_local;
 
@@ -70,8 +72,33 @@ pub(super) mod lock {
     }
 }
 
-/// `UnsafeCell` with loom's shape: the pointer lives as long as the closure, so that a model
-/// checker can see each access.
+/// Thread locals where there are none: every access fails.
+#[cfg(not(feature = "std"))]
+pub(crate) mod no_thread_locals {
+    pub(crate) struct Absent<T>(core::marker::PhantomData<fn() -> T>);
+
+    impl<T> Absent<T> {
+        pub(crate) const fn new() -> Self {
+            Self(core::marker::PhantomData)
+        }
+
+        pub(crate) fn try_with<R>(&self, _: impl FnOnce(&T) -> R) -> Result<R, ()> {
+            Err(())
+        }
+    }
+
+    macro_rules! absent {
+        (static $name:ident: $t:ty = const $init:block;) => {
+            static $name: $crate::sync::Absent<$t> = $crate::sync::Absent::new();
+        };
+    }
+    pub(crate) use absent as thread_local;
+}
+#[cfg(not(feature = "std"))]
+pub(crate) use no_thread_locals::Absent;
+
+/// An `UnsafeCell` with loom's shape: the pointer is valid for the length of the closure, so that
+/// a model checker can see each access.
 pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
@@ -117,7 +144,7 @@ pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
     target.into()
 }
 
-/// Parks the calling thread until `listener` is notified. False: `deadline` came first.
+/// Parks the calling thread until `listener` is notified. Returns false if `deadline` came first.
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 pub(crate) fn park(listener: EventListener, deadline: Option<Instant>) -> bool {
     match deadline {

@@ -7,12 +7,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::error::Aborted;
-#[cfg(all(feature = "std", not(target_family = "wasm")))]
-use crate::error::WaitError;
-use crate::flight::{Flight, FlightId};
-use crate::settled::Settled;
+use crate::flight::{Flight, FlightId, Settled, Watch};
 use crate::sync::Arc;
-use crate::watch::Watch;
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
@@ -81,85 +77,21 @@ impl<K, T> Waiter<K, T> {
     }
 
     #[inline(always)]
-    pub(crate) fn observe(&self) {
-        self.flight().observed.joined(self.flight().id);
+    pub(crate) fn report_joined(&self) {
+        self.flight().observed.report_joined(self.flight().id);
     }
 
-    /// Leaves its count to the caller.
+    /// Gives up the guard: from here on the caller has to take back its count.
     pub(crate) fn disarm(mut self) {
-        self.watch.settle_accounts();
+        self.watch.set_done();
     }
 
-    /// Uncounts it, as if it had never joined. False: the flight's end has counted it already.
+    /// Takes back its count, as if it had never joined. Returns false if the flight's end has counted
+    /// it already.
     pub(crate) fn withdraw(mut self) -> bool {
         let uncounted = self.flight().cell.leave();
-        self.watch.settle_accounts();
+        self.watch.set_done();
         uncounted
-    }
-
-    /// Waits by parking the calling thread.
-    ///
-    /// Threads and tasks may wait on the same flight.
-    ///
-    /// # Errors
-    ///
-    /// [`Aborted`] when the flight ends without a value.
-    ///
-    /// # Deadlocks
-    ///
-    /// The thread is gone until the flight ends. On a thread that an executor or the primary needs,
-    /// this is the mistake this crate exists to avoid: `await` the waiter there.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
-    /// let Begin::Waiter(waiter) = group.begin("k") else { unreachable!() };
-    /// let thread = std::thread::spawn(move || primary.settle(7).is_ok());
-    /// assert_eq!(*waiter.wait_blocking().unwrap(), 7);
-    /// assert!(thread.join().unwrap());
-    /// ```
-    #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub fn wait_blocking(self) -> Result<Settled<K, T>, Aborted> {
-        let word = self.flight().cell.block(None);
-        Flight::outcome(self.flight(), word)
-    }
-
-    /// Waits by parking the calling thread, until `deadline` at the latest.
-    ///
-    /// # Errors
-    ///
-    /// [`WaitError::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place
-    /// and may wait again, in any way. [`WaitError::Aborted`] when the flight ends without a
-    /// value.
-    ///
-    /// # Deadlocks
-    ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use the adapter's
-    /// `timeout`.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group, WaitError};
-    /// use std::time::Instant;
-    ///
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
-    /// let Begin::Waiter(mut waiter) = group.begin("k") else { unreachable!() };
-    /// assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), WaitError::TimedOut);
-    /// primary.settle(7).unwrap();
-    /// assert_eq!(*waiter.wait_deadline(Instant::now()).unwrap(), 7);
-    /// ```
-    #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub fn wait_deadline(
-        &mut self,
-        deadline: std::time::Instant,
-    ) -> Result<Settled<K, T>, WaitError> {
-        let word = self.flight().cell.block(Some(deadline));
-        if !word.ended() {
-            return Err(WaitError::TimedOut);
-        }
-        Ok(Flight::outcome(self.flight(), word)?)
     }
 }
 

@@ -1,8 +1,8 @@
-//! Looking in from outside: spans and events of `tracing`, counters of `metrics`. Both are
-//! features, off by default; without them everything here is empty.
+//! What is reported to `tracing` and `metrics`, each behind its feature. Without them all of this is
+//! empty.
 //!
 //! A subscriber or a recorder is the user's code: nothing here is called under a lock, or before
-//! what it tells of is in the hands of a guard.
+//! what it reports is held by a guard.
 
 #[cfg(feature = "tracing")]
 use {
@@ -10,10 +10,10 @@ use {
     tracing::Span,
 };
 
-use crate::error::Rejected;
+use crate::error::{Cause, Rejected};
 use crate::flight::FlightId;
-use crate::group::table::Ending;
-use crate::sync::{isolate, panicking};
+use crate::sync::panicking;
+use crate::unwind::isolate;
 
 /// A flight's span, from its begin to its end.
 pub(crate) struct Observed {
@@ -22,26 +22,26 @@ pub(crate) struct Observed {
     span: Mutex<Option<Arc<Span>>>,
 }
 
-/// Tells of a flight's end when it is dropped, also when a waker panicked.
-#[must_use = "its drop is what tells"]
-pub(crate) struct Farewell<'a> {
+/// Reports the end of a flight when it is dropped, also if a waker panics before that.
+#[must_use = "its drop is what reports"]
+pub(crate) struct ReportEnd<'a> {
     observed: &'a Observed,
-    ending: Ending,
+    cause: Option<Cause>,
 }
 
-impl Drop for Farewell<'_> {
+impl Drop for ReportEnd<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if cfg!(any(feature = "tracing", feature = "metrics")) && panicking() {
-            isolate(|| self.observed.ended(self.ending));
+            isolate(|| self.observed.report_end(self.cause));
         } else {
-            self.observed.ended(self.ending);
+            self.observed.report_end(self.cause);
         }
     }
 }
 
-/// Inside a flight's span, until this is dropped.
-pub(crate) struct Inside {
+/// The calling thread is inside a flight's span, until this is dropped.
+pub(crate) struct EnteredSpan {
     #[cfg(feature = "tracing")]
     _entered: Option<tracing::span::EnteredSpan>,
 }
@@ -55,9 +55,9 @@ impl Observed {
         }
     }
 
-    /// A primary began it.
+    /// Reports that a primary began the flight.
     #[inline(always)]
-    pub(crate) fn begun(&self, id: FlightId) {
+    pub(crate) fn report_begun(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
         {
@@ -68,9 +68,9 @@ impl Observed {
         metrics::counter!("oneflight_begun_total").increment(1);
     }
 
-    /// A duplicate joined it: told in the duplicate's own span, with a link to the flight's.
+    /// Reports that a duplicate joined: in the duplicate's own span, with a link to the flight's.
     #[inline(always)]
-    pub(crate) fn joined(&self, id: FlightId) {
+    pub(crate) fn report_joined(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
         {
@@ -83,43 +83,44 @@ impl Observed {
         metrics::counter!("oneflight_joined_total").increment(1);
     }
 
-    /// It has ended, and everyone is told while the caller holds this.
+    /// The flight has ended: without a cause it was settled. The end is reported when the result is
+    /// dropped, after everybody has been woken.
     #[inline(always)]
-    pub(crate) fn ending(&self, ending: Ending) -> Farewell<'_> {
-        Farewell {
+    pub(crate) fn ended(&self, cause: Option<Cause>) -> ReportEnd<'_> {
+        ReportEnd {
             observed: self,
-            ending,
+            cause,
         }
     }
 
     #[inline(always)]
-    fn ended(&self, ending: Ending) {
-        let _ = ending;
+    fn report_end(&self, cause: Option<Cause>) {
+        let _ = cause;
         #[cfg(feature = "tracing")]
         if let Some(span) = self.span.with(Option::take) {
-            match ending {
-                Ending::Settled(_) => {
-                    tracing::debug!(target: "oneflight", parent: &*span, "settled")
+            match cause {
+                None => {
+                    tracing::debug!(target: "oneflight", parent: &*span, "settled");
                 }
-                Ending::Aborted(cause) => {
+                Some(cause) => {
                     tracing::debug!(target: "oneflight", parent: &*span, ?cause, "aborted");
                 }
             }
         }
         #[cfg(feature = "metrics")]
-        match ending {
-            Ending::Settled(_) => metrics::counter!("oneflight_settled_total").increment(1),
-            Ending::Aborted(cause) => {
+        match cause {
+            None => metrics::counter!("oneflight_settled_total").increment(1),
+            Some(cause) => {
                 let cause = alloc::format!("{cause:?}").to_lowercase();
                 metrics::counter!("oneflight_aborted_total", "cause" => cause).increment(1);
             }
         }
     }
 
-    /// Its operation is polled or made.
+    /// Enters the flight's span, while its operation is polled or made.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> Inside {
-        Inside {
+    pub(crate) fn enter(&self) -> EnteredSpan {
+        EnteredSpan {
             #[cfg(feature = "tracing")]
             _entered: self
                 .span
@@ -129,12 +130,15 @@ impl Observed {
     }
 }
 
-/// A caller was turned away.
+/// Reports that a call was rejected.
 #[inline(always)]
-pub(crate) fn rejected(why: Rejected) {
+pub(crate) fn report_rejected(why: Rejected) {
     let _ = why;
     #[cfg(feature = "tracing")]
     tracing::debug!(target: "oneflight", ?why, "rejected");
     #[cfg(feature = "metrics")]
-    metrics::counter!("oneflight_rejected_total", "why" => alloc::format!("{why:?}").to_lowercase()).increment(1);
+    {
+        let why = alloc::format!("{why:?}").to_lowercase();
+        metrics::counter!("oneflight_rejected_total", "why" => why).increment(1);
+    }
 }

@@ -10,16 +10,14 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Rejected, WorkError};
-use crate::fingerprint::Fingerprint;
-use crate::flight::{Flight, FlightId};
+use crate::fingerprint::Fingerprinted;
+use crate::flight::{Flight, FlightId, Settled, Watch};
+use crate::group::begin::Entry;
 use crate::group::shard::Shard;
-use crate::group::{Begin, Group};
-use crate::primary::{Primary, Run};
+use crate::group::{Begin, Group, Primary, Run, Waiter};
 use crate::rt::Runtime;
-use crate::settled::Settled;
-use crate::sync::{Arc, Fragile, isolate};
-use crate::waiter::Waiter;
-use crate::watch::Watch;
+use crate::sync::Arc;
+use crate::unwind::{Fragile, isolate};
 
 impl<K, T, S> Group<K, T, S>
 where
@@ -53,27 +51,7 @@ where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.spawn_on_with(runtime, key, None, make)
-    }
-
-    pub(crate) fn spawn_on_with<R, M, F>(
-        &self,
-        runtime: &R,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        make: M,
-    ) -> Detached<K, T>
-    where
-        R: Runtime,
-        M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.detach(key, fingerprint, |primary| {
-            runtime.spawn(Task {
-                start: Some((primary, Fragile(Some(make)))),
-                run: None,
-            });
-        })
+        self.entry(key).spawn_on(runtime, make)
     }
 
     /// Runs a blocking call for `key` where `runtime` keeps threads for that, or waits for the one
@@ -92,21 +70,62 @@ where
         R: Runtime,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.spawn_blocking_on_with(runtime, key, None, call)
+        self.entry(key).spawn_blocking_on(runtime, call)
+    }
+}
+
+impl<K, T, S> Fingerprinted<'_, Group<K, T, S>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// [`Group::spawn_on`].
+    pub fn spawn_on<R, M, F>(self, runtime: &R, key: K, make: M) -> Detached<K, T>
+    where
+        R: Runtime,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).spawn_on(runtime, make)
     }
 
-    pub(crate) fn spawn_blocking_on_with<R, F>(
-        &self,
-        runtime: &R,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        call: F,
-    ) -> Detached<K, T>
+    /// [`Group::spawn_blocking_on`].
+    pub fn spawn_blocking_on<R, F>(self, runtime: &R, key: K, call: F) -> Detached<K, T>
     where
         R: Runtime,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.detach(key, fingerprint, |primary| {
+        self.entry(key).spawn_blocking_on(runtime, call)
+    }
+}
+
+impl<K, T, S> Entry<'_, Group<K, T, S>, K>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Detached<K, T>
+    where
+        R: Runtime,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.start(|primary| {
+            runtime.spawn(Task {
+                start: Some((primary, Fragile(Some(make)))),
+                run: None,
+            });
+        })
+    }
+
+    fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Detached<K, T>
+    where
+        R: Runtime,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.start(|primary| {
             runtime.unblock(move || {
                 isolate(|| {
                     let value = primary.guarded(call);
@@ -116,28 +135,22 @@ where
         })
     }
 
-    fn detach(
-        &self,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        launch: impl FnOnce(Primary<K, T>),
-    ) -> Detached<K, T> {
-        let ((begin, key), _) = self.begin_with(key, fingerprint, |_, _| true, || None);
-        drop(key);
+    /// Becomes a waiter, or starts the operation by `launch`.
+    fn start(self, launch: impl FnOnce(Primary<K, T>)) -> Detached<K, T> {
         let mut launch = Some(launch);
-        let role = match begin {
+        let caller = match self.begin() {
             Begin::Primary(primary) => {
-                // Before the launch: the runtime may run or drop the task inline.
+                // Before the launch: the runtime can run or drop the task inline.
                 let (watch, shard) = (primary.watch(), primary.shard().clone());
                 if let Some(launch) = launch.take() {
                     launch(primary);
                 }
-                Role::Owner(watch, shard)
+                Caller::Owner(watch, shard)
             }
-            Begin::Waiter(waiter) => Role::Waiter(waiter),
-            Begin::Rejected(why) => Role::Rejected(why),
+            Begin::Waiter(waiter) => Caller::Waiter(waiter),
+            Begin::Rejected(why) => Caller::Rejected(why),
         };
-        let detached = Detached { role };
+        let detached = Detached { caller };
         // While `detached` is a guard: the drop of what a duplicate did not need is the user's.
         drop(launch);
         detached
@@ -145,10 +158,10 @@ where
 }
 
 pin_project! {
-    /// The operation as a task. It is made, polled and dropped apart, so that each panic of it ends here, and two of them
-    /// never meet.
+    /// The operation as a task. Making, polling and dropping it are isolated one by one, so that
+    /// each panic of it ends here, and two of them never meet.
     struct Task<K, T, M, F> {
-        // The primary goes first, so that waiters are told at once.
+        // The primary is dropped first, so that waiters are woken at once.
         start: Option<(Primary<K, T>, Fragile<M>)>,
         #[pin]
         run: Option<Run<K, T, F>>,
@@ -194,11 +207,11 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 /// See the adapters' `GroupExt`, and [`rt::Runtime`](Runtime) for an executor of your own.
 #[must_use = "dropping it only stops waiting; the operation runs on"]
 pub struct Detached<K, T> {
-    role: Role<K, T>,
+    caller: Caller<K, T>,
 }
 
-enum Role<K, T> {
-    /// The caller that started it: waits as the others do, but is no duplicate and is not counted.
+enum Caller<K, T> {
+    /// It started the operation. It waits as the others do, but is not counted as a duplicate.
     Owner(Watch<K, T>, Arc<Shard<K, T>>),
     Waiter(Waiter<K, T>),
     Rejected(Rejected),
@@ -207,7 +220,7 @@ enum Role<K, T> {
 impl<K, T> Detached<K, T> {
     /// Whether this call started the operation.
     pub fn is_primary(&self) -> bool {
-        matches!(self.role, Role::Owner(..))
+        matches!(self.caller, Caller::Owner(..))
     }
 
     /// A handle that aborts the operation; `None` if this call did not start it.
@@ -231,30 +244,30 @@ impl<K, T> Detached<K, T> {
     /// assert_eq!(aborted.cause(), Cause::Cancelled);
     /// ```
     pub fn abort_handle(&self) -> Option<AbortHandle<K, T>> {
-        match &self.role {
-            Role::Owner(watch, shard) => Some(AbortHandle {
+        match &self.caller {
+            Caller::Owner(watch, shard) => Some(AbortHandle {
                 flight: watch.flight().clone(),
                 shard: shard.clone(),
             }),
-            Role::Waiter(_) | Role::Rejected(_) => None,
+            Caller::Waiter(_) | Caller::Rejected(_) => None,
         }
     }
 
     /// The identity of the flight; `None` if the call was turned away.
     pub fn id(&self) -> Option<FlightId> {
-        match &self.role {
-            Role::Owner(watch, _) => Some(watch.flight().id),
-            Role::Waiter(waiter) => Some(waiter.id()),
-            Role::Rejected(_) => None,
+        match &self.caller {
+            Caller::Owner(watch, _) => Some(watch.flight().id),
+            Caller::Waiter(waiter) => Some(waiter.id()),
+            Caller::Rejected(_) => None,
         }
     }
 
     /// The outcome, if the flight has ended (or the call was turned away), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
-        let outcome = match &self.role {
-            Role::Owner(watch, _) => watch.get(),
-            Role::Waiter(waiter) => waiter.get(),
-            Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
+        let outcome = match &self.caller {
+            Caller::Owner(watch, _) => watch.get(),
+            Caller::Waiter(waiter) => waiter.get(),
+            Caller::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
         };
         outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
     }
@@ -273,7 +286,7 @@ impl<K, T> AbortHandle<K, T> {
     /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its
     /// value is dropped. True if this ended it.
     pub fn abort(&self) -> bool {
-        Flight::abort(&self.flight, &self.shard, Cause::Cancelled)
+        self.shard.abort(&self.flight, Cause::Cancelled)
     }
 }
 
@@ -301,10 +314,10 @@ impl<K, T> Future for Detached<K, T> {
     type Output = Result<Settled<K, T>, WorkError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.role {
-            Role::Owner(watch, _) => watch.poll(cx).map_err(WorkError::Aborted),
-            Role::Waiter(waiter) => Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
-            Role::Rejected(why) => Poll::Ready(Err(WorkError::Rejected(*why))),
+        match &mut self.caller {
+            Caller::Owner(watch, _) => watch.poll(cx).map_err(WorkError::Aborted),
+            Caller::Waiter(waiter) => Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
+            Caller::Rejected(why) => Poll::Ready(Err(WorkError::Rejected(*why))),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a group is configured to: its limits and its replay window. Fixed when it is built, shared
-//! by its shards; a group without any has none of this.
+//! The rules of a group: its limits and its replay window. They are fixed when the group is built
+//! and shared by its shards. A group without rules has none of this.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -39,27 +39,27 @@ impl From<Option<Duration>> for Keep {
     }
 }
 
-/// Asks whether an outcome is retained.
+/// Decides whether an outcome is retained.
 pub(crate) type Classify<T> = Box<dyn Fn(&T) -> Keep + Send + Sync>;
 
 pub(crate) struct Rules<T> {
     clock: Option<Box<dyn Clock>>,
-    pub(crate) retain: Option<Retain<T>>,
+    pub(crate) retention: Option<Retention<T>>,
     pub(crate) max_waiters: usize,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_flights: usize,
-    /// Counted only where there is a limit: it is the one word that all shards share.
+    /// Counted only if there is a limit: all shards share this word.
     in_flight: AtomicUsize,
 }
 
-pub(crate) struct Retain<T> {
+pub(crate) struct Retention<T> {
     pub(crate) time: Duration,
-    /// The most outcomes retained in one shard.
+    /// The maximum number of outcomes retained in one shard.
     pub(crate) capacity: usize,
     pub(crate) classify: Option<Classify<T>>,
 }
 
-/// When an outcome that is being settled expires, and in which queue it waits for that.
+/// When an outcome that is being settled expires. Outcomes with the same `time` share a queue.
 #[derive(Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) time: Duration,
@@ -75,14 +75,14 @@ impl Window {
 impl<T> Rules<T> {
     pub(crate) fn new(
         clock: Option<Box<dyn Clock>>,
-        retain: Option<Retain<T>>,
+        retention: Option<Retention<T>>,
         max_waiters: usize,
         max_age: Option<Duration>,
         max_flights: usize,
     ) -> Self {
         Self {
             clock,
-            retain,
+            retention,
             max_waiters,
             max_age,
             max_flights,
@@ -90,16 +90,16 @@ impl<T> Rules<T> {
         }
     }
 
-    /// Runs the user's `keep` and clock: under no lock, before the value is published.
+    /// Runs the user's `keep` and clock. Called under no lock, before the value is published.
     pub(crate) fn window(&self, value: &T) -> Option<Window> {
-        let retain = self.retain.as_ref()?;
-        let time = match retain
+        let retention = self.retention.as_ref()?;
+        let time = match retention
             .classify
             .as_ref()
             .map_or(Keep::Yes, |classify| classify(value))
         {
             Keep::No => return None,
-            Keep::Yes => retain.time,
+            Keep::Yes => retention.time,
             Keep::For(time) => time,
         };
         (time > Duration::ZERO).then(|| Window {
@@ -108,9 +108,9 @@ impl<T> Rules<T> {
         })
     }
 
-    /// The time, if anything depends on it. Runs the user's clock.
+    /// The time, if the rules depend on it. Runs the user's clock.
     pub(crate) fn now(&self) -> Option<Duration> {
-        (self.retain.is_some() || self.max_age.is_some()).then(|| self.read())
+        (self.retention.is_some() || self.max_age.is_some()).then(|| self.read())
     }
 
     fn read(&self) -> Duration {
@@ -119,8 +119,8 @@ impl<T> Rules<T> {
             .map_or(Duration::ZERO, |clock| clock.now())
     }
 
-    /// Takes one of the group's flights, if there is one left.
-    pub(crate) fn take_off(&self) -> bool {
+    /// Counts one more flight of the group, if the limit allows it.
+    pub(crate) fn count_in(&self) -> bool {
         self.max_flights == usize::MAX
             || self
                 .in_flight
@@ -130,26 +130,26 @@ impl<T> Rules<T> {
                 .is_ok()
     }
 
-    pub(crate) fn land(&self) {
+    pub(crate) fn count_out(&self) {
         if self.max_flights != usize::MAX {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_would_be_kept_for_no_time_is_not_kept() {
-        let retain = |time| Retain {
+    fn an_outcome_with_an_empty_window_is_not_retained() {
+        let retention = |time| Retention {
             time: Duration::from_secs(60),
             capacity: 1,
             classify: Some(Box::new(move |_: &u32| Keep::For(time)) as Classify<u32>),
         };
         let window = |time| {
-            let rules = Rules::new(None, Some(retain(time)), usize::MAX, None, usize::MAX);
+            let rules = Rules::new(None, Some(retention(time)), usize::MAX, None, usize::MAX);
             rules.window(&1).map(|window| window.time)
         };
         let least = Duration::from_nanos(1);

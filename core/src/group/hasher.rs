@@ -72,7 +72,7 @@ impl Hasher for DefaultHasher {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use core::hash::Hash;

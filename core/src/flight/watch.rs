@@ -1,16 +1,16 @@
-//! [`Watch`]: a place from which the end of a flight is watched. A waiter is a watch that is counted.
+//! [`Watch`]: a place from which the end of a flight is watched. A waiter is a watch that is
+//! counted.
 
 use core::task::{Context, Poll};
 
+use crate::cell::Place;
 use crate::error::Aborted;
-use crate::flight::Flight;
-use crate::settled::Settled;
-use crate::slab::Seat;
+use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 
 pub(crate) struct Watch<K, T> {
     flight: Arc<Flight<K, T>>,
-    seat: Seat,
+    place: Place,
 }
 
 impl<K, T> Watch<K, T> {
@@ -18,7 +18,7 @@ impl<K, T> Watch<K, T> {
     pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
         Self {
             flight,
-            seat: Seat::NONE,
+            place: Place::NONE,
         }
     }
 
@@ -34,31 +34,31 @@ impl<K, T> Watch<K, T> {
     /// Ready with the outcome, at every poll after the end; otherwise parked.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Aborted>> {
-        let Poll::Ready(word) = self.flight.cell.poll_end(&mut self.seat, cx) else {
+        let Poll::Ready(state) = self.flight.cell.poll_end(&mut self.place, cx) else {
             return Poll::Pending;
         };
-        if !self.seat.taken() || word.is_drained() {
-            // No waker of this one is left anywhere, so its drop owes nothing and takes no lock.
-            self.seat = Seat::DONE;
+        if !self.place.is_taken() || state.is_told() {
+            // No waker of this watch is left anywhere, so its drop takes no lock.
+            self.place = Place::DONE;
         }
-        Poll::Ready(Flight::outcome(&self.flight, word))
+        Poll::Ready(Flight::outcome(&self.flight, state))
     }
 
-    /// It has its outcome and owes nothing.
+    /// Whether it has its outcome, and its drop has nothing to do.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
-        self.seat == Seat::DONE
+        self.place == Place::DONE
     }
 
-    /// For one that was never polled: it owes nothing any more.
-    pub(crate) fn settle_accounts(&mut self) {
-        self.seat = Seat::DONE;
+    /// For one that was never polled: its drop has nothing to do any more.
+    pub(crate) fn set_done(&mut self) {
+        self.place = Place::DONE;
     }
 }
 
 impl<K, T> Drop for Watch<K, T> {
     #[inline]
     fn drop(&mut self) {
-        self.flight.cell.unseat(&mut self.seat);
+        self.flight.cell.vacate(&mut self.place);
     }
 }

@@ -1,4 +1,5 @@
-//! [`Work`]: run an operation in a flight; whoever still wants the outcome carries it on. Policy *Continue*.
+//! [`Work`]: runs an operation in a flight. If its driver is lost, another caller continues it.
+//! Policy *Continue*.
 
 use core::fmt;
 use core::future::Future;
@@ -7,16 +8,17 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::baton::{Operation, Policy, Turn};
+use crate::cell::TakenWaker;
 use crate::error::WorkError;
-use crate::fingerprint::Fingerprint;
-use crate::flight::{AbortOnUnwind, Flight, FlightId};
+use crate::fingerprint::Fingerprinted;
+use crate::flight::operation::{Operation, Policy, Step};
+use crate::flight::reentry::Entered;
+use crate::flight::{Flight, FlightId, Settled};
 use crate::group::Group;
-use crate::participant::{Participant, Role};
-use crate::reentry::Entered;
-use crate::settled::Settled;
+use crate::group::begin::Entry;
+use crate::group::shard::AbortOnUnwind;
+use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
-use crate::wake::Spent;
 
 impl<K, T, S> Group<K, T, S>
 where
@@ -83,30 +85,43 @@ where
         M: FnOnce() -> F,
         F: Future<Output = T> + Send + 'static,
     {
-        self.work_with(key, None, make)
+        self.entry(key).work(make)
     }
+}
 
-    pub(crate) fn work_with<M, F>(
-        &self,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        make: M,
-    ) -> Work<K, T>
+impl<K, T, S> Fingerprinted<'_, Group<K, T, S>>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    S: BuildHasher,
+{
+    /// [`Group::work`].
+    pub fn work<M, F>(self, key: K, make: M) -> Work<K, T>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).work(make)
+    }
+}
+
+impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
+    fn work<M, F>(self, make: M) -> Work<K, T>
     where
         M: FnOnce() -> F,
         F: Future<Output = T> + Send + 'static,
     {
         let mut make = Some(make);
         let mut work = Work {
-            role: self.participate(key, fingerprint, Policy::Continue),
+            role: self.participate(Policy::Continue),
         };
         if let Role::Participant(participant) = &mut work.role {
             if let (true, Some(make)) = (participant.is_first(), make.take()) {
                 participant.make(|| Operation::new(make()));
             }
         }
-        // While `work` is a guard: the drop of what a duplicate did not need is the user's, and
-        // should it panic, a value that is already on its way out would be leaked.
+        // While `work` is a guard: the drop of a closure that a duplicate did not need is the
+        // user's. If it panicked after that, a value that is already returned would be leaked.
         drop(make);
         work
     }
@@ -146,10 +161,10 @@ where
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, WorkError>> {
         if !self.flight.cell.snapshot().ended() {
-            // What `_old` holds is dropped last: its drop is the user's, and the operation must be
-            // laid down before.
-            let (turn, _old) = self.turn(cx.waker());
-            if let Turn::Drive(operation, waker) = turn {
+            // `_old` is dropped last: its drop is the user's, and the operation must have been put
+            // back before.
+            let (step, _old) = self.step(cx.waker());
+            if let Step::Drive(operation, waker) = step {
                 self.drive(operation, waker);
             }
         }
@@ -160,9 +175,10 @@ where
     }
 
     /// Polls the operation once, as the driver.
-    fn drive(&mut self, mut operation: Operation<T>, own: Spent) {
-        let waker = waker(self.baton().0.clone());
-        // After the operation, so that on a panic the others are told before it is dropped.
+    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
+        let waker = waker(self.operation().0.clone());
+        // Declared after the operation, so that on a panic the others are woken before the operation
+        // is dropped.
         let guard = AbortOnUnwind::new(&self.flight, &self.shard);
         let poll = {
             let _entered = Entered::new(&self.flight);
@@ -170,12 +186,12 @@ where
         };
         guard.defuse();
         match poll {
-            // Refused only when the flight was ended from outside: then that is the outcome, for
-            // this caller too.
-            Poll::Ready(value) => drop(Flight::settle(&self.flight, &self.shard, value)),
+            // It fails only if the flight was ended from outside. Then that is the outcome, for this
+            // caller too.
+            Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
             Poll::Pending => {
-                let (baton, seat) = self.baton();
-                baton.pause(seat, operation, own);
+                let (shared, place) = self.operation();
+                shared.pause(place, operation, own);
             }
         }
     }

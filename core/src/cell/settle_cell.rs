@@ -1,24 +1,24 @@
 //! [`SettleCell`]: a value that is recorded once and read by reference for ever after.
 //!
-//! The only file of the workspace where `unsafe` stands. It argues three things, each a consequence
-//! of `state`: the value slot is written under a claim that exactly one caller gets, it is read
-//! only after publication, and the waiting room is made once and lives as long as the cell. A fourth
-//! stands by itself: [`arc`] writes what it allocates before it calls it a value.
+//! The only file of the product with `unsafe`. It argues three things, each a consequence of
+//! `state`: the value slot is written under a claim that exactly one caller gets, it is read only
+//! after publication, and the waiting room is made once and lives as long as the cell. A fourth is
+//! about [`arc`] alone: it writes into its allocation before that is used as a value.
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::future::Future;
 use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::crowd::WaitingRoom;
+use crate::cell::slab::Place;
+use crate::cell::state::{Join, Snapshot, State};
+use crate::cell::waiting_room::{self, WaitingRoom};
 use crate::error::{Cause, SettleError};
-use crate::shelf;
-use crate::slab::Seat;
-use crate::state::{Join, Snapshot, State};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Arc, UnsafeCell};
-use crate::wait::Wait;
 
 /// A cell that is settled once, by whoever is first, and read by reference ever after.
 ///
@@ -50,7 +50,7 @@ use crate::wait::Wait;
 #[doc(alias = "SetOnce")]
 #[doc(alias = "OnceLock")]
 pub struct SettleCell<T> {
-    state: State,
+    pub(super) state: State,
     /// Null until somebody waits; then a `Box<WaitingRoom>` that lives as long as the cell.
     room: AtomicPtr<WaitingRoom>,
     /// Initialised exactly while the state is settled.
@@ -58,18 +58,18 @@ pub struct SettleCell<T> {
 }
 
 // SAFETY:
-// - `T: Send`: a settle moves a value in from one thread, and the cell drops it (or `into_inner`
-//   moves it out) on another.
-// - `T: Sync` is not needed to move the cell: nobody else has a reference to it then.
-// - The room is `Send` by itself.
-unsafe impl<T: Send> Send for SettleCell<T> {}
-
-// SAFETY:
 // - `T: Sync`: after publication any number of threads read the value by reference at once.
 // - `T: Send`: `settle(&self, T)` moves a value in from any thread that shares the cell.
 // - The slot itself: written only under a claim (one caller, before publication), read only after
 //   publication; `State` orders the two (release on publish, acquire on load).
+// - The waiting room is shared and moved with the cell: the check below.
 unsafe impl<T: Send + Sync> Sync for SettleCell<T> {}
+
+/// What the pointer to the room promises by itself, whatever it points to.
+const _: fn() = || {
+    fn is_send_and_sync<R: Send + Sync>() {}
+    is_send_and_sync::<WaitingRoom>();
+};
 
 // A panic can not leave the cell half written: moving a value in runs none of the user's code.
 impl<T> UnwindSafe for SettleCell<T> {}
@@ -142,19 +142,6 @@ impl<T> SettleCell<T> {
         Wait::new(self)
     }
 
-    /// Waits for the value by parking the calling thread.
-    ///
-    /// # Deadlocks
-    ///
-    /// The thread is gone until the settle. On a thread that an executor needs, this is the mistake
-    /// this crate exists to avoid: use [`wait`](Self::wait) there.
-    #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub fn wait_blocking(&self) -> &T {
-        self.block(None);
-        self.get()
-            .unwrap_or_else(|| unreachable!("a cell ends only by a settle"))
-    }
-
     /// The value, if it was settled.
     pub fn into_inner(self) -> Option<T> {
         let this = core::mem::ManuallyDrop::new(self);
@@ -170,7 +157,7 @@ impl<T> SettleCell<T> {
         })
     }
 
-    /// Claims, writes and publishes. Tells nobody: the caller does, with the word this returns.
+    /// Claims, writes and publishes. Wakes nobody: the caller does, with the state this returns.
     #[inline(always)]
     pub(crate) fn record(&self, value: T) -> Result<Snapshot, T> {
         if !self.state.claim() {
@@ -186,15 +173,15 @@ impl<T> SettleCell<T> {
         Ok(self.state.publish())
     }
 
-    /// Ends the cell without a value. Tells nobody. `None` when another end was first.
+    /// Ends the cell without a value. Wakes nobody. Returns `None` if another end was first.
     pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         self.state.abort(cause)
     }
 
-    /// Wakes everyone who waits. `before` is the word that the end returned.
+    /// Wakes everybody who waits. `before` is the state that the end returned.
     #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
-        // Without a registration there is nobody to tell; a notify would allocate for nothing.
+        // Nobody has registered, so nobody is told; a notify would allocate for nothing.
         if before.has_waiters() {
             self.tell_room();
         }
@@ -206,9 +193,9 @@ impl<T> SettleCell<T> {
         self.room().tell(&self.state);
     }
 
-    /// After the end: no waker of anybody's is left behind.
-    pub(crate) fn drained(&self) {
-        self.state.drained();
+    /// Marks that everybody who waited has been told, so that no waker is left here.
+    pub(crate) fn set_told(&self) {
+        self.state.set_told();
     }
 
     #[inline(always)]
@@ -224,40 +211,30 @@ impl<T> SettleCell<T> {
         self.state.leave()
     }
 
-    /// Ready with the word once it has ended; otherwise the task is parked at `seat`.
+    /// Ready with the state once the cell has ended. Until then the task is parked in `place`.
     #[inline]
-    pub(crate) fn poll_end(&self, seat: &mut Seat, cx: &mut Context<'_>) -> Poll<Snapshot> {
-        let mut word = self.state.load();
-        if !word.ended() {
-            word = self.room().park(&self.state, seat, cx.waker());
-            if !word.ended() {
+    pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
+        let mut state = self.state.load();
+        if !state.ended() {
+            state = self.room().park(&self.state, place, cx.waker());
+            if !state.ended() {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(word)
+        Poll::Ready(state)
     }
 
-    /// Gives a seat back, so that no waker of it is kept.
+    /// Gives the place back, so that no waker of it is kept.
     #[inline]
-    pub(crate) fn unseat(&self, seat: &mut Seat) {
-        if seat.taken() && !self.state.load().is_drained() {
-            self.room().leave(seat);
+    pub(crate) fn vacate(&self, place: &mut Place) {
+        if place.is_taken() && !self.state.load().is_told() {
+            self.room().vacate(place);
         }
-        *seat = Seat::NONE;
-    }
-
-    #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub(crate) fn block(&self, deadline: Option<std::time::Instant>) -> Snapshot {
-        let word = self.state.load();
-        if word.ended() {
-            word
-        } else {
-            self.room().block(&self.state, deadline)
-        }
+        *place = Place::NONE;
     }
 
     /// The waiting room, made at the first call.
-    fn room(&self) -> &WaitingRoom {
+    pub(super) fn room(&self) -> &WaitingRoom {
         let mut room = self.room.load(Ordering::Acquire);
         if room.is_null() {
             room = self.make_room();
@@ -273,7 +250,7 @@ impl<T> SettleCell<T> {
 
     #[cold]
     fn make_room(&self) -> *mut WaitingRoom {
-        let fresh = Box::into_raw(shelf::take());
+        let fresh = Box::into_raw(waiting_room::take());
         let null = core::ptr::null_mut();
         match self
             .room
@@ -283,13 +260,13 @@ impl<T> SettleCell<T> {
             Err(other) => {
                 // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has
                 // seen it.
-                shelf::put(unsafe { Box::from_raw(fresh) });
+                waiting_room::put(unsafe { Box::from_raw(fresh) });
                 other
             }
         }
     }
 
-    /// Frees the waiting room. Called once, by the one who drops or consumes the cell.
+    /// Frees the waiting room. Called once, when the cell is dropped or consumed.
     fn free_room(&self) {
         let room = self.room.load(Ordering::Acquire);
         if !room.is_null() {
@@ -297,31 +274,9 @@ impl<T> SettleCell<T> {
             // - From `Box::into_raw` in `make_room`, and freed once: both callers have the cell to
             //   themselves and do not use it again.
             // - No reference is left: each borrows the cell.
-            shelf::put(unsafe { Box::from_raw(room) });
+            waiting_room::put(unsafe { Box::from_raw(room) });
         }
     }
-}
-
-/// `Arc::new`, but for the copy: the place is there before the value is made, so that the value is
-/// made in it. (`Arc::new` builds it on the stack, where it must stay whole: should the allocation
-/// unwind, it is dropped there.)
-#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
-#[inline(always)]
-pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
-    let place = Arc::<T>::new_uninit();
-    let slot = Arc::as_ptr(&place).cast_mut();
-    // SAFETY:
-    // - Valid: it points into the allocation, which `place` keeps alive.
-    // - Exclusive: nobody else has seen `place`, and it is not used until the write is over.
-    // - Should `make` panic, what is dropped with `place` is no `T` yet.
-    unsafe { (*slot).write(make()) };
-    // SAFETY: written above.
-    unsafe { place.assume_init() }
-}
-
-#[cfg(any(loom, shuttle, feature = "portable-atomic"))]
-pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
-    Arc::new(make())
 }
 
 impl<T> Drop for SettleCell<T> {
@@ -350,4 +305,80 @@ impl<T> fmt::Debug for SettleCell<T> {
             .field("settled", &self.state.load().settled())
             .finish_non_exhaustive()
     }
+}
+
+/// Waits for a [`SettleCell`] to be settled. From [`SettleCell::wait`].
+///
+/// Not polled again until the value is there. Polling it after that is ready again.
+///
+/// # Cancel safety
+///
+/// Dropping it, at any point, loses nothing: its waker is taken back, and nobody else notices.
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct Wait<'a, T> {
+    cell: &'a SettleCell<T>,
+    place: Place,
+}
+
+impl<'a, T> Wait<'a, T> {
+    pub(crate) fn new(cell: &'a SettleCell<T>) -> Self {
+        Self {
+            cell,
+            place: Place::NONE,
+        }
+    }
+}
+
+impl<'a, T> Future for Wait<'a, T> {
+    type Output = &'a T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'a T> {
+        let this = &mut *self;
+        match this.cell.poll_end(&mut this.place, cx) {
+            Poll::Ready(_) => match this.cell.get() {
+                Some(value) => Poll::Ready(value),
+                None => unreachable!("a cell on its own ends only by a settle"),
+            },
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Wait<'_, T> {
+    fn drop(&mut self) {
+        self.cell.vacate(&mut self.place);
+    }
+}
+
+impl<T> UnwindSafe for Wait<'_, T> {}
+impl<T> RefUnwindSafe for Wait<'_, T> {}
+
+impl<T> fmt::Debug for Wait<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("parked", &self.place.is_taken())
+            .finish_non_exhaustive()
+    }
+}
+
+/// `Arc::new` without its copy: the memory is allocated before the value is made, so that the
+/// value is made in it. (`Arc::new` builds it on the stack, where it must stay whole: if the
+/// allocation unwinds, it is dropped there.)
+#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
+#[inline(always)]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    let place = Arc::<T>::new_uninit();
+    let slot = Arc::as_ptr(&place).cast_mut();
+    // SAFETY:
+    // - Valid: it points into the allocation, which `place` keeps alive.
+    // - Exclusive: nobody else has seen `place`, and it is not used until the write is over.
+    // - If `make` panics, `place` is dropped as uninitialised memory.
+    unsafe { (*slot).write(make()) };
+    // SAFETY: written above.
+    unsafe { place.assume_init() }
+}
+
+#[cfg(any(loom, shuttle, feature = "portable-atomic"))]
+pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
+    Arc::new(make())
 }

@@ -1,8 +1,7 @@
-//! Counting: in each shard, under the lock that is held anyway. No word is shared by all threads.
+//! Figures. Each shard counts under its lock, which is held anyway, so no word is shared by all
+//! threads.
 
 use crate::error::{Cause, Rejected};
-use crate::group::shard::Shard;
-use crate::group::table::Ending;
 
 /// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
 ///
@@ -61,51 +60,64 @@ impl Stats {
         self.aborted_by(Cause::Superseded)
     }
 
-    fn add(&mut self, tally: &Tally, in_flight: usize, waiting: usize, retained: usize) {
-        self.begun += tally.begun;
-        self.joined += tally.joined;
-        self.settled += tally.settled;
-        for (sum, part) in self.aborted_by.iter_mut().zip(tally.aborted) {
+    fn add(&mut self, figures: Figures) {
+        let Figures {
+            counts,
+            in_flight,
+            waiting,
+            retained,
+        } = figures;
+        self.begun += counts.begun;
+        self.joined += counts.joined;
+        self.settled += counts.settled;
+        for (sum, part) in self.aborted_by.iter_mut().zip(counts.aborted) {
             *sum += part;
             self.aborted += part;
         }
-        for (sum, part) in self.rejected_by.iter_mut().zip(tally.rejected) {
+        for (sum, part) in self.rejected_by.iter_mut().zip(counts.rejected) {
             *sum += part;
             self.rejected += part;
         }
-        self.reruns += tally.reruns;
+        self.reruns += counts.reruns;
         self.retained += retained;
-        // Less than none, for a moment: see `Tally::uncount`.
-        self.waited += u64::try_from(tally.waited as i64).unwrap_or(0);
-        // A waiter that leaves tells only its flight. So the flights know who is here, and who left
-        // is the rest.
+        // It can be less than none for a moment: see `Counts::uncount`.
+        self.waited += u64::try_from(counts.waited as i64).unwrap_or(0);
+        // A waiter that leaves changes only its flight. So the flights know how many wait, and the
+        // rest of those who joined and have not waited has left.
         self.cancelled = self.cancelled.wrapping_add(
-            tally
+            counts
                 .joined
-                .wrapping_sub(tally.waited)
+                .wrapping_sub(counts.waited)
                 .wrapping_sub(waiting as u64),
         );
         self.in_flight += in_flight;
         self.waiting += waiting;
-        self.largest_flight = self.largest_flight.max(tally.largest);
+        self.largest_flight = self.largest_flight.max(counts.largest);
     }
 }
 
-/// Adds up what the shards have counted, one after the other.
-pub(crate) fn gather<'a, K: 'a, T: 'a>(shards: impl IntoIterator<Item = &'a Shard<K, T>>) -> Stats {
+/// Adds up the figures of all shards.
+pub(crate) fn gather(shards: impl IntoIterator<Item = Figures>) -> Stats {
     let mut stats = Stats::default();
-    for shard in shards {
-        let (tally, in_flight, waiting, retained) = shard.tally();
-        stats.add(&tally, in_flight, waiting, retained);
+    for figures in shards {
+        stats.add(figures);
     }
     stats
 }
 
-/// A shard's part. Plain numbers: the shard's lock guards them. In this order, what every call
-/// counts comes first.
+/// The figures of one shard at one moment.
+pub(crate) struct Figures {
+    pub(crate) counts: Counts,
+    pub(crate) in_flight: usize,
+    pub(crate) waiting: usize,
+    pub(crate) retained: usize,
+}
+
+/// What one shard has counted. Plain numbers, which the shard's lock guards. In this order, what
+/// every call counts comes first.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
-pub(crate) struct Tally {
+pub(crate) struct Counts {
     pub(crate) begun: u64,
     settled: u64,
     waited: u64,
@@ -116,20 +128,21 @@ pub(crate) struct Tally {
     rejected: [u64; Rejected::COUNT],
 }
 
-impl Tally {
+impl Counts {
     pub(crate) fn join(&mut self, waiting: usize) {
         self.joined += 1;
         self.largest = self.largest.max(waiting);
     }
 
-    /// Joined a flight that had settled and was not taken out yet: it has its outcome at once.
+    /// A duplicate joined a flight that had settled and was not removed yet: it has its outcome at
+    /// once.
     pub(crate) fn join_settled(&mut self) {
         self.joined += 1;
         self.waited += 1;
     }
 
-    /// A candidate turned out to be another key's. Wraps for a moment if its end is not counted
-    /// yet.
+    /// Takes wrong joins back: the flight had another key. It can go below none for a moment, if the
+    /// flight's end is not counted yet.
     pub(crate) fn uncount(&mut self, (joined, waited): (u64, u64)) {
         self.joined = self.joined.wrapping_sub(joined);
         self.waited = self.waited.wrapping_sub(waited);
@@ -145,27 +158,33 @@ impl Tally {
         self.waited = self.waited.wrapping_add(waiting as u64);
     }
 
-    pub(crate) fn end(&mut self, ending: Ending, waiting: usize, reruns: usize) {
+    /// Counts the end of a flight. Without a cause it was settled.
+    pub(crate) fn end(&mut self, cause: Option<Cause>, waiting: usize, reruns: usize) {
         self.reruns += reruns as u64;
-        match ending {
-            Ending::Settled(_) => self.settled += 1,
-            Ending::Aborted(cause) => self.aborted[cause as usize] += 1,
+        match cause {
+            None => self.settled += 1,
+            Some(cause) => self.aborted[cause as usize] += 1,
         }
         self.waited = self.waited.wrapping_add(waiting as u64);
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_uncounted_before_its_end_is_counted_shows_as_none() {
-        let mut tally = Tally::default();
-        tally.join(1);
-        tally.uncount((1, 1));
+    fn a_wrong_join_taken_back_before_the_end_is_counted_shows_as_none() {
+        let mut counts = Counts::default();
+        counts.join(1);
+        counts.uncount((1, 1));
         let mut stats = Stats::default();
-        stats.add(&tally, 1, 1, 0);
+        stats.add(Figures {
+            counts,
+            in_flight: 1,
+            waiting: 1,
+            retained: 0,
+        });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
     }
 }

@@ -1,28 +1,28 @@
-//! The states of a cell, as data: one word.
+//! The states of a cell: one atomic word.
 //!
-//! | bits of the word      | meaning                                   | set by                  | left by |
-//! |-----------------------|-------------------------------------------|-------------------------|---------|
-//! | none of the first three | open: nothing recorded yet              | creation                | claim, abort |
-//! | `CLAIMED`             | one settler owns the value slot           | the settler that won    | publish, by the same settler; no one else |
-//! | `CLAIMED \| SETTLED`  | the value is in place, for ever           | publish                 | nobody |
-//! | `CLAIMED \| ABORTED`  | ended without a value; the cause bits say why | abort, from open only | nobody |
-//! | `WAITERS`             | somebody registered to be told            | the first task that parks, each thread that blocks | nobody |
-//! | `DRAINED`             | after the end, every waker was taken, participants' too | the one who told them | nobody |
-//! | cause (3 bits)        | a [`Cause`], only with `ABORTED`          | abort                   | nobody |
-//! | count (all the rest)  | duplicates that joined and have not left  | join, leave             | frozen by the end |
+//! | bits                    | meaning                                   | set by                | left by |
+//! |-------------------------|-------------------------------------------|-----------------------|---------|
+//! | none of the first three | open: nothing recorded yet                | creation              | claim, abort |
+//! | `CLAIMED`               | one settler owns the value slot           | the settler that won  | publish, by the same settler |
+//! | `CLAIMED \| SETTLED`    | the value is in place, forever            | publish               | nobody |
+//! | `CLAIMED \| ABORTED`    | ended without a value                     | abort, from open only | nobody |
+//! | `WAITERS`               | a task or a thread has registered         | the first task that parks, each thread that blocks | nobody |
+//! | `TOLD`                  | after the end: every waker has been taken, participants' too | the ender | nobody |
+//! | cause (3 bits)          | a [`Cause`], only with `ABORTED`          | abort                 | nobody |
+//! | count (all the rest)    | duplicates that joined and have not left  | join, leave           | frozen by the end |
 //!
 //! # Invariants
-//! 1. The first three bits only ever go from open to one of the two ends, through `CLAIMED`.
-//! 2. Once ended, the count no longer changes: `join` and `leave` refuse. So whoever ended the word
+//! 1. The first three bits go from open to one of the two ends, through `CLAIMED`, and never back.
+//! 2. Once the state is ended, the count no longer changes: `join` and `leave` refuse. So the ender
 //!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns,
-//!    and so does whoever asks for figures before the end has been counted.
+//!    and so does `stats`, which can read the state before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
-//!    `WAITERS`, or the registration sees the end. No wake-up falls between the two.
+//!    `WAITERS`, or the registration sees the end. No wake-up is lost between the two.
 //!
 //! # Orderings
-//! Every read-modify-write is `AcqRel`, every load `Acquire`. Publishing releases the value;
-//! whoever sees `SETTLED` acquires it. Registering releases the lazily made waiting room; whoever
-//! ends the word with `WAITERS` set acquires it.
+//! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
+//! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is made
+//! lazily, and an ender that sees `WAITERS` acquires it.
 
 use crate::error::Cause;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ const CLAIMED: usize = 1 << 0;
 const SETTLED: usize = 1 << 1;
 const ABORTED: usize = 1 << 2;
 const WAITERS: usize = 1 << 3;
-const DRAINED: usize = 1 << 4;
+const TOLD: usize = 1 << 4;
 const CAUSE_SHIFT: u32 = 5;
 const CAUSE_MASK: usize = 0b111;
 const COUNT_SHIFT: u32 = 8;
@@ -40,7 +40,7 @@ const ONE: usize = 1 << COUNT_SHIFT;
 /// The atomic word. Its methods fix the orderings.
 pub(crate) struct State(AtomicUsize);
 
-/// The word as it was at one moment.
+/// The state as it was at one moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Snapshot(usize);
 
@@ -50,7 +50,7 @@ pub(crate) enum Join {
     Open(usize),
     /// Not counted: it ended before.
     Ended(Snapshot),
-    /// Not counted: it holds as many as it may, or as this word can count.
+    /// Not counted: it has as many duplicates as are allowed, or as this word can count.
     Full,
 }
 
@@ -70,21 +70,21 @@ impl State {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// Takes the right to write the value. True for exactly one caller, and for none after an
-    /// abort.
+    /// Takes the right to write the value. Returns true for exactly one caller, and for none after
+    /// an abort.
     #[inline(always)]
     pub(crate) fn claim(&self) -> bool {
         self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
     }
 
-    /// Publishes the value written under a claim. Returns the word before. The bit is known to be
-    /// unset, so it is added: setting it would take a loop, where the word before is wanted.
+    /// Publishes the value written under a claim. Returns the state before. The bit is known to be
+    /// unset, so it is added: setting it would take a loop, as the state before is wanted.
     #[inline(always)]
     pub(crate) fn publish(&self) -> Snapshot {
         Snapshot(self.0.fetch_add(SETTLED, Ordering::AcqRel))
     }
 
-    /// Ends an open word without a value. Returns the word before, or `None` when another was
+    /// Ends an open cell without a value. Returns the state before, or `None` if another end was
     /// first.
     pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         let end = CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT);
@@ -92,18 +92,18 @@ impl State {
             .ok()
     }
 
-    /// Announces that somebody is to be told. Returns the word before: when that had ended, nobody will
-    /// come and tell (invariant 3).
+    /// Registers that somebody is to be told. Returns the state before: if that had ended, the
+    /// ender will not come and tell (invariant 3).
     pub(crate) fn register(&self) -> Snapshot {
         Snapshot(self.0.fetch_or(WAITERS, Ordering::AcqRel))
     }
 
-    /// After the end: no waker is left behind, so leaving needs no lock.
-    pub(crate) fn drained(&self) {
-        self.0.fetch_or(DRAINED, Ordering::AcqRel);
+    /// After the end: every waker has been taken out, so that leaving needs no lock.
+    pub(crate) fn set_told(&self) {
+        self.0.fetch_or(TOLD, Ordering::AcqRel);
     }
 
-    /// Counts a duplicate, as long as the word is not ended and holds fewer than `most`.
+    /// Counts a duplicate, unless the state is ended or has counted `most` already.
     #[inline]
     pub(crate) fn join(&self, most: usize) -> Join {
         let joined = self.update(|word| {
@@ -120,8 +120,8 @@ impl State {
         }
     }
 
-    /// Takes a duplicate's count back, as long as the word is not ended (invariant 2). False: it
-    /// was.
+    /// Takes a duplicate's count back, unless the state is ended (invariant 2): then it returns
+    /// false.
     #[inline]
     pub(crate) fn leave(&self) -> bool {
         self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
@@ -163,11 +163,11 @@ impl Snapshot {
     }
 
     #[inline(always)]
-    pub(crate) fn is_drained(self) -> bool {
-        self.0 & DRAINED != 0
+    pub(crate) fn is_told(self) -> bool {
+        self.0 & TOLD != 0
     }
 
-    /// How many duplicates joined and have not left; frozen once ended.
+    /// How many duplicates have joined and not left; frozen by the end.
     #[inline(always)]
     pub(crate) fn waiting(self) -> usize {
         self.0 >> COUNT_SHIFT
@@ -179,13 +179,13 @@ impl Snapshot {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_announced_is_seen_alone() {
-        let seen = |word: Snapshot| [word.has_waiters(), word.is_drained(), word.ended()];
+    fn each_bit_is_read_by_itself() {
+        let seen = |word: Snapshot| [word.has_waiters(), word.is_told(), word.ended()];
         let state = State::new();
         assert_eq!(seen(state.load()), [false, false, false]);
         assert_eq!(seen(state.register()), [false, false, false]);
@@ -193,7 +193,7 @@ mod tests {
         assert!(state.claim());
         assert_eq!(seen(state.publish()), [true, false, false]);
         assert_eq!(seen(state.load()), [true, false, true]);
-        state.drained();
+        state.set_told();
         assert_eq!(seen(state.load()), [true, true, true]);
         assert!(state.load().settled() && state.load().cause().is_none());
         assert_eq!(state.load().waiting(), 0);

@@ -1,4 +1,5 @@
-//! [`Rerun`]: run an operation in a flight; if its caller is lost, another caller runs its own. Policy *Rerun*.
+//! [`Rerun`]: runs an operation in a flight. If its caller is lost, another caller runs its own.
+//! Policy *Rerun*.
 
 use core::fmt;
 use core::future::Future;
@@ -8,15 +9,15 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::baton::{Policy, Turn};
 use crate::error::{Aborted, Cause, WorkError};
-use crate::fingerprint::Fingerprint;
-use crate::flight::{Flight, FlightId};
+use crate::fingerprint::Fingerprinted;
+use crate::flight::operation::{Policy, Step};
+use crate::flight::reentry::Entered;
+use crate::flight::{Flight, FlightId, Settled};
 use crate::group::Group;
-use crate::participant::{Participant, Role};
-use crate::primary::DropOperation;
-use crate::reentry::Entered;
-use crate::settled::Settled;
+use crate::group::begin::Entry;
+use crate::policy::participant::{Participant, Role};
+use crate::unwind::{FragilePin, OnDrop};
 
 /// How often a lost operation is run again, for a whole flight. The one that begins the flight
 /// decides.
@@ -83,19 +84,25 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         M: FnOnce() -> F,
         F: Future<Output = T>,
     {
-        self.work_rerun_with(key, None, budget, make)
+        self.entry(key).work_rerun(budget, make)
     }
+}
 
-    pub(crate) fn work_rerun_with<M, F>(
-        &self,
-        key: K,
-        fingerprint: Option<Fingerprint>,
-        budget: Budget,
-        make: M,
-    ) -> Rerun<K, T, M, F> {
-        let role = self.participate(key, fingerprint, Policy::Rerun(budget.0));
+impl<K: Hash + Eq, T, S: BuildHasher> Fingerprinted<'_, Group<K, T, S>> {
+    /// [`Group::work_rerun`].
+    pub fn work_rerun<M, F>(self, key: K, budget: Budget, make: M) -> Rerun<K, T, M, F>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = T>,
+    {
+        self.entry(key).work_rerun(budget, make)
+    }
+}
+
+impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
+    fn work_rerun<M, F>(self, budget: Budget, make: M) -> Rerun<K, T, M, F> {
         Rerun {
-            role,
+            role: self.participate(Policy::Rerun(budget.0)),
             make: Some(make),
             operation: None,
         }
@@ -123,29 +130,23 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Role::Participant(participant) = this.role {
-                // First the operation, then the succession: two never run at once.
-                drop(Succession { operation: this.operation, participant });
+                drop(DropThenLeave { operation: this.operation, participant });
             }
         }
     }
 }
 
-/// Drops the operation and passes the flight on, also when that drop panics.
-struct Succession<'a, K, T, F> {
+/// Drops the operation, and then leaves the flight, also if that drop panics. In this order, since
+/// two operations of one flight must never exist at once.
+struct DropThenLeave<'a, K, T, F> {
     operation: Pin<&'a mut Option<F>>,
     participant: &'a mut Participant<K, T>,
 }
 
-impl<K, T, F> Drop for Succession<'_, K, T, F> {
+impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
     fn drop(&mut self) {
-        struct Leave<'a, K, T>(&'a mut Participant<K, T>);
-        impl<K, T> Drop for Leave<'_, K, T> {
-            fn drop(&mut self) {
-                self.0.leave();
-            }
-        }
-        let _then = Leave(self.participant);
-        drop(DropOperation(self.operation.as_mut()));
+        let _then = OnDrop(|| self.participant.leave());
+        drop(FragilePin(self.operation.as_mut()));
     }
 }
 
@@ -176,24 +177,25 @@ where
             Role::Rejected(why) => return Poll::Ready(Err(WorkError::Rejected(*why))),
         };
         if !participant.flight.cell.snapshot().ended() {
-            if participant.is_gone() {
-                // Polled on after its operation panicked: there is nothing left to run.
+            if participant.has_left() {
+                // Polled again after its operation panicked: there is nothing left to run.
                 return Poll::Ready(Err(WorkError::Aborted(Aborted::new(Cause::Panicked))));
             }
             let (drives, _old) = if this.operation.is_some() {
-                let (baton, seat) = participant.baton();
-                (true, baton.repark(seat, cx.waker()))
+                let (shared, place) = participant.operation();
+                (true, shared.repark(place, cx.waker()))
             } else {
-                let (turn, old) = participant.turn(cx.waker());
-                (matches!(turn, Turn::Drive(..)), old)
+                let (step, old) = participant.step(cx.waker());
+                (matches!(step, Step::Drive(..)), old)
             };
             if drives {
-                drive(participant, this.make, this.operation.as_mut(), cx);
+                poll_own(participant, this.make, this.operation.as_mut(), cx);
             }
         }
         match Flight::get(&participant.flight) {
             Some(outcome) => {
-                // Settled by itself, or ended from outside: either way nobody needs it any more.
+                // It has settled, or the flight was ended from outside. The operation is not needed
+                // any more.
                 this.operation.set(None);
                 Poll::Ready(outcome.map_err(WorkError::Aborted))
             }
@@ -202,8 +204,8 @@ where
     }
 }
 
-/// Polls this caller's own operation once, making it first if it is new.
-fn drive<K, T, M, F>(
+/// Polls this caller's own operation once. Makes it first, if it is new.
+fn poll_own<K, T, M, F>(
     participant: &mut Participant<K, T>,
     make: &mut Option<M>,
     operation: Pin<&mut Option<F>>,
@@ -213,25 +215,25 @@ fn drive<K, T, M, F>(
     F: Future<Output = T>,
 {
     let flight = participant.flight.clone();
-    let mut held = Succession {
+    let mut guard = DropThenLeave {
         operation,
         participant,
     };
     let poll = {
         let _entered = Entered::new(&flight);
         if let Some(make) = make.take() {
-            held.operation.set(Some(make()));
+            guard.operation.set(Some(make()));
         }
-        match held.operation.as_mut().as_pin_mut() {
+        match guard.operation.as_mut().as_pin_mut() {
             Some(operation) => operation.poll(cx),
             None => unreachable!("a participant drives once"),
         }
     };
-    // No panic: it goes on driving.
-    let shard = held.participant.shard.clone();
-    core::mem::forget(held);
+    // It did not panic, so this participant keeps driving.
+    let shard = guard.participant.shard.clone();
+    core::mem::forget(guard);
     if let Poll::Ready(value) = poll {
-        drop(Flight::settle(&flight, &shard, value));
+        drop(shard.settle(&flight, value));
     }
 }
 

@@ -9,12 +9,11 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, RunError, SettleError};
-use crate::flight::{AbortOnUnwind, Flight, FlightId};
-use crate::group::shard::Shard;
-use crate::reentry::Entered;
-use crate::settled::Settled;
-use crate::sync::{Arc, isolate, panicking};
-use crate::watch::Watch;
+use crate::flight::reentry::Entered;
+use crate::flight::{Flight, FlightId, Settled, Watch};
+use crate::group::shard::{AbortOnUnwind, Shard};
+use crate::sync::{Arc, panicking};
+use crate::unwind::FragilePin;
 
 /// The caller that executes. It owes the flight an outcome.
 ///
@@ -75,7 +74,7 @@ impl<K, T> Primary<K, T> {
         })
     }
 
-    /// Hands the duty to end the flight over to the caller.
+    /// Gives up the guard: from here on the caller has to end the flight.
     pub(crate) fn into_flight(mut self) -> Arc<Flight<K, T>> {
         self.flight
             .take()
@@ -83,16 +82,16 @@ impl<K, T> Primary<K, T> {
     }
 
     #[inline(always)]
-    pub(crate) fn observe(&self) {
-        self.flight().observed.begun(self.flight().id);
+    pub(crate) fn report_begun(&self) {
+        self.flight().observed.report_begun(self.flight().id);
     }
 
     pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {
         &self.shard
     }
 
-    /// Calls a part of the operation. A panic ends the flight as panicked; a begin of its own key
-    /// is seen.
+    /// Calls a part of the operation. A panic ends the flight as panicked, and a begin of its own
+    /// key is detected.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
         let guard = AbortOnUnwind::new(self.flight(), &self.shard);
         let result = {
@@ -122,10 +121,10 @@ impl<K, T> Primary<K, T> {
         let Some(flight) = self.flight.take() else {
             unreachable!("a primary settles once")
         };
-        match Flight::settle(&flight, &self.shard, value) {
+        match self.shard.settle(&flight, value) {
             Ok(()) => Ok(Settled::new(flight)),
             Err(late) => {
-                self.shard.let_go(&flight);
+                self.shard.primary_is_done(&flight);
                 Err(late)
             }
         }
@@ -133,7 +132,7 @@ impl<K, T> Primary<K, T> {
 
     /// Ends the flight without a value: waiters get [`Cause::Cancelled`].
     pub fn abort(self) {
-        Flight::abort(self.flight(), &self.shard, Cause::Cancelled);
+        self.shard.abort(self.flight(), Cause::Cancelled);
     }
 
     /// Runs `operation` and settles with its output.
@@ -198,8 +197,8 @@ impl<K, T> Drop for Primary<K, T> {
             } else {
                 Cause::Dropped
             };
-            if !Flight::abort(flight, &self.shard, cause) {
-                self.shard.let_go(flight);
+            if !self.shard.abort(flight, cause) {
+                self.shard.primary_is_done(flight);
             }
         }
     }
@@ -229,9 +228,10 @@ pin_project! {
     /// Polling it again after it was ready panics, as it does for an `async` block.
     #[must_use = "futures do nothing unless polled or awaited; dropping this one aborts the flight"]
     pub struct Run<K, T, F> {
-        // Dropped before the operation, so that waiters are told at once.
+        // Dropped before the operation, so that waiters are woken at once.
         primary: Option<Primary<K, T>>,
-        // On the flight's end, which may come from outside. Made when the operation is pending for the first time.
+        // Watches the flight's end, which can come from outside. Made when the operation is pending
+        // for the first time.
         watch: Option<Watch<K, T>>,
         #[pin]
         operation: Option<F>,
@@ -240,23 +240,9 @@ pin_project! {
     impl<K, T, F> PinnedDrop for Run<K, T, F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Last, and also when a waiter's waker panics.
-            let _operation = DropOperation(this.operation);
+            // Dropped last, also if a waiter's waker panics.
+            let _operation = FragilePin(this.operation);
             drop(this.primary.take());
-        }
-    }
-}
-
-/// Drops an operation in its place. If that panics while this thread unwinds already, the panic
-/// ends here.
-pub(crate) struct DropOperation<'a, F>(pub(crate) Pin<&'a mut Option<F>>);
-
-impl<F> Drop for DropOperation<'_, F> {
-    fn drop(&mut self) {
-        if panicking() {
-            isolate(|| self.0.set(None));
-        } else {
-            self.0.set(None);
         }
     }
 }
@@ -285,7 +271,7 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
         let Poll::Ready(value) = polled else {
             return Poll::Pending;
         };
-        // Before the settle, which would wake it.
+        // Dropped before the settle, which would wake it.
         *this.watch = None;
         let Some(primary) = this.primary.take() else {
             unreachable!("looked at above")

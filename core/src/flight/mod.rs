@@ -1,0 +1,144 @@
+//! One execution in progress for a key: a cell with a key and an identity.
+//!
+//! The primary, each waiter, each `Settled` and, until it ends, the registry hold an `Arc` of it.
+//! How a flight ends is the registry's part: `group/shard/end`.
+//!
+//! # Invariants
+//! 1. A flight ends once. The read-modify-write of its cell's state decides which call ends it.
+//! 2. The key is stored once, here. The registry's entry is a hash and a pointer.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `settled`, `watch` | the handle on an outcome; a place from which the end is watched |
+//! | `operation` | the operation of a `work` or `work_rerun`, and who drives it |
+//! | `reentry` | which flights this thread is inside of |
+//! | `observe` | what is reported to `tracing` and `metrics` |
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+pub(crate) mod observe;
+pub(crate) mod operation;
+pub(crate) mod reentry;
+mod settled;
+mod watch;
+
+pub use settled::Settled;
+
+pub(crate) use watch::Watch;
+
+use crate::cell::{SettleCell, Snapshot};
+use crate::error::Aborted;
+use crate::sync::{Arc, Wakeable};
+use crate::unwind::OnDrop;
+use observe::Observed;
+use operation::SharedOperation;
+
+/// The identity of a flight. Never repeats in a group, and rises for each key.
+///
+/// Use it to tag an effect, so that the effect itself can tell two flights of one key apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(NonZeroU64);
+
+impl FlightId {
+    /// `count` is how many flights the shard has begun, this one included. With `shard` and `shards`
+    /// the id is unique in the group.
+    pub(crate) fn new(count: u64, shard: u32, shards: u32) -> Self {
+        Self(NonZeroU64::MIN.saturating_add((count - 1) * u64::from(shards) + u64::from(shard)))
+    }
+
+    /// As a number.
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FlightId({})", self.0)
+    }
+}
+
+impl fmt::Display for FlightId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+pub(crate) struct Flight<K, T> {
+    pub(crate) cell: SettleCell<T>,
+    pub(crate) key: K,
+    pub(crate) hash: u64,
+    pub(crate) id: FlightId,
+    /// Only flights that participants drive have one: those of `work` and `work_rerun`.
+    pub(crate) operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+    pub(crate) observed: Observed,
+}
+
+impl<K, T> Flight<K, T> {
+    /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
+    /// flight, so a waiter that leaves need not look for its own. `before` is the state that the
+    /// end returned.
+    #[inline(always)]
+    pub(crate) fn tell(&self, before: Snapshot) {
+        match &self.operation {
+            None => self.cell.tell(before),
+            Some(operation) => self.tell_participants(before, operation),
+        }
+    }
+
+    #[inline(never)]
+    fn tell_participants(&self, before: Snapshot, operation: &SharedOperation<T>) {
+        // Dropped last: its drop is the user's.
+        let _operation = operation.end();
+        // Also if a participant's waker panics.
+        let _then = OnDrop(|| {
+            self.cell.tell(before);
+            if !before.has_waiters() {
+                self.cell.set_told();
+            }
+        });
+        operation.tell();
+    }
+
+    /// The outcome, given the state of an ended flight.
+    #[inline]
+    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Aborted> {
+        match state.cause() {
+            None => Ok(Settled::new(this.clone())),
+            Some(cause) => Err(Aborted::new(cause)),
+        }
+    }
+
+    /// The outcome, if it has ended.
+    #[inline]
+    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
+        let state = this.cell.snapshot();
+        state.ended().then(|| Self::outcome(this, state))
+    }
+
+    /// How often its operation was run again.
+    #[inline(always)]
+    pub(crate) fn reruns(&self) -> usize {
+        self.operation
+            .as_ref()
+            .map_or(0, |operation| operation.reruns())
+    }
+
+    /// How many duplicates wait now.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = self.cell.snapshot();
+        if state.ended() { 0 } else { state.waiting() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_two_shards_never_meet() {
+        let id = |count, shard| FlightId::new(count, shard, 4).get();
+        assert_eq!([id(1, 0), id(1, 3), id(2, 0), id(2, 1)], [1, 4, 5, 6]);
+    }
+}

@@ -1,0 +1,380 @@
+//! The operation of a `work` or `work_rerun` flight, and who drives it.
+//!
+//! Every caller of `work` on one key is a participant: it can drive. With policy *Continue* the
+//! operation is kept here and not in a caller's future, so that any participant can continue it
+//! where it stopped. With policy *Rerun* each participant keeps an operation of its own, and what is
+//! kept here is the right to run it: an [`Operation`] with nothing in it.
+//!
+//! | stage     | where the operation is | left by |
+//! |-----------|------------------------|---------|
+//! | `Polling` | with its poller or maker; in *Rerun*, with its driver | that caller: to `Parked`, or to `Ready` if it was woken meanwhile; in *Rerun*, to `Ready` when that caller is lost |
+//! | `Parked`  | here, waits for its waker | its waker: to `Ready`, which wakes the driver, or everybody if there is no driver |
+//! | `Ready`   | here, wants to be polled | any participant that is polled: to `Polling`, and drives |
+//! | `Ended`   | gone, or with its poller, who drops it | nobody |
+//!
+//! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
+//!
+//! # Invariants
+//! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
+//!    `Ended`, if the flight has ended meanwhile: then that caller drops it).
+//! 2. While the stage is `Parked` and there is a driver, the driver's waker is in the slab. The
+//!    driver parks it in the critical section in which it puts the operation back. Only a wake or
+//!    its own leaving takes the waker out again, and both change the stage or the driver. In
+//!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker and
+//!    looks at the stage when the poll returns. So an operation that is ready at once wakes nobody.
+//! 3. `Ready` without a driver means that everybody parked has been woken. `Ready` with a driver
+//!    means that the driver has been woken; if it leaves, everybody is woken then. So there is always
+//!    a woken participant for an operation that wants to be polled.
+//! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last
+//!    participant. So a participant that finds `Ended` finds the outcome.
+//!
+//! # Deadlock safety
+//! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
+//! polled and dropped outside, wakers are cloned before and fired and dropped after.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
+use crate::error::Cause;
+use crate::sync::{Mutex, Wakes};
+use crate::unwind::Fragile;
+
+/// What happens to a flight whose driver is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Another participant continues the same operation.
+    Continue,
+    /// Another participant runs its own, at most this many times.
+    Rerun(usize),
+}
+
+/// The operation of a flight; with nothing in it, the right to run one. A panic of its drop is
+/// caught if this thread already unwinds.
+pub(crate) struct Operation<T>(Fragile<Boxed<T>>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<T> Operation<T> {
+    pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Fragile(Some(Box::pin(future))))
+    }
+
+    const fn elsewhere() -> Self {
+        Self(Fragile(None))
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0.0 {
+            Some(future) => future.as_mut().poll(cx),
+            None => unreachable!("the driver of a re-run polls its own"),
+        }
+    }
+}
+
+pub(crate) struct SharedOperation<T> {
+    pub(crate) policy: Policy,
+    driving: Mutex<Driving<T>>,
+}
+
+struct Driving<T> {
+    stage: Stage<T>,
+    /// The participant that polled the operation last, if it has not left. In *Continue* none
+    /// while the operation is polled.
+    driver: Option<Place>,
+    participants: usize,
+    /// How many participants have begun to drive, in *Rerun*.
+    runs: usize,
+    parked: Slab,
+}
+
+enum Stage<T> {
+    Polling { woken: bool },
+    Parked(Operation<T>),
+    Ready(Operation<T>),
+    Ended,
+}
+
+/// What a participant that is polled has to do.
+pub(crate) enum Step<T> {
+    /// Poll this. Then give it back with the waker to [`SharedOperation::pause`], or end the
+    /// flight.
+    Drive(Operation<T>, TakenWaker),
+    /// It is parked: another participant drives, or the operation waits.
+    Parked,
+    /// The flight has ended.
+    Ended,
+}
+
+/// What a participant leaves behind.
+pub(crate) struct LeftBehind<T> {
+    /// The flight cannot continue: the caller has to end it, for this cause.
+    pub(crate) end: Option<Cause>,
+    /// Both are held only to be dropped after the flight has been ended.
+    _operation: Option<Operation<T>>,
+    _waker: TakenWaker,
+}
+
+impl<T> SharedOperation<T> {
+    /// With one participant. In *Continue* it is making the operation, which counts as polling it.
+    /// In *Rerun* the first participant that is polled will run its own.
+    pub(crate) fn new(policy: Policy) -> Self {
+        let stage = match policy {
+            Policy::Continue => Stage::Polling { woken: false },
+            Policy::Rerun(_) => Stage::Ready(Operation::elsewhere()),
+        };
+        let driving = Driving {
+            stage,
+            driver: None,
+            participants: 1,
+            runs: 0,
+            parked: Slab::new(),
+        };
+        Self {
+            policy,
+            driving: Mutex::new(driving),
+        }
+    }
+
+    /// How often an operation was run again.
+    pub(crate) fn reruns(&self) -> usize {
+        self.driving.with(|driving| driving.runs.saturating_sub(1))
+    }
+
+    /// Counts one more participant. Returns false if the flight has ended, or is about to because
+    /// the last participant has left.
+    pub(crate) fn join(&self) -> bool {
+        self.driving.with(|driving| {
+            let open = !matches!(driving.stage, Stage::Ended);
+            driving.participants += usize::from(open);
+            open
+        })
+    }
+
+    /// Hands in the operation that has just been made: it is ready, and everybody who parked
+    /// meanwhile is woken.
+    pub(crate) fn hand_in(&self, operation: Operation<T>) {
+        if let Some(unwanted) = self
+            .driving
+            .with(|driving| driving.put_back(operation, true))
+        {
+            drop(unwanted);
+        } else {
+            self.wake_everyone();
+        }
+    }
+
+    /// A participant is polled. Gives it the operation if that is ready (in *Continue* together with
+    /// its waker, which [`pause`](Self::pause) parks). Otherwise, and in *Rerun* always, parks it.
+    ///
+    /// Also returns a waker that must be dropped after the operation is put back: its drop is the
+    /// user's and can panic.
+    pub(crate) fn step(&self, place: &mut Place, waker: &Waker) -> (Step<T>, TakenWaker) {
+        let own = waker.clone();
+        self.driving.with(|driving| {
+            if matches!(driving.stage, Stage::Ended) {
+                return (Step::Ended, Fragile(Some(own)));
+            }
+            if self.policy == Policy::Continue && matches!(driving.stage, Stage::Ready(_)) {
+                let old = driving.parked.take(*place);
+                driving.driver = None;
+                let operation = driving.take();
+                return (Step::Drive(operation, Fragile(Some(own))), Fragile(old));
+            }
+            let spare = Fragile(if driving.parked.will_wake(*place, waker) {
+                Some(own)
+            } else {
+                driving.parked.park(place, own)
+            });
+            if matches!(driving.stage, Stage::Ready(_)) {
+                driving.driver = Some(*place);
+                driving.runs += 1;
+                (Step::Drive(driving.take(), Fragile(None)), spare)
+            } else {
+                (Step::Parked, spare)
+            }
+        })
+    }
+
+    /// The driver's poll was pending: parks the driver and puts the operation back. If the operation
+    /// was woken while it was polled, its driver is woken to continue. If the flight has ended
+    /// meanwhile, both are dropped here.
+    pub(crate) fn pause(&self, place: &mut Place, operation: Operation<T>, mut waker: TakenWaker) {
+        let (unwanted, driver) = self.driving.with(|driving| {
+            let woken = matches!(driving.stage, Stage::Polling { woken: true });
+            let unwanted = driving.put_back(operation, woken);
+            if unwanted.is_none() {
+                if let Some(own) = waker.0.take() {
+                    waker.0 = driving.parked.park(place, own);
+                }
+                driving.driver = Some(*place);
+            }
+            (unwanted, if woken { driving.take_driver() } else { None })
+        });
+        if let Some(waker) = driver {
+            fire_one(waker);
+        }
+        drop(unwanted);
+    }
+
+    /// The driver of a re-run is polled. It keeps its operation; its waker is parked so that it is
+    /// woken if the flight is ended from outside.
+    pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
+        let own = waker.clone();
+        self.driving.with(|driving| {
+            if matches!(driving.stage, Stage::Ended) || driving.parked.will_wake(*place, waker) {
+                Fragile(Some(own))
+            } else {
+                Fragile(driving.parked.park(place, own))
+            }
+        })
+    }
+
+    /// A participant leaves. The driver of a re-run has dropped its operation before, also after a
+    /// panic.
+    pub(crate) fn leave(&self, place: &mut Place) -> LeftBehind<T> {
+        let mut everyone = false;
+        let left = self.driving.with(|driving| {
+            let drove = place.is_taken() && driving.driver == Some(*place);
+            let waker = if place.is_taken() {
+                driving.parked.vacate(place)
+            } else {
+                None
+            };
+            let mut left = LeftBehind {
+                end: None,
+                _operation: None,
+                _waker: Fragile(waker),
+            };
+            if drove {
+                driving.driver = None;
+            }
+            if matches!(driving.stage, Stage::Ended) {
+                return left;
+            }
+            driving.participants -= 1;
+            if driving.participants == 0 {
+                left.end = Some(Cause::Dropped);
+                left._operation = driving.end();
+            } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
+                if driving.runs > budget {
+                    // Not `Ended` yet: a participant that is polled before the caller has ended the
+                    // flight parks, and is woken by that end.
+                    left.end = Some(Cause::Exhausted);
+                } else {
+                    driving.stage = Stage::Ready(Operation::elsewhere());
+                }
+            }
+            everyone = left.end.is_none() && drove && matches!(driving.stage, Stage::Ready(_));
+            left
+        });
+        if everyone {
+            self.wake_everyone();
+        }
+        left
+    }
+
+    /// The flight has ended: nobody parks any more. Returns the operation, to be dropped, unless a
+    /// participant polls it: that one drops it when the poll returns.
+    pub(crate) fn end(&self) -> Option<Operation<T>> {
+        self.driving.with(Driving::end)
+    }
+
+    /// After [`end`](Self::end): wakes every participant.
+    pub(crate) fn tell(&self) {
+        fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
+    }
+
+    fn wake_everyone(&self) {
+        let mut cursor = 0;
+        fire(|batch| {
+            self.driving
+                .with(|driving| driving.parked.take_some(&mut cursor, batch))
+        });
+    }
+}
+
+impl<T> Driving<T> {
+    /// Takes the operation back from its poller or maker. Returns it if the flight has ended.
+    fn put_back(&mut self, operation: Operation<T>, ready: bool) -> Option<Operation<T>> {
+        match self.stage {
+            Stage::Ended => return Some(operation),
+            _ if ready => self.stage = Stage::Ready(operation),
+            _ => self.stage = Stage::Parked(operation),
+        }
+        None
+    }
+
+    /// Takes what is ready to be polled.
+    fn take(&mut self) -> Operation<T> {
+        match mem::replace(&mut self.stage, Stage::Polling { woken: false }) {
+            Stage::Ready(operation) => operation,
+            _ => unreachable!("looked at in the same lock hold"),
+        }
+    }
+
+    fn take_driver(&mut self) -> Option<Waker> {
+        self.driver.and_then(|place| self.parked.take(place))
+    }
+
+    fn end(&mut self) -> Option<Operation<T>> {
+        match mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Parked(operation) | Stage::Ready(operation) => Some(operation),
+            Stage::Polling { .. } | Stage::Ended => None,
+        }
+    }
+}
+
+impl<T: 'static> Wakes for SharedOperation<T> {
+    /// The operation's waker: marks it ready and wakes the driver, or every participant if there
+    /// is no driver.
+    fn wakes(&self) {
+        let mut everyone = false;
+        let driver =
+            self.driving.with(
+                |driving| match mem::replace(&mut driving.stage, Stage::Ended) {
+                    Stage::Parked(operation) => {
+                        driving.stage = Stage::Ready(operation);
+                        everyone = driving.driver.is_none();
+                        driving.take_driver()
+                    }
+                    // Its poller looks when the poll returns.
+                    Stage::Polling { .. } => {
+                        driving.stage = Stage::Polling { woken: true };
+                        None
+                    }
+                    // A participant is woken for it already (invariant 3), or the flight has ended.
+                    other => {
+                        driving.stage = other;
+                        None
+                    }
+                },
+            );
+        if let Some(waker) = driver {
+            fire_one(waker);
+        } else if everyone {
+            self.wake_everyone();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waker_that_comes_too_late_is_returned() {
+        let shared = SharedOperation::<u8>::new(Policy::Rerun(1));
+        let mut place = Place::NONE;
+        assert!(matches!(
+            shared.step(&mut place, Waker::noop()).0,
+            Step::Drive(..)
+        ));
+        drop(shared.end());
+        // Otherwise it would be dropped under the lock.
+        assert!(shared.repark(&mut place, Waker::noop()).0.is_some());
+    }
+}

@@ -1,0 +1,337 @@
+//! How a flight ends. There is one order, and it is the promise "a woken waiter that begins the
+//! same key again starts a new flight":
+//!
+//! 1. **record**: the outcome is published in the flight's cell. The read-modify-write of the
+//!    cell's state decides which call ends the flight; only that call does the rest.
+//! 2. **free the key**: under the lock, the flight is removed by identity and its end is counted.
+//! 3. **tell**: under no lock, participants and waiters are woken, the end is reported, and what
+//!    else this end brings about is done ([`After`]).
+//!
+//! A flight that is older than `max_age` is ended in the middle of a search, under the lock (see
+//! `search`); it is told in the same place of the order.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::cell::Snapshot;
+use crate::error::{Cause, SettleError};
+use crate::flight::Flight;
+use crate::group::rules::Window;
+use crate::group::shard::Shard;
+use crate::group::shard::extras::Drain;
+use crate::group::shard::line::Turn;
+use crate::group::shard::table::{RemoveSettled, Table};
+use crate::sync::Arc;
+use crate::unwind::{discard, for_each};
+
+impl<K, T> Shard<K, T> {
+    /// Settles the flight, unless it has ended before.
+    #[inline(always)]
+    pub(crate) fn settle(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        value: T,
+    ) -> Result<(), SettleError<T>> {
+        if self.rules().is_some() {
+            return self.settle_by_rules(flight, value);
+        }
+        match flight.cell.record(value) {
+            Ok(before) => {
+                if self.remove_settled(flight, before) {
+                    let _reported_last = flight.observed.ended(None);
+                    flight.tell(before);
+                } else {
+                    self.free_and_tell(flight, before, None, None);
+                }
+                Ok(())
+            }
+            Err(value) => Err(too_late(flight, value)),
+        }
+    }
+
+    /// Settles a flight that can be retained.
+    #[inline(never)]
+    fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
+        if flight.cell.snapshot().ended() {
+            return Err(too_late(flight, value));
+        }
+        // The user's code decides whether the outcome is retained. Its panic ends the flight.
+        let guard = AbortOnUnwind::new(flight, self);
+        let window = self.rules().and_then(|rules| rules.window(&value));
+        guard.defuse();
+        match flight.cell.record(value) {
+            Ok(before) => {
+                self.free_and_tell(flight, before, None, window);
+                Ok(())
+            }
+            Err(value) => Err(too_late(flight, value)),
+        }
+    }
+
+    /// Ends the flight without a value. Returns false if it has ended before.
+    pub(crate) fn abort(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+        let Some(before) = flight.cell.abort(cause) else {
+            return false;
+        };
+        self.free_and_tell(flight, before, Some(cause), None);
+        true
+    }
+
+    /// The steps after the outcome is recorded. `before` is the state that the end returned. A
+    /// flight with a cause was aborted; one with a window is retained.
+    #[inline(never)]
+    fn free_and_tell(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        before: Snapshot,
+        cause: Option<Cause>,
+        window: Option<Window>,
+    ) {
+        // Both are dropped last, also if a waker panics.
+        let _after = self.free_key(flight, before, cause, window);
+        let _reported = flight.observed.ended(cause);
+        flight.tell(before);
+    }
+
+    /// Removes a settled flight and counts it, if nothing else is to be done.
+    #[inline(always)]
+    fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
+        if flight.operation.is_some() {
+            return false;
+        }
+        // The caller holds the flight too, so dropping the table's handle drops nothing of the
+        // user's.
+        let section = RemoveSettled { flight, before };
+        self.table.enter(section).is_some()
+    }
+
+    /// Removes an ended flight, or retains it, and counts its end.
+    fn free_key(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        before: Snapshot,
+        cause: Option<Cause>,
+        window: Option<Window>,
+    ) -> After<K, T> {
+        let reruns = flight.reruns();
+        let mut after = After::default();
+        let _removed = self.table.with(|table| {
+            table.counts.end(cause, before.waiting(), reruns);
+            let Some(extras) = &table.extras else {
+                return table.remove(flight);
+            };
+            match window {
+                Some(window) if !extras.orphaned && table.is_registered(flight) => {
+                    table.retain(self, flight, window, &mut after);
+                    table.finish(self, flight, &mut after);
+                    None
+                }
+                _ => {
+                    let removed = table.remove(flight);
+                    table.extras_mut().drop_note(flight.id);
+                    table.finish(self, flight, &mut after);
+                    removed
+                }
+            }
+        });
+        after
+    }
+
+    /// The primary of a flight that was ended from outside is done with it. Only a superseded
+    /// flight is still here for that.
+    pub(crate) fn primary_is_done(&self, flight: &Arc<Flight<K, T>>) {
+        if flight.cell.snapshot().cause() != Some(Cause::Superseded) {
+            return;
+        }
+        let mut after = After::default();
+        self.table.with(|table| {
+            if table.remove_unregistered(flight).is_some() {
+                table.extras_mut().drop_note(flight.id);
+                table.finish(self, flight, &mut after);
+            }
+        });
+    }
+
+    /// No new flight begins after this. Duplicates still join.
+    pub(crate) fn close(&self, drain: &Arc<Drain>) {
+        let mut after = After::default();
+        self.table.with(|table| {
+            let extras = table.extras_mut();
+            if !extras.closed {
+                extras.closed = true;
+                extras.drain = Some(drain.clone());
+                table.drain_if_idle(&mut after);
+            }
+        });
+    }
+}
+
+impl<K, T> Table<K, T> {
+    /// The flight counts for no limit any more, holds no gate, and does not keep the group from
+    /// draining. Called once for each flight: by its ender, or, if it was superseded, when its
+    /// primary is done with it.
+    pub(super) fn finish(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) {
+        shard.count_out();
+        if let Some(line) = self.line_mut() {
+            if let Some(turn) = line.release(flight) {
+                after.pending().turn = Some(turn);
+            }
+        }
+        self.drain_if_idle(after);
+    }
+
+    fn drain_if_idle(&mut self, after: &mut After<K, T>) {
+        if self.is_idle() {
+            if let Some(drain) = self.extras_mut().drain.take() {
+                after.pending().drain = Some(drain);
+            }
+        }
+    }
+}
+
+fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
+    SettleError::new(value, flight.cell.snapshot().cause())
+}
+
+/// What is left to do when the shard's lock has been released. Its drop does it, also when that
+/// happens by unwinding. Most of the time it is nothing.
+#[must_use = "dropped after the lock is released, it tells and drops what it holds"]
+pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
+
+struct Pending<K, T> {
+    /// A flight that was ended under the lock: its waiters are to be woken.
+    superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
+    /// The next flight has the gate: its caller is to be woken.
+    turn: Option<Turn>,
+    /// This shard is closed and has no flight left.
+    drain: Option<Arc<Drain>>,
+    /// Flights that were removed. Their last handles can be here, and then their drop is the
+    /// user's.
+    removed: Vec<Arc<Flight<K, T>>>,
+}
+
+impl<K, T> Default for After<K, T> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K, T> After<K, T> {
+    fn pending(&mut self) -> &mut Pending<K, T> {
+        self.0.get_or_insert_with(|| {
+            Box::new(Pending {
+                superseded: None,
+                turn: None,
+                drain: None,
+                removed: Vec::new(),
+            })
+        })
+    }
+
+    pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
+        self.pending().removed.push(flight);
+    }
+
+    pub(super) fn tell_superseded(&mut self, flight: Arc<Flight<K, T>>, before: Snapshot) {
+        self.pending().superseded = Some((flight, before));
+    }
+
+    /// Does what is pending now.
+    pub(super) fn run(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl<K, T> Drop for Pending<K, T> {
+    fn drop(&mut self) {
+        let Self {
+            superseded,
+            turn,
+            drain,
+            removed,
+        } = self;
+        // Each step can run wakers or drops of the user's. If one panics, the next ones are done
+        // all the same.
+        let steps: [&mut dyn FnMut(); 4] = [
+            &mut || {
+                if let Some((flight, before)) = superseded.take() {
+                    let _reported_last = flight.observed.ended(Some(Cause::Superseded));
+                    flight.tell(before);
+                }
+            },
+            &mut || {
+                if let Some(turn) = turn.take() {
+                    let _ = turn.settle(());
+                }
+            },
+            &mut || {
+                if let Some(drain) = drain.take() {
+                    drain.arrive();
+                }
+            },
+            &mut || for_each(removed.drain(..), discard),
+        ];
+        for_each(steps.into_iter(), |step| step());
+    }
+}
+
+/// Ends the flight as panicked when its scope is left by unwinding. It works without `std` too,
+/// since it does not have to ask whether the thread unwinds.
+pub(crate) struct AbortOnUnwind<'a, K, T> {
+    flight: &'a Arc<Flight<K, T>>,
+    shard: &'a Shard<K, T>,
+}
+
+impl<'a, K, T> AbortOnUnwind<'a, K, T> {
+    pub(crate) fn new(flight: &'a Arc<Flight<K, T>>, shard: &'a Shard<K, T>) -> Self {
+        Self { flight, shard }
+    }
+
+    /// The scope is left in the ordinary way.
+    pub(crate) fn defuse(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
+    fn drop(&mut self) {
+        if !self.shard.abort(self.flight, Cause::Panicked) {
+            self.shard.primary_is_done(self.flight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::begin::Begin;
+
+    #[test]
+    fn leaving_after_the_end_is_not_counted_as_cancelled() {
+        let shard = Arc::new(Shard::<u8, u8>::new(0, 1, None));
+        let begin = || Shard::begin(&shard, 1, 1);
+        let (Begin::Primary(primary), Begin::Waiter(counted)) = (begin(), begin()) else {
+            unreachable!("the first call and its duplicate")
+        };
+        // The ender is held up between the record and the shard's lock.
+        let recorded = primary.flight().cell.record(7);
+        drop(counted);
+        let left = shard.figures().waiting;
+        let Begin::Waiter(uncounted) = begin() else {
+            unreachable!("the flight is registered still")
+        };
+        drop(uncounted);
+        assert_eq!((left, shard.figures().waiting), (1, 1));
+        let Ok(before) = recorded else {
+            unreachable!("no other call has settled it")
+        };
+        drop(shard.free_key(primary.flight(), before, None, None));
+        assert_eq!(shard.figures().waiting, 0);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a shard has only if something uses it: notes on flights, retained outcomes, a gate's line,
+//! and what is known of the end of the group. It is behind one pointer, so that a shard without it
+//! pays one comparison. The shard's lock guards it.
+
+use core::time::Duration;
+
+use hashbrown::HashTable;
+
+use crate::cell::SettleCell;
+use crate::fingerprint::Fingerprint;
+use crate::flight::FlightId;
+use crate::group::shard::line::Line;
+use crate::group::shard::retained::Retained;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+pub(super) struct Extras<K, T> {
+    notes: HashTable<(FlightId, Note)>,
+    pub(super) retained: Retained,
+    pub(super) line: Option<Line<K, T>>,
+    /// Set by `close`; taken when this shard has no flight left.
+    pub(super) drain: Option<Arc<Drain>>,
+    pub(super) closed: bool,
+    /// No handle of the group is left, so nothing is retained any more.
+    pub(super) orphaned: bool,
+}
+
+/// What is known of a flight beyond what it holds itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Note {
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// When the flight began, if there is a maximum age.
+    pub(super) born: Option<Duration>,
+    /// When the flight expires, if it is retained.
+    pub(super) deadline: Option<Duration>,
+}
+
+/// Settled when every shard of a group is closed and has no flight left. That happens once, since a
+/// closed shard begins no flight.
+pub(crate) struct Drain {
+    pub(crate) cell: SettleCell<()>,
+    /// How many shards are not closed or not empty yet.
+    shards: AtomicUsize,
+}
+
+impl<K, T> Default for Extras<K, T> {
+    fn default() -> Self {
+        Self {
+            notes: HashTable::new(),
+            retained: Retained::default(),
+            line: None,
+            drain: None,
+            closed: false,
+            orphaned: false,
+        }
+    }
+}
+
+impl<K, T> Extras<K, T> {
+    pub(super) fn note(&self, id: FlightId) -> Note {
+        self.notes
+            .find(by_id(id), |(other, _)| *other == id)
+            .map_or(Note::default(), |(_, note)| *note)
+    }
+
+    pub(super) fn set_note(&mut self, id: FlightId, note: Note) {
+        match self.notes.find_mut(by_id(id), |(other, _)| *other == id) {
+            Some((_, old)) => *old = note,
+            None => {
+                self.notes
+                    .insert_unique(by_id(id), (id, note), |(id, _)| by_id(*id));
+            }
+        }
+    }
+
+    pub(super) fn drop_note(&mut self, id: FlightId) {
+        if let Ok(entry) = self.notes.find_entry(by_id(id), |(other, _)| *other == id) {
+            entry.remove();
+        }
+    }
+}
+
+impl Drain {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            cell: SettleCell::new(),
+            shards: AtomicUsize::new(shards),
+        }
+    }
+
+    /// A shard is closed and empty. Called once for each shard, under no lock.
+    pub(super) fn arrive(&self) {
+        if self.shards.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.cell.settle(());
+        }
+    }
+}
+
+/// The hash of an id. It spreads consecutive ids.
+pub(super) fn by_id(id: FlightId) -> u64 {
+    id.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

@@ -1,0 +1,187 @@
+//! One shard of the registry: a lock, and all that stands under it.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `mod` | the lock; the short way of a begin; questions about what is registered |
+//! | `search` | the long way of a begin |
+//! | `end` | how a flight ends: record, free the key, tell |
+//! | `table` | the flights of the shard |
+//! | `extras`, `line`, `retained` | what a shard has only if it is used: notes on flights, a gate's line, retained outcomes |
+//!
+//! # Invariants
+//! 1. Nothing of the user's runs under the lock: no `Hash`, `Eq`, `Clone` or `Drop` of a key or
+//!    value, no clock. Candidates are found by their full hash under the lock and compared after it
+//!    is released.
+//! 2. Flight ids rise within a shard, and all flights of a key are in one shard. So a search that
+//!    has compared every candidate up to some id continues after that id, whatever came and went
+//!    meanwhile.
+//!
+//! # Deadlock safety
+//! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
+//! read a figure.
+
+mod end;
+mod extras;
+mod line;
+mod retained;
+mod search;
+mod table;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+pub(crate) use end::AbortOnUnwind;
+pub(crate) use extras::Drain;
+pub(crate) use line::Ticket;
+pub(crate) use search::{BorrowedKey, Call, OwnedKey, Plain, Request};
+
+use crate::cell::Snapshot;
+use crate::flight::Flight;
+use crate::flight::reentry::is_inside;
+use crate::group::begin::Begin;
+use crate::group::primary::Primary;
+use crate::group::rules::Rules;
+use crate::group::stats::Figures;
+use crate::group::waiter::Waiter;
+use crate::sync::{Arc, Mutex};
+use end::After;
+use search::Search;
+use table::{JoinOrBegin, Table};
+
+/// In this order, what every call reads comes first and fits two cache lines.
+#[repr(C)]
+pub(crate) struct Shard<K, T> {
+    rules: Option<Arc<Rules<T>>>,
+    index: u32,
+    shards: u32,
+    table: Mutex<Table<K, T>>,
+}
+
+impl<K, T> Shard<K, T> {
+    pub(crate) fn new(index: u32, shards: u32, rules: Option<Arc<Rules<T>>>) -> Self {
+        let extras = rules.as_ref().map(|_| Box::default());
+        Self {
+            rules,
+            index,
+            shards,
+            table: Mutex::new(Table::new(extras)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn rules(&self) -> Option<&Rules<T>> {
+        self.rules.as_deref()
+    }
+
+    /// The time, if the rules depend on it. Runs the user's clock.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        self.rules()?.now()
+    }
+
+    /// Counts one more flight of the group, if the limit allows it.
+    fn count_in(&self) -> bool {
+        self.rules().is_none_or(Rules::count_in)
+    }
+
+    fn count_out(&self) {
+        if let Some(rules) = self.rules() {
+            rules.count_out();
+        }
+    }
+
+    /// Joins the key's flight, or begins one: the short way, in one lock acquisition. It serves the
+    /// two common cases: no flight has this hash and nothing could refuse a new one, or the flight
+    /// with this hash is open and has this key. Every other call takes the long way.
+    #[inline(always)]
+    pub(crate) fn begin(this: &Arc<Self>, hash: u64, key: K) -> Begin<K, T>
+    where
+        K: Eq,
+    {
+        let mut unused = Some(key);
+        let found = this.table.enter(JoinOrBegin {
+            shard: this,
+            hash,
+            key: &mut unused,
+        });
+        match (found, unused) {
+            (Some(flight), None) => {
+                let primary = Primary::new(flight, this.clone());
+                primary.report_begun();
+                Begin::Primary(primary)
+            }
+            (found, Some(key)) => Self::join(this, hash, key, found.map(Waiter::new)),
+            (None, None) => unreachable!("a key is taken for a flight only"),
+        }
+    }
+
+    /// The second half of the short way: the flight with this hash has been joined, if it is open.
+    #[inline(always)]
+    fn join(this: &Arc<Self>, hash: u64, key: K, found: Option<Waiter<K, T>>) -> Begin<K, T>
+    where
+        K: Eq,
+    {
+        match found {
+            Some(waiter) if *waiter.key() == key && !is_inside(waiter.flight()) => {
+                // The waiter is a guard by now, and the drop of the key is the user's.
+                drop(key);
+                waiter.report_joined();
+                Begin::Waiter(waiter)
+            }
+            found => Search::after_short_way(this, hash, key, found),
+        }
+    }
+
+    /// Takes the key from a flight, which continues for those already in it. A retained flight is
+    /// given up. Returns false if the flight had lost its key before.
+    pub(crate) fn unregister(&self, flight: &Arc<Flight<K, T>>) -> bool {
+        let mut after = After::default();
+        self.table
+            .with(|table| table.unregister(flight, &mut after))
+    }
+
+    /// The flight registered under the key: in flight, retained, or ended and not removed yet.
+    pub(crate) fn lookup(&self, hash: u64, eq: impl Fn(&K) -> bool) -> Option<Arc<Flight<K, T>>> {
+        let first = self.table.with(|table| {
+            let flights = table.with_hash(hash, None);
+            flights.min_by_key(|flight| flight.id).cloned()
+        })?;
+        if eq(&first.key) {
+            return Some(first);
+        }
+        // Another key with the same whole hash: look at all of them.
+        let others = self.table.with(|table| {
+            let flights = table.with_hash(hash, Some(first.id));
+            flights.cloned().collect::<Vec<_>>()
+        });
+        others.into_iter().find(|flight| eq(&flight.key))
+    }
+
+    /// Every flight that has not ended, forgotten ones too.
+    pub(crate) fn flights(&self) -> Vec<Arc<Flight<K, T>>> {
+        self.table.with(|table| {
+            let flights = table.all();
+            let open = flights.filter(|flight| !flight.cell.snapshot().ended());
+            open.cloned().collect()
+        })
+    }
+
+    /// How many keys are in flight.
+    pub(crate) fn len(&self) -> usize {
+        self.table.with(|table| table.len() - table.retained())
+    }
+
+    /// What happened here so far, how many flights there are, how many duplicates wait, and how
+    /// many outcomes are retained.
+    pub(crate) fn figures(&self) -> Figures {
+        self.table.with(|table| {
+            let uncounted = || table.all().filter_map(|flight| table.uncounted(flight));
+            Figures {
+                counts: table.counts,
+                in_flight: uncounted().count(),
+                waiting: uncounted().map(Snapshot::waiting).sum(),
+                retained: table.retained(),
+            }
+        })
+    }
+}

@@ -1,0 +1,494 @@
+//! The long way of a begin: it respects everything that can have a say (rules, fingerprints, a gate,
+//! other keys of the same hash, flights that have ended).
+//!
+//! Keys are the user's, so they cannot be compared under the lock. A search repeats two steps until
+//! it has an answer:
+//!
+//! 1. [`look`](Search::look), in one lock acquisition: does what the last comparison found
+//!    necessary, then takes the next flight with this hash as a candidate. If none is left, a new
+//!    flight begins, or is refused.
+//! 2. [`compare`](Search::compare), under no lock: compares the candidate's key. If it is the key,
+//!    that is the answer, or the flight has to make room for a new one; if not, the search
+//!    continues after the candidate.
+//!
+//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined when it is taken,
+//! before it is compared, so that its flight cannot end in between; a wrong join is taken back.
+//!
+//! # Invariants
+//! 1. Each flight with this hash is a candidate once, in the order of ids (shard, invariant 2), but
+//!    for one that is too old and is joined after all.
+//! 2. A place that was counted for a new flight is given back if none begins, also if a comparison
+//!    panics.
+
+use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::time::Duration;
+
+use crate::cell::Join;
+use crate::error::{Cause, Rejected};
+use crate::fingerprint::Fingerprint;
+use crate::flight::observe::report_rejected;
+use crate::flight::operation::SharedOperation;
+use crate::flight::reentry::is_inside;
+use crate::flight::{Flight, FlightId};
+use crate::group::begin::Begin;
+use crate::group::primary::Primary;
+use crate::group::shard::Shard;
+use crate::group::shard::end::After;
+use crate::group::shard::line::{Line, Ticket, Turn};
+use crate::group::shard::table::Table;
+use crate::group::waiter::Waiter;
+use crate::sync::{Arc, Wakeable};
+
+/// What a call asks for beyond its key.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(super) hash: u64,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Read before the lock is taken, if the rules depend on it.
+    pub(super) now: Option<Duration>,
+    pub(super) alone: bool,
+    pub(super) queued: Option<Turn>,
+}
+
+/// The key that a call brings, or a borrowed form from which it is made.
+pub(crate) trait Key<K> {
+    fn is(&self, other: &K) -> bool;
+
+    /// Makes the key, if it is not there yet. Runs the user's code.
+    fn make(&mut self);
+
+    /// Takes the key for a new flight, if it has been made.
+    fn take(&mut self) -> Option<K>;
+}
+
+pub(crate) struct OwnedKey<K>(pub(crate) Option<K>);
+
+impl<K: Eq> Key<K> for OwnedKey<K> {
+    fn is(&self, other: &K) -> bool {
+        self.0.as_ref().is_some_and(|key| key == other)
+    }
+
+    fn make(&mut self) {}
+
+    fn take(&mut self) -> Option<K> {
+        self.0.take()
+    }
+}
+
+/// A borrowed form of a key, and the key once it has been made.
+pub(crate) struct BorrowedKey<'a, K, Q: ?Sized> {
+    from: &'a Q,
+    made: Option<K>,
+}
+
+impl<'a, K, Q: ?Sized> BorrowedKey<'a, K, Q> {
+    pub(crate) fn new(from: &'a Q) -> Self {
+        Self { from, made: None }
+    }
+}
+
+impl<K, Q> Key<K> for BorrowedKey<'_, K, Q>
+where
+    K: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn is(&self, other: &K) -> bool {
+        other.borrow() == self.from
+    }
+
+    fn make(&mut self) {
+        self.made.get_or_insert_with(|| self.from.to_owned());
+    }
+
+    fn take(&mut self) -> Option<K> {
+        self.made.take()
+    }
+}
+
+/// What one kind of call adds to a search.
+pub(crate) trait Call<K, T> {
+    /// Whether the call can share this flight, which has its key and which it has joined. If not,
+    /// the flight is about to end, and a new one begins in its place.
+    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+        let _ = (shard, flight);
+        true
+    }
+
+    /// The operation of a new flight. It is made under the lock: allocates at most.
+    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+        None
+    }
+}
+
+/// A call that joins any flight and whose flight has no shared operation.
+pub(crate) struct Plain;
+
+impl<K, T> Call<K, T> for Plain {}
+
+/// A search and how far it has come.
+pub(super) struct Search<'a, K, T> {
+    shard: &'a Arc<Shard<K, T>>,
+    request: &'a Request,
+    /// Every candidate up to this one has been compared.
+    compared: Option<FlightId>,
+    /// The key's flight has ended, or is about to: take the key from it.
+    stale: Option<Arc<Flight<K, T>>>,
+    /// The key's flight is too old: end it.
+    too_old: Option<Arc<Flight<K, T>>>,
+    /// A flight that is too old is joined all the same, since no new one could take its place.
+    joins_old: bool,
+    /// The new flight is counted already.
+    counted_in: bool,
+    /// A wrong join that is still counted: (joined, waited).
+    wrong: (u64, u64),
+    after: After<K, T>,
+}
+
+/// What a look under the lock has found.
+enum Look<K, T> {
+    Candidate(Candidate<K, T>),
+    Begun(Primary<K, T>),
+    Refused(Rejected),
+    /// A new flight can begin, and its key has not been made.
+    NoKey,
+}
+
+/// A flight with the right hash, before its key is compared.
+enum Candidate<K, T> {
+    /// Joined: it is counted as this call's, or has settled.
+    Joined(Waiter<K, T>),
+    /// Ended without a value and not removed yet, or past its window.
+    Ended(Arc<Flight<K, T>>),
+    /// If it has this key, the call cannot share it.
+    Refused(Arc<Flight<K, T>>, Rejected),
+    TooOld(Arc<Flight<K, T>>),
+}
+
+impl Request {
+    /// Runs the user's clock, if the rules depend on it.
+    #[inline]
+    pub(crate) fn new<K, T>(
+        shard: &Shard<K, T>,
+        hash: u64,
+        fingerprint: Option<Fingerprint>,
+    ) -> Self {
+        Self {
+            hash,
+            fingerprint,
+            now: shard.now(),
+            alone: false,
+            queued: None,
+        }
+    }
+
+    /// The call joins no flight, and no call joins its flight.
+    pub(crate) fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
+    /// At a gate that is busy: take a place in the queue instead of being refused.
+    pub(crate) fn queued(self, ticket: &Ticket) -> Self {
+        Self {
+            queued: Some(ticket.turn()),
+            ..self
+        }
+    }
+}
+
+impl<K, T> Shard<K, T> {
+    /// Joins the key's flight, or begins one.
+    pub(crate) fn search(
+        this: &Arc<Self>,
+        request: &Request,
+        key: impl Key<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Begin<K, T> {
+        Search::new(this, request).run(key, call)
+    }
+}
+
+impl<'a, K, T> Search<'a, K, T> {
+    fn new(shard: &'a Arc<Shard<K, T>>, request: &'a Request) -> Self {
+        Self {
+            shard,
+            request,
+            compared: None,
+            stale: None,
+            too_old: None,
+            joins_old: false,
+            counted_in: false,
+            wrong: (0, 0),
+            after: After::default(),
+        }
+    }
+
+    /// Continues where the short way has given up. It may have joined a flight of another key.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn after_short_way(
+        shard: &'a Arc<Shard<K, T>>,
+        hash: u64,
+        key: K,
+        joined: Option<Waiter<K, T>>,
+    ) -> Begin<K, T>
+    where
+        K: Eq,
+    {
+        let request = Request::new(shard, hash, None);
+        let mut search = Search::new(shard, &request);
+        if let Some(waiter) = joined {
+            search.take_back(waiter);
+        }
+        search.run(OwnedKey(Some(key)), &mut Plain)
+    }
+
+    fn run(mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+        loop {
+            let look = self.look(&mut key, call);
+            // Under no lock, and before anything more is counted: these drops can be the user's.
+            self.stale = None;
+            self.after.run();
+            let answer = match look {
+                Look::Begun(primary) => Some(Begin::Primary(primary)),
+                Look::Refused(why) => Some(Begin::Rejected(why)),
+                Look::Candidate(candidate) => self.compare(candidate, &mut key, call),
+                Look::NoKey => {
+                    key.make();
+                    continue;
+                }
+            };
+            let Some(begin) = answer else {
+                self.pass_other_keys(&key);
+                continue;
+            };
+            self.finish(&begin);
+            // A key that was not needed: its drop is the user's. What was begun is a guard by now.
+            drop(key);
+            return begin;
+        }
+    }
+
+    /// One lock acquisition: what the last comparison found necessary, then the next candidate. If
+    /// there is none, a new flight begins.
+    fn look(&mut self, key: &mut impl Key<K>, call: &mut impl Call<K, T>) -> Look<K, T> {
+        self.shard.table.with(|table| {
+            if let Some(stale) = &self.stale {
+                table.unregister(stale, &mut self.after);
+            }
+            if let Some(old) = self.too_old.take() {
+                self.supersede(table, old);
+            }
+            table.counts.uncount(core::mem::take(&mut self.wrong));
+            table.expire(self.request.now, &mut self.after);
+            if let Some(flight) = self.next(table) {
+                if core::mem::take(&mut self.counted_in) {
+                    // The place was for a flight that begins now.
+                    self.shard.count_out();
+                }
+                return Look::Candidate(self.join(table, flight));
+            }
+            if let Some(why) = self.refusal(table) {
+                return Look::Refused(why);
+            }
+            let Some(key) = key.take() else {
+                return Look::NoKey;
+            };
+            self.counted_in = false;
+            let flight = table.begin(self.shard, self.request, key, call.operation());
+            Look::Begun(Primary::new(flight, self.shard.clone()))
+        })
+    }
+
+    /// The flight with this hash that comes next.
+    fn next(&self, table: &Table<K, T>) -> Option<Arc<Flight<K, T>>> {
+        if self.request.alone {
+            return None;
+        }
+        let flights = table.with_hash(self.request.hash, self.compared);
+        flights.min_by_key(|flight| flight.id).cloned()
+    }
+
+    /// Joins a candidate, if it can be joined.
+    fn join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
+        let note = table.note(flight.id);
+        let state = flight.cell.snapshot();
+        let now = self.request.now;
+        let expired = note.deadline.is_some_and(|deadline| Some(deadline) <= now);
+        if expired || state.cause().is_some() {
+            return Candidate::Ended(flight);
+        }
+        // Before it takes a place that another call could have. A payload that differs is reported
+        // before anything else.
+        let both = self.request.fingerprint.zip(note.fingerprint);
+        if both.is_some_and(|(mine, its)| mine != its) {
+            return Candidate::Refused(flight, Rejected::Mismatch);
+        }
+        if is_inside(&flight) {
+            return Candidate::Refused(flight, Rejected::Reentrant);
+        }
+        let rules = self.shard.rules();
+        let max_age = rules.and_then(|rules| rules.max_age);
+        let age = now
+            .zip(note.born)
+            .map(|(now, born)| now.saturating_sub(born));
+        if max_age.is_some() && age > max_age && !state.ended() && !self.joins_old {
+            return Candidate::TooOld(flight);
+        }
+        let max_waiters = rules.map_or(usize::MAX, |rules| rules.max_waiters);
+        match flight.cell.join(max_waiters) {
+            Join::Open(waiting) => table.counts.join(waiting),
+            Join::Ended(state) if state.settled() => table.counts.join_settled(),
+            Join::Ended(_) => return Candidate::Ended(flight),
+            Join::Full => return Candidate::Refused(flight, Rejected::Full),
+        }
+        Candidate::Joined(Waiter::new(flight))
+    }
+
+    /// Ends a flight that is too old, if a new one can take its place. Many calls can find it too
+    /// old at once. The call whose abort ends it begins the next flight.
+    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
+        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
+        let counted_in = !closed && self.shard.count_in();
+        let before = if counted_in {
+            old.cell.abort(Cause::Superseded)
+        } else {
+            None
+        };
+        let Some(before) = before else {
+            // Also if its settler is about to end it: then this call joins it and does not spin.
+            self.joins_old = true;
+            if counted_in {
+                self.shard.count_out();
+            }
+            // This can be the last handle by now.
+            self.after.drop_flight(old);
+            return;
+        };
+        self.counted_in = true;
+        let cause = Some(Cause::Superseded);
+        table.counts.end(cause, before.waiting(), old.reruns());
+        if old.operation.is_some() {
+            // Its operation ends with it, so there is no primary to wait for.
+            let _removed = table.remove(&old);
+            table.extras_mut().drop_note(old.id);
+            table.finish(self.shard, &old, &mut self.after);
+        } else {
+            table.unregister(&old, &mut self.after);
+        }
+        self.after.tell_superseded(old, before);
+    }
+
+    /// Why no new flight can begin. If one can, it is counted.
+    fn refusal(&mut self, table: &Table<K, T>) -> Option<Rejected> {
+        let extras = table.extras.as_ref()?;
+        if extras.closed {
+            return Some(Rejected::Closed);
+        }
+        if self.request.queued.is_none() && table.line().is_some_and(Line::is_busy) {
+            return Some(Rejected::Busy);
+        }
+        self.counted_in = self.counted_in || self.shard.count_in();
+        (!self.counted_in).then_some(Rejected::Full)
+    }
+
+    /// Compares the candidate's key, under no lock. Returns `None` if the search continues.
+    fn compare(
+        &mut self,
+        candidate: Candidate<K, T>,
+        key: &mut impl Key<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Option<Begin<K, T>> {
+        match candidate {
+            Candidate::Joined(waiter) => {
+                let same = key.is(waiter.key());
+                if same && call.admits(self.shard, waiter.flight()) {
+                    return Some(Begin::Waiter(waiter));
+                }
+                self.pass(waiter.flight(), same);
+                self.take_back(waiter);
+            }
+            Candidate::Ended(flight) => {
+                let same = key.is(&flight.key);
+                self.pass(&flight, same);
+            }
+            Candidate::Refused(flight, why) => {
+                if key.is(&flight.key) {
+                    return Some(Begin::Rejected(why));
+                }
+                self.pass(&flight, false);
+            }
+            Candidate::TooOld(flight) => {
+                if key.is(&flight.key) {
+                    // Before the flight is ended for a new one, since this can panic.
+                    key.make();
+                    self.too_old = Some(flight);
+                } else {
+                    self.pass(&flight, false);
+                }
+            }
+        }
+        None
+    }
+
+    /// The candidate is not the answer. If it is stale, it has this key, which it must lose.
+    fn pass(&mut self, flight: &Arc<Flight<K, T>>, stale: bool) {
+        self.compared = Some(flight.id);
+        self.stale = stale.then(|| flight.clone());
+    }
+
+    /// Takes back a join. If the flight's end came first, it was counted as one that waited.
+    #[cold]
+    fn take_back(&mut self, waiter: Waiter<K, T>) {
+        self.wrong = if waiter.withdraw() { (1, 0) } else { (1, 1) };
+    }
+
+    /// After a wrong join: passes over all other keys with this whole hash in one lock acquisition.
+    /// There are none except by malice or by a poor hasher.
+    fn pass_other_keys(&mut self, key: &impl Key<K>) {
+        if self.wrong == (0, 0) {
+            return;
+        }
+        let mut others = self.shard.table.with(|table| {
+            let flights = table.with_hash(self.request.hash, self.compared);
+            flights.cloned().collect::<Vec<_>>()
+        });
+        others.sort_unstable_by_key(|flight| flight.id);
+        for flight in &others {
+            if key.is(&flight.key) {
+                break;
+            }
+            self.compared = Some(flight.id);
+        }
+    }
+
+    /// Counts and reports the answer.
+    fn finish(mut self, begin: &Begin<K, T>) {
+        let wrong = core::mem::take(&mut self.wrong);
+        if wrong != (0, 0) || matches!(begin, Begin::Rejected(_)) {
+            self.shard.table.with(|table| {
+                table.counts.uncount(wrong);
+                if let Begin::Rejected(why) = begin {
+                    table.counts.reject(*why);
+                }
+            });
+        }
+        match begin {
+            Begin::Primary(primary) => primary.report_begun(),
+            Begin::Waiter(waiter) => waiter.report_joined(),
+            Begin::Rejected(why) => report_rejected(*why),
+        }
+    }
+}
+
+impl<K, T> Drop for Search<'_, K, T> {
+    fn drop(&mut self) {
+        if self.counted_in {
+            self.shard.count_out();
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The flights of one shard: what its lock guards. Nothing here runs anything of the user's.
+//!
+//! # Invariants
+//! 1. Every flight that has not ended is in exactly one of the two tables, and so is a flight that
+//!    has ended and that its ender has not removed yet. It is in `registered` under its key, or in
+//!    `unregistered` if it has lost its key (it was forgotten, superseded or replaced after it
+//!    ended) or never shared it. A retained flight is in `registered`; it has settled.
+//! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
+//!    same key stays where it is.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use hashbrown::HashTable;
+
+use crate::cell::{Join, SettleCell, Snapshot, arc};
+use crate::error::Cause;
+use crate::flight::observe::Observed;
+use crate::flight::operation::SharedOperation;
+use crate::flight::{Flight, FlightId};
+use crate::group::shard::Shard;
+use crate::group::shard::end::After;
+use crate::group::shard::extras::{Extras, Note, by_id};
+use crate::group::shard::search::Request;
+use crate::group::stats::Counts;
+use crate::sync::{Arc, Section, Wakeable};
+
+/// In this order: as [`Shard`].
+#[repr(C)]
+pub(super) struct Table<K, T> {
+    registered: HashTable<Registered<K, T>>,
+    pub(super) extras: Option<Box<Extras<K, T>>>,
+    pub(super) counts: Counts,
+    unregistered: HashTable<Arc<Flight<K, T>>>,
+}
+
+/// The hash is beside the pointer, so that growing the table reads no flight.
+struct Registered<K, T> {
+    hash: u64,
+    flight: Arc<Flight<K, T>>,
+}
+
+/// The critical section of every begin. If no flight has this hash and nothing can refuse a new
+/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
+pub(super) struct JoinOrBegin<'a, K, T> {
+    pub(super) shard: &'a Shard<K, T>,
+    pub(super) hash: u64,
+    pub(super) key: &'a mut Option<K>,
+}
+
+impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
+    type Output = Option<Arc<Flight<K, T>>>;
+
+    #[inline(always)]
+    fn run(self, table: &mut Table<K, T>) -> Self::Output {
+        let Self { shard, hash, key } = self;
+        match table.registered.find(hash, |entry| entry.hash == hash) {
+            None if table.extras.is_none() => {
+                let key = || match key.take() {
+                    Some(key) => key,
+                    None => unreachable!("a begin has a key"),
+                };
+                let flight = table.new_flight(shard, hash, key, None);
+                let entry = Registered {
+                    hash,
+                    flight: flight.clone(),
+                };
+                table
+                    .registered
+                    .insert_unique(hash, entry, |entry| entry.hash);
+                Some(flight)
+            }
+            None => None,
+            Some(entry) => match entry.flight.cell.join(usize::MAX) {
+                Join::Open(waiting) => {
+                    table.counts.join(waiting);
+                    Some(entry.flight.clone())
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The critical section of every settle that has nothing more to do than to remove the flight and
+/// to count it. Returns `None` if there is more to do; then it has done nothing.
+pub(super) struct RemoveSettled<'a, K, T> {
+    pub(super) flight: &'a Arc<Flight<K, T>>,
+    pub(super) before: Snapshot,
+}
+
+impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
+    type Output = Option<Arc<Flight<K, T>>>;
+
+    #[inline(always)]
+    fn run(self, table: &mut Table<K, T>) -> Self::Output {
+        if table.extras.is_some() {
+            return None;
+        }
+        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
+        let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
+        table.counts.settled(self.before.waiting());
+        Some(entry.remove().0.flight)
+    }
+}
+
+impl<K, T> Table<K, T> {
+    pub(super) fn new(extras: Option<Box<Extras<K, T>>>) -> Self {
+        Self {
+            registered: HashTable::new(),
+            extras,
+            counts: Counts::default(),
+            unregistered: HashTable::new(),
+        }
+    }
+
+    /// How many flights are registered, in flight or retained.
+    pub(super) fn len(&self) -> usize {
+        self.registered.len()
+    }
+
+    /// Whether every flight that is left is a retained one.
+    pub(super) fn is_idle(&self) -> bool {
+        self.registered.len() == self.retained() && self.unregistered.is_empty()
+    }
+
+    /// The registered flights with this hash whose ids are higher than `after`.
+    pub(super) fn with_hash(
+        &self,
+        hash: u64,
+        after: Option<FlightId>,
+    ) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        let same = self
+            .registered
+            .iter_hash(hash)
+            .filter(move |entry| entry.hash == hash);
+        same.map(|entry| &entry.flight)
+            .filter(move |flight| Some(flight.id) > after)
+    }
+
+    /// Begins a flight and registers it, unless the request is for one that cannot be joined.
+    pub(super) fn begin(
+        &mut self,
+        shard: &Shard<K, T>,
+        request: &Request,
+        key: K,
+        operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+    ) -> Arc<Flight<K, T>> {
+        let flight = self.new_flight(shard, request.hash, || key, operation);
+        let aged = shard.rules().is_some_and(|rules| rules.max_age.is_some());
+        let born = if aged { request.now } else { None };
+        if request.fingerprint.is_some() || born.is_some() {
+            let note = Note {
+                fingerprint: request.fingerprint,
+                born,
+                deadline: None,
+            };
+            self.extras_mut().set_note(flight.id, note);
+        }
+        if let Some(line) = self.line_mut() {
+            line.enter(&flight, request.queued.as_ref());
+        }
+        if request.alone {
+            self.insert_unregistered(flight.clone());
+        } else {
+            let entry = Registered {
+                hash: flight.hash,
+                flight: flight.clone(),
+            };
+            self.registered
+                .insert_unique(flight.hash, entry, |entry| entry.hash);
+        }
+        flight
+    }
+
+    /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
+    /// else in between.
+    #[inline(always)]
+    fn new_flight(
+        &mut self,
+        shard: &Shard<K, T>,
+        hash: u64,
+        key: impl FnOnce() -> K,
+        operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+    ) -> Arc<Flight<K, T>> {
+        self.counts.begun += 1;
+        let id = FlightId::new(self.counts.begun, shard.index, shard.shards);
+        arc(|| Flight {
+            cell: SettleCell::new(),
+            key: key(),
+            hash,
+            id,
+            operation,
+            observed: Observed::new(),
+        })
+    }
+
+    /// Takes the key from a flight. A retained flight is removed with that. Returns false if the
+    /// flight had lost its key before.
+    pub(super) fn unregister(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let Some(flight) = self.remove_registered(flight) else {
+            return false;
+        };
+        if self.note(flight.id).deadline.is_some() {
+            let extras = self.extras_mut();
+            extras.retained.count -= 1;
+            extras.drop_note(flight.id);
+            after.drop_flight(flight);
+        } else {
+            self.insert_unregistered(flight);
+        }
+        true
+    }
+
+    fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
+        self.unregistered
+            .insert_unique(by_id(flight.id), flight, |flight| by_id(flight.id));
+    }
+
+    /// Removes a flight from the table in which it is.
+    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+        self.remove_registered(flight)
+            .or_else(|| self.remove_unregistered(flight))
+    }
+
+    fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
+        let entry = self.registered.find_entry(flight.hash, same).ok()?;
+        Some(entry.remove().0.flight)
+    }
+
+    pub(super) fn remove_unregistered(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+    ) -> Option<Arc<Flight<K, T>>> {
+        let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
+        let entry = self.unregistered.find_entry(by_id(flight.id), same).ok()?;
+        Some(entry.remove().0)
+    }
+
+    pub(super) fn is_registered(&self, flight: &Arc<Flight<K, T>>) -> bool {
+        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
+        self.registered.find(flight.hash, same).is_some()
+    }
+
+    /// The registered flight with this id.
+    pub(super) fn by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
+        find(&self.registered, hash, id)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        self.registered
+            .iter()
+            .map(|entry| &entry.flight)
+            .chain(self.unregistered.iter())
+    }
+
+    /// The state of a flight whose end is not counted yet.
+    pub(super) fn uncounted(&self, flight: &Arc<Flight<K, T>>) -> Option<Snapshot> {
+        let state = flight.cell.snapshot();
+        let counted =
+            self.note(flight.id).deadline.is_some() || state.cause() == Some(Cause::Superseded);
+        (!counted).then_some(state)
+    }
+
+    pub(super) fn note(&self, id: FlightId) -> Note {
+        self.extras
+            .as_ref()
+            .map_or(Note::default(), |extras| extras.note(id))
+    }
+
+    /// When a retained flight expires.
+    pub(super) fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Duration> {
+        self.note(flight.id).deadline
+    }
+
+    /// How many flights are retained.
+    pub(super) fn retained(&self) -> usize {
+        self.extras
+            .as_ref()
+            .map_or(0, |extras| extras.retained.count)
+    }
+
+    /// Drops the marks of flights that are retained no longer, if there are many.
+    pub(super) fn sweep_marks(&mut self) {
+        let registered = &self.registered;
+        if let Some(extras) = &mut self.extras {
+            let retained = &mut extras.retained;
+            retained.sweep(|mark| find(registered, mark.hash, mark.id).is_some());
+        }
+    }
+
+    pub(super) fn extras_mut(&mut self) -> &mut Extras<K, T> {
+        self.extras.get_or_insert_with(Box::default)
+    }
+}
+
+fn find<K, T>(
+    registered: &HashTable<Registered<K, T>>,
+    hash: u64,
+    id: FlightId,
+) -> Option<&Arc<Flight<K, T>>> {
+    let same = |entry: &Registered<K, T>| entry.hash == hash && entry.flight.id == id;
+    registered.find(hash, same).map(|entry| &entry.flight)
+}

@@ -1,0 +1,136 @@
+//! Stopping a group: [`Group::close`], [`Group::abort_all`], [`Group::drained`].
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::Future;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::cell::Place;
+use crate::error::Cause;
+use crate::group::Group;
+use crate::group::shard::Drain;
+use crate::sync::Arc;
+use crate::unwind::for_each;
+
+impl<K, T, S> Group<K, T, S> {
+    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a
+    /// flight still join, and retained outcomes are still given out. From any thread, any
+    /// number of times; there is no way back.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group, Rejected};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("running") else { unreachable!() };
+    /// group.close();
+    /// assert!(matches!(group.begin("new"), Begin::Rejected(Rejected::Closed)));
+    /// assert!(matches!(group.begin("running"), Begin::Waiter(_)));
+    /// let drained = group.drained();
+    /// primary.settle(7).unwrap();
+    /// drained.await;
+    /// # });
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) {
+        for shard in &self.inner.shards {
+            shard.close(&self.inner.drain);
+        }
+    }
+
+    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their
+    /// drivers are woken, and the value of a primary that settles later comes back to it. To
+    /// begin nothing new either, [`close`](Self::close) first.
+    ///
+    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
+    /// a caller runs itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is
+    /// dropped when that caller is polled next.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Cause, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// group.abort_all();
+    /// assert!(group.is_empty());
+    /// let late = primary.settle(7).unwrap_err();
+    /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
+    /// ```
+    pub fn abort_all(&self) {
+        let shards = self.inner.shards.iter();
+        let all: Vec<_> = shards
+            .flat_map(|shard| {
+                shard
+                    .flights()
+                    .into_iter()
+                    .map(move |flight| (shard, flight))
+            })
+            .collect();
+        for_each(all.into_iter(), |(shard, flight)| {
+            shard.abort(&flight, Cause::Closed);
+        });
+    }
+
+    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and
+    /// superseded ones until their primaries are done.
+    ///
+    /// # Deadlocks
+    ///
+    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never
+    /// settled keeps it waiting: [`abort_all`](Self::abort_all) ends what is left, all but a
+    /// superseded flight, which has ended already and whose primary must go.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn drained(&self) -> Drained {
+        Drained::new(self.inner.drain.clone())
+    }
+}
+
+/// Resolves when a closed group has no flight left. From [`Group::drained`](crate::Group::drained).
+///
+/// # Cancel safety
+///
+/// Dropping it loses nothing; call [`Group::drained`](crate::Group::drained) again.
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct Drained {
+    drain: Arc<Drain>,
+    place: Place,
+}
+
+impl Drained {
+    pub(crate) fn new(drain: Arc<Drain>) -> Self {
+        Self {
+            drain,
+            place: Place::NONE,
+        }
+    }
+}
+
+impl Future for Drained {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.drain.cell.poll_end(&mut this.place, cx).map(|_| ())
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        self.drain.cell.vacate(&mut self.place);
+    }
+}
+
+impl UnwindSafe for Drained {}
+impl RefUnwindSafe for Drained {}
+
+impl fmt::Debug for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drained")
+            .field("drained", &self.drain.cell.get().is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,18 @@
+//! What becomes of an operation whose caller is lost.
+//!
+//! | file | policy | a lost caller means |
+//! |---|---|---|
+//! | `work` | *Continue* | another participant continues the same operation |
+//! | `rerun` | *Rerun* | another participant runs its own operation |
+//! | `spawn` | *Detach* | nothing: the operation is a task of a runtime |
+//!
+//! `participant` is what `work` and `rerun` have in common: a caller that can drive the flight.
+
+mod participant;
+mod rerun;
+mod spawn;
+mod work;
+
+pub use rerun::{Budget, Rerun};
+pub use spawn::{AbortHandle, Detached};
+pub use work::Work;

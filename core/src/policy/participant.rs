@@ -1,0 +1,199 @@
+//! [`Participant`]: a caller that can drive a flight. What `work` and `work_rerun` have in common.
+
+use core::hash::{BuildHasher, Hash};
+use core::mem::{self, discriminant};
+use core::task::Waker;
+
+use crate::cell::{Place, TakenWaker};
+use crate::error::{Rejected, WorkError};
+use crate::flight::operation::{Operation, Policy, SharedOperation, Step};
+use crate::flight::reentry::Entered;
+use crate::flight::{Flight, FlightId, Settled};
+use crate::group::begin::Entry;
+use crate::group::shard::{AbortOnUnwind, Call, Shard};
+use crate::group::{Begin, Group, Primary, Waiter};
+use crate::sync::{Arc, Wakeable};
+
+/// What a caller of `work` or `work_rerun` has become.
+pub(crate) enum Role<K, T> {
+    Participant(Participant<K, T>),
+    /// The flight was begun by another kind of call, so this caller does not drive it.
+    Waiter(Waiter<K, T>),
+    Rejected(Rejected),
+}
+
+pub(crate) struct Participant<K, T> {
+    pub(crate) flight: Arc<Flight<K, T>>,
+    pub(crate) shard: Arc<Shard<K, T>>,
+    place: Place,
+    part: Part,
+}
+
+/// How a participant takes part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// It began the flight and is not counted as a waiter.
+    First,
+    /// It is counted as a waiter of the flight.
+    Duplicate,
+    /// It has left. It can still be polled, if its operation panicked.
+    Left,
+}
+
+/// A call that begins a flight with this policy, or is a participant of the one there is.
+struct Participate<K, T> {
+    policy: Policy,
+    joined: Option<Participant<K, T>>,
+}
+
+impl<K, T> Call<K, T> for Participate<K, T> {
+    /// If the last participant of a flight has left, the flight is about to end, and a newcomer
+    /// begins the next one. A flight that has settled is shared, whoever drove it. A flight with
+    /// another policy, or without a shared operation, is driven by others.
+    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+        let policy = discriminant(&self.policy);
+        let shared = flight.operation.as_ref();
+        let Some(shared) = shared.filter(|shared| discriminant(&shared.policy) == policy) else {
+            return true;
+        };
+        let joined = shared.join();
+        if joined {
+            // A guard at once: a subscriber is told of the join before this call has the waiter.
+            self.joined = Some(Participant::new(flight.clone(), shard.clone()));
+        }
+        joined || flight.cell.snapshot().settled()
+    }
+
+    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+        Some(Arc::new(Wakeable(SharedOperation::new(self.policy))))
+    }
+}
+
+impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
+    /// Begins a flight with this policy, or becomes a participant of the one there is.
+    pub(super) fn participate(self, policy: Policy) -> Role<K, T> {
+        let mut call = Participate {
+            policy,
+            joined: None,
+        };
+        match self.begin_as(&mut call) {
+            Begin::Primary(primary) => Role::Participant(Participant::first(primary)),
+            Begin::Waiter(waiter) => match call.joined {
+                Some(participant) => Role::Participant(participant.duplicate(waiter)),
+                None => Role::Waiter(waiter),
+            },
+            Begin::Rejected(why) => Role::Rejected(why),
+        }
+    }
+}
+
+impl<K, T> Role<K, T> {
+    pub(crate) fn id(&self) -> Option<FlightId> {
+        match self {
+            Role::Participant(participant) => Some(participant.flight.id),
+            Role::Waiter(waiter) => Some(waiter.id()),
+            Role::Rejected(_) => None,
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
+        let outcome = match self {
+            Role::Participant(participant) => Flight::get(&participant.flight),
+            Role::Waiter(waiter) => waiter.get(),
+            Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
+        };
+        outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Role::Participant(_) => "participant",
+            Role::Waiter(_) => "waiter",
+            Role::Rejected(_) => "rejected",
+        }
+    }
+}
+
+impl<K, T> Participant<K, T> {
+    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+        Self {
+            flight,
+            shard,
+            place: Place::NONE,
+            part: Part::First,
+        }
+    }
+
+    fn first(primary: Primary<K, T>) -> Self {
+        let shard = primary.shard().clone();
+        Self::new(primary.into_flight(), shard)
+    }
+
+    /// Takes over the waiter's place in the count.
+    fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
+        waiter.disarm();
+        self.part = Part::Duplicate;
+        self
+    }
+
+    /// The operation, and this participant's place at it.
+    pub(super) fn operation(&mut self) -> (&Arc<Wakeable<SharedOperation<T>>>, &mut Place) {
+        match &self.flight.operation {
+            Some(operation) => (operation, &mut self.place),
+            None => unreachable!("a participant's flight has a shared operation"),
+        }
+    }
+
+    pub(super) fn step(&mut self, waker: &Waker) -> (Step<T>, TakenWaker) {
+        let (operation, place) = self.operation();
+        operation.step(place, waker)
+    }
+
+    /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
+    pub(crate) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
+        let guard = AbortOnUnwind::new(&self.flight, &self.shard);
+        let operation = {
+            let _entered = Entered::new(&self.flight);
+            make()
+        };
+        guard.defuse();
+        self.operation().0.hand_in(operation);
+    }
+
+    /// Leaves the flight, and ends it if it cannot continue. What the participant leaves behind is
+    /// dropped last: its drop is the user's.
+    pub(super) fn leave(&mut self) {
+        let part = mem::replace(&mut self.part, Part::Left);
+        let state = self.flight.cell.snapshot();
+        if part == Part::Left || state.is_told() {
+            return;
+        }
+        if part == Part::Duplicate {
+            self.flight.cell.leave();
+        }
+        if state.ended() && !self.place.is_taken() {
+            return;
+        }
+        let (operation, place) = self.operation();
+        let left = operation.leave(place);
+        if let Some(cause) = left.end {
+            self.shard.abort(&self.flight, cause);
+        }
+        drop(left);
+    }
+
+    /// Whether it began the flight.
+    pub(super) fn is_first(&self) -> bool {
+        self.part == Part::First
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.part == Part::Left
+    }
+}
+
+impl<K, T> Drop for Participant<K, T> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
