@@ -62,7 +62,6 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// ```
     #[doc(alias = "join")]
     #[doc(alias = "Do")]
-    #[inline]
     pub fn begin(&self, key: K) -> Begin<K, T> {
         self.entry(key).begin()
     }

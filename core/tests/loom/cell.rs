@@ -1,4 +1,4 @@
-//! The cell and its crowd.
+//! The cell and its waiting room.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -141,7 +141,7 @@ fn a_task_and_a_thread_are_told_of_the_same_settle() {
 }
 
 #[test]
-fn a_seat_given_back_while_another_task_takes_it_and_the_cell_settles() {
+fn a_place_given_back_while_another_task_takes_it_and_the_cell_settles() {
     bounded_model(2, || {
         let cell = Arc::new(SettleCell::new());
         let (waits, settler) = (cell.clone(), cell.clone());
@@ -152,5 +152,23 @@ fn a_seat_given_back_while_another_task_takes_it_and_the_cell_settles() {
         drop(gone);
         assert_eq!(waiter.join().unwrap(), 7);
         assert!(settle.join().unwrap());
+    });
+}
+
+#[test]
+fn a_room_that_is_used_again_serves_its_next_cell() {
+    bounded_model(3, || {
+        let cells = [(); 2].map(|()| Arc::new(SettleCell::new()));
+        let settlers = cells.clone();
+        let thread = thread::spawn(move || {
+            for (value, cell) in settlers.into_iter().enumerate() {
+                assert!(cell.settle(value).is_ok());
+            }
+        });
+        // Where this thread drops the first cell last, the second one waits in its room.
+        for (value, cell) in cells.into_iter().enumerate() {
+            assert_eq!(*block_on(cell.wait()), value);
+        }
+        thread.join().unwrap();
     });
 }

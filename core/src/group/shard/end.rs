@@ -50,6 +50,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Settles a flight that can be retained.
+    #[cold]
     #[inline(never)]
     fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
         if flight.cell.snapshot().ended() {
@@ -139,6 +140,7 @@ impl<K, T> Shard<K, T> {
 
     /// The primary of a flight that was ended from outside is done with it. Only a superseded
     /// flight is still here for that.
+    #[cold]
     pub(crate) fn primary_is_done(&self, flight: &Arc<Flight<K, T>>) {
         if flight.cell.snapshot().cause() != Some(Cause::Superseded) {
             return;
@@ -194,6 +196,7 @@ impl<K, T> Table<K, T> {
     }
 }
 
+#[cold]
 fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
     SettleError::new(value, flight.cell.snapshot().cause())
 }

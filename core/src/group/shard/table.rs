@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, SettleCell, Snapshot, arc};
 use crate::error::Cause;
@@ -54,27 +55,27 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
     #[inline(always)]
     fn run(self, table: &mut Table<K, T>) -> Self::Output {
         let Self { shard, hash, key } = self;
-        match table.registered.find(hash, |entry| entry.hash == hash) {
-            None if table.extras.is_none() => {
+        let same = |entry: &Registered<K, T>| entry.hash == hash;
+        match table.registered.entry(hash, same, |entry| entry.hash) {
+            Entry::Vacant(place) => {
+                if table.extras.is_some() {
+                    return None;
+                }
                 let key = || match key.take() {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let flight = table.new_flight(shard, hash, key, None);
-                let entry = Registered {
+                let flight = new_flight(&mut table.counts, shard, hash, key, None);
+                place.insert(Registered {
                     hash,
                     flight: flight.clone(),
-                };
-                table
-                    .registered
-                    .insert_unique(hash, entry, |entry| entry.hash);
+                });
                 Some(flight)
             }
-            None => None,
-            Some(entry) => match entry.flight.cell.join(usize::MAX) {
+            Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);
-                    Some(entry.flight.clone())
+                    Some(entry.get().flight.clone())
                 }
                 _ => None,
             },
@@ -139,6 +140,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// Begins a flight and registers it, unless the request is for one that cannot be joined.
+    #[inline(never)]
     pub(super) fn begin(
         &mut self,
         shard: &Shard<K, T>,
@@ -146,7 +148,7 @@ impl<K, T> Table<K, T> {
         key: K,
         operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
     ) -> Arc<Flight<K, T>> {
-        let flight = self.new_flight(shard, request.hash, || key, operation);
+        let flight = new_flight(&mut self.counts, shard, request.hash, || key, operation);
         let aged = shard.rules().is_some_and(|rules| rules.max_age.is_some());
         let born = if aged { request.now } else { None };
         if request.fingerprint.is_some() || born.is_some() {
@@ -171,28 +173,6 @@ impl<K, T> Table<K, T> {
                 .insert_unique(flight.hash, entry, |entry| entry.hash);
         }
         flight
-    }
-
-    /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
-    /// else in between.
-    #[inline(always)]
-    fn new_flight(
-        &mut self,
-        shard: &Shard<K, T>,
-        hash: u64,
-        key: impl FnOnce() -> K,
-        operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
-    ) -> Arc<Flight<K, T>> {
-        self.counts.begun += 1;
-        let id = FlightId::new(self.counts.begun, shard.index, shard.shards);
-        arc(|| Flight {
-            cell: SettleCell::new(),
-            key: key(),
-            hash,
-            id,
-            operation,
-            observed: Observed::new(),
-        })
     }
 
     /// Takes the key from a flight. A retained flight is removed with that. Returns false if the
@@ -306,4 +286,26 @@ fn find<K, T>(
 ) -> Option<&Arc<Flight<K, T>>> {
     let same = |entry: &Registered<K, T>| entry.hash == hash && entry.flight.id == id;
     registered.find(hash, same).map(|entry| &entry.flight)
+}
+
+/// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
+/// else in between.
+#[inline(always)]
+fn new_flight<K, T>(
+    counts: &mut Counts,
+    shard: &Shard<K, T>,
+    hash: u64,
+    key: impl FnOnce() -> K,
+    operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+) -> Arc<Flight<K, T>> {
+    counts.begun += 1;
+    let id = FlightId::new(counts.begun, shard.index, shard.shards);
+    arc(|| Flight {
+        cell: SettleCell::new(),
+        key: key(),
+        hash,
+        id,
+        operation,
+        observed: Observed::new(),
+    })
 }
