@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::callers::{Callers, Cancel, Policy};
-use crate::rows::{Outcome, ParkedRow, Row, StormRow, TraceRow};
-use crate::table;
+use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
+use crate::table::{self, count};
 
 const STORM_LEGEND: &str = "  \
   threads before   of this process, told by the operating system, while the call runs and before a duplicate comes
@@ -31,22 +33,32 @@ const TRACE_LEGEND: &str = "  \
 pub(crate) struct Report<W> {
     out: W,
     json: bool,
-    rows: Vec<Row>,
+    rows: usize,
+    /// What went wrong, in a sentence for each row that did.
+    failures: Vec<String>,
+    /// What the verdict says if nothing went wrong.
+    verdict: Vec<String>,
 }
 
 impl<W: Write> Report<W> {
     pub(crate) fn new(out: W, json: bool) -> Self {
-        let rows = Vec::new();
-        Self { out, json, rows }
+        Self {
+            out,
+            json,
+            rows: 0,
+            failures: Vec::new(),
+            verdict: Vec::new(),
+        }
     }
 
-    /// A program reads it at once; a person when its table is complete.
-    pub(crate) fn add(&mut self, row: Row) -> io::Result<()> {
+    /// Counts a row. Prints it at once for a program; a person gets it in a complete table.
+    pub(crate) fn add(&mut self, row: &impl Serialize, failure: Option<String>) -> io::Result<()> {
+        self.rows += 1;
+        self.failures.extend(failure);
         if self.json {
-            let line = serde_json::to_string(&row)?;
+            let line = serde_json::to_string(row)?;
             writeln!(self.out, "{line}")?;
         }
-        self.rows.push(row);
         Ok(())
     }
 
@@ -67,7 +79,7 @@ impl<W: Write> Report<W> {
             1 => "1 duplicate of one request waits, as a task,".to_string(),
             _ => format!(
                 "{} duplicates of one request wait, as tasks,",
-                table::count(duplicates)
+                count(duplicates)
             ),
         };
         self.say(&format!(
@@ -76,8 +88,23 @@ impl<W: Write> Report<W> {
         self.say(&directed.map_or_else(String::new, |callers| direction(callers) + "\n"))
     }
 
-    pub(crate) fn end_storms(&mut self, directed: bool) -> io::Result<()> {
-        let text = table::storms(&self.storms(), directed);
+    pub(crate) fn end_storms(&mut self, rows: &[StormRow], directed: bool) -> io::Result<()> {
+        if let Some(row) = rows.first() {
+            let executions = match row.executions {
+                1 => "1 execution".to_string(),
+                more => format!("{more} executions"),
+            };
+            let [resumed, all] = [row.resumed, row.duplicates].map(count);
+            let part = format!("{executions}, {resumed} of {all} resumed");
+            self.verdict.push(part);
+            self.verdict.extend(left(row.cancelled));
+        }
+        let readable = rows.iter().all(|row| row.threads_waiting.is_some());
+        self.verdict.push(match readable {
+            true => "no thread for waiting".to_string(),
+            false => "threads can not be read here".to_string(),
+        });
+        let text = table::storms(rows, directed);
         self.say(&format!("{text}\n{STORM_LEGEND}"))?;
         match directed {
             true => self.say(&format!("{DIRECTED_LEGEND}\n")),
@@ -93,8 +120,14 @@ impl<W: Write> Report<W> {
         )
     }
 
-    pub(crate) fn end_parked(&mut self) -> io::Result<()> {
-        let text = table::parked(&self.parked());
+    pub(crate) fn end_parked(&mut self, rows: &[ParkedRow]) -> io::Result<()> {
+        for row in rows.iter().filter(|row| row.outcome == Outcome::Deadlock) {
+            let (pool, duplicates) = (row.pool, row.duplicates);
+            self.verdict.push(format!(
+                "the parked way: deadlock with {duplicates} on {pool} threads"
+            ));
+        }
+        let text = table::parked(rows);
         self.say(&format!("{text}\n"))
     }
 
@@ -104,101 +137,41 @@ impl<W: Write> Report<W> {
         callers: Callers,
         retain: Option<Duration>,
     ) -> io::Result<()> {
-        let requests = table::count(requests);
+        let requests = count(requests);
         self.say(&format!(
             "oneflight: {requests} recorded requests replayed in real time; a request joins the execution of its token \
              that is\nrunning, if there is one."
         ))?;
         let window = retain.map_or_else(String::new, |time| {
-            let time = table::count(time.as_millis() as usize);
+            let time = count(time.as_millis() as usize);
             format!("Outcomes are retained for {time} ms. ")
         });
         self.say(&format!("{window}{}\n", direction(callers)))
     }
 
-    pub(crate) fn end_traces(&mut self) -> io::Result<()> {
-        let text = table::traces(&self.traces());
+    pub(crate) fn end_traces(&mut self, rows: &[TraceRow]) -> io::Result<()> {
+        for row in rows {
+            let name = row.runtime;
+            let [requests, resumed, executions] =
+                [row.requests, row.resumed, row.executions].map(count);
+            self.verdict.push(format!(
+                "{name}: {resumed} of {requests} requests answered, executions: {executions}"
+            ));
+            self.verdict.extend(left(row.cancelled));
+        }
+        let text = table::traces(rows);
         self.say(&format!("{text}\n{TRACE_LEGEND}\n"))
     }
 
     /// The last line. Returns what went wrong.
-    pub(crate) fn verdict(&mut self) -> io::Result<Vec<String>> {
-        let failures: Vec<String> = self.rows.iter().filter_map(Row::failure).collect();
-        let verdict = match failures.len() {
-            0 => self.success(),
-            failed => format!("failed, {failed} of {} rows", self.rows.len()),
+    pub(crate) fn verdict(mut self) -> io::Result<Vec<String>> {
+        let verdict = match self.failures.len() {
+            0 => self.verdict.join("; "),
+            failed => format!("failed, {failed} of {} rows", self.rows),
         };
         self.say(&format!("Verdict: {verdict}."))?;
         self.out.flush()?;
-        Ok(failures)
-    }
-
-    fn success(&self) -> String {
-        let mut parts = Vec::new();
-        let storms = self.storms();
-        if let Some(storm) = storms.first() {
-            let executions = match storm.executions {
-                1 => "1 execution".to_string(),
-                more => format!("{more} executions"),
-            };
-            let [resumed, all] = [storm.resumed, storm.duplicates].map(table::count);
-            parts.push(format!("{executions}, {resumed} of {all} resumed"));
-            if storm.cancelled > 0 {
-                parts.push(left(storm.cancelled));
-            }
-            parts.push(
-                match storms.iter().all(|row| row.threads_waiting.is_some()) {
-                    true => "no thread for waiting".to_string(),
-                    false => "threads can not be read here".to_string(),
-                },
-            );
-        }
-        for row in self.parked() {
-            if row.outcome == Outcome::Deadlock {
-                let ParkedRow {
-                    pool, duplicates, ..
-                } = row;
-                parts.push(format!(
-                    "the parked way: deadlock with {duplicates} on {pool} threads"
-                ));
-            }
-        }
-        for row in self.traces() {
-            let [requests, resumed, executions] =
-                [row.requests, row.resumed, row.executions].map(table::count);
-            let name = row.runtime;
-            parts.push(format!(
-                "{name}: {resumed} of {requests} requests answered, executions: {executions}"
-            ));
-            if row.cancelled > 0 {
-                parts.push(left(row.cancelled));
-            }
-        }
-        parts.join("; ")
-    }
-
-    fn storms(&self) -> Vec<&StormRow> {
-        let of_kind = self.rows.iter().filter_map(|row| match row {
-            Row::Storm(row) => Some(row),
-            _ => None,
-        });
-        of_kind.collect()
-    }
-
-    fn parked(&self) -> Vec<&ParkedRow> {
-        let of_kind = self.rows.iter().filter_map(|row| match row {
-            Row::Parked(row) => Some(row),
-            _ => None,
-        });
-        of_kind.collect()
-    }
-
-    fn traces(&self) -> Vec<&TraceRow> {
-        let of_kind = self.rows.iter().filter_map(|row| match row {
-            Row::Trace(row) => Some(row),
-            _ => None,
-        });
-        of_kind.collect()
+        Ok(self.failures)
     }
 }
 
@@ -213,9 +186,11 @@ fn direction(Callers { policy, cancel }: Callers) -> String {
     format!("Policy {policy}: if the caller leaves, {fate}. Of 100 callers {percent} leave early.")
 }
 
-fn left(callers: usize) -> String {
+/// `None` if nobody left.
+fn left(callers: usize) -> Option<String> {
     match callers {
-        1 => "1 caller left early".to_string(),
-        _ => format!("{} callers left early", table::count(callers)),
+        0 => None,
+        1 => Some("1 caller left early".to_string()),
+        _ => Some(format!("{} callers left early", count(callers))),
     }
 }

@@ -1,14 +1,12 @@
 //! The rows, as tables for a person.
 
-use std::fmt::Display;
-
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 
 use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
 
 /// `directed`: the callers were told what to do, so what came of that is shown too.
-pub(crate) fn storms(rows: &[&StormRow], directed: bool) -> String {
+pub(crate) fn storms(rows: &[StormRow], directed: bool) -> String {
     let mut headings = vec![
         "runtime",
         "duplicates",
@@ -32,8 +30,8 @@ pub(crate) fn storms(rows: &[&StormRow], directed: bool) -> String {
             readable(row.threads_before),
             readable(row.threads_waiting),
             row.settle_to_last_us
-                .map_or_else(|| "none".to_string(), |us| count(us as usize)),
-            measured(row.bytes_per_waiter, 0),
+                .map_or(none(), |us| count(us as usize)),
+            rounded(row.bytes_per_waiter),
         ];
         if directed {
             cells.extend([
@@ -47,7 +45,7 @@ pub(crate) fn storms(rows: &[&StormRow], directed: bool) -> String {
     aligned(table)
 }
 
-pub(crate) fn parked(rows: &[&ParkedRow]) -> String {
+pub(crate) fn parked(rows: &[ParkedRow]) -> String {
     let mut table = table(&[
         "pool, threads",
         "duplicates",
@@ -69,7 +67,7 @@ pub(crate) fn parked(rows: &[&ParkedRow]) -> String {
     aligned(table)
 }
 
-pub(crate) fn traces(rows: &[&TraceRow]) -> String {
+pub(crate) fn traces(rows: &[TraceRow]) -> String {
     let mut table = table(&[
         "runtime",
         "requests",
@@ -88,7 +86,7 @@ pub(crate) fn traces(rows: &[&TraceRow]) -> String {
         let waited = [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms];
         let waited = match waited {
             [None, ..] => "no duplicates".to_string(),
-            waited => waited.map(|ms| measured(ms, 0)).join(" / "),
+            waited => waited.map(rounded).join(" / "),
         };
         table.add_row([
             row.runtime.to_string(),
@@ -131,50 +129,44 @@ fn readable(value: Option<usize>) -> String {
     value.map_or_else(|| "can not be read here".to_string(), count)
 }
 
-fn measured(value: Option<impl Display>, digits: usize) -> String {
-    value.map_or_else(|| "none".to_string(), |value| format!("{value:.digits$}"))
+fn rounded(value: Option<f64>) -> String {
+    value.map_or(none(), |value| format!("{value:.0}"))
+}
+
+fn none() -> String {
+    "none".to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::callers::{Cancel, Policy};
-    use crate::executor::Name;
-
-    fn storm() -> StormRow {
-        StormRow {
-            runtime: Name::Smol,
-            duplicates: 10_000,
-            executions: 1,
-            resumed: 10_000,
-            threads_before: None,
-            threads_waiting: None,
-            settle_to_last_us: Some(1500),
-            bytes_per_waiter: Some(300.0),
-            waiting: 10_000,
-            policy: Policy::Rerun,
-            cancel: Cancel(3),
-            cancelled: 301,
-            reruns: 1,
-            aborted: 0,
-        }
-    }
+    use crate::rows::samples::{storm, trace};
 
     #[test]
     fn threads_that_can_not_be_read_are_said_to_be_so() {
-        let table = storms(&[&storm()], false);
+        let row = StormRow {
+            duplicates: 10_000,
+            threads_before: None,
+            threads_waiting: None,
+            settle_to_last_us: Some(1500),
+            ..storm()
+        };
+        let table = storms(&[row], false);
         assert_eq!(table.matches("can not be read here").count(), 2, "{table}");
-        assert!(
-            table.contains("10,000") && table.contains("1,500"),
-            "{table}"
-        );
+        assert!(table.contains("10,000"), "{table}");
+        assert!(table.contains("1,500"), "{table}");
     }
 
     #[test]
     fn what_callers_were_told_to_do_is_shown_only_then() {
-        let plain = storms(&[&storm()], false);
+        let row = StormRow {
+            cancelled: 301,
+            ..storm()
+        };
+        let rows = [row];
+        let plain = storms(&rows, false);
         assert!(!plain.contains("re-runs"), "{plain}");
-        let directed = storms(&[&storm()], true);
+        let directed = storms(&rows, true);
         for part in ["early", "re-runs", "aborted", "301"] {
             assert!(directed.contains(part), "{directed}");
         }
@@ -182,28 +174,11 @@ mod tests {
 
     #[test]
     fn a_replay_without_duplicates_says_so() {
-        let table = traces(&[&TraceRow {
-            runtime: Name::Tokio,
-            requests: 1,
-            tokens: 1,
-            executions: 1,
-            joined: 0,
-            aborted: 0,
-            largest_flight: 0,
-            threads_peak: Some(3),
-            resumed: 1,
-            elapsed_ms: 1,
+        let row = TraceRow {
             waited_median_ms: None,
-            waited_p99_ms: None,
-            waited_max_ms: None,
-            policy: Policy::Continue,
-            cancel: Cancel(0),
-            retain_ms: None,
-            cancelled: 0,
-            reruns: 0,
-            retained: 0,
-            settled: 1,
-        }]);
+            ..trace()
+        };
+        let table = traces(&[row]);
         assert!(table.contains("no duplicates"), "{table}");
     }
 }

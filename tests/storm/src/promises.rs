@@ -1,136 +1,143 @@
 //! What the rows promise, and what is wrong with one that does not keep it.
 
 use crate::callers::{Cancel, Policy};
-use crate::rows::{Outcome, ParkedRow, Row, StormRow, TraceRow};
+use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
 
-impl Row {
-    /// What is wrong with it, in a sentence, if anything is.
-    pub(crate) fn failure(&self) -> Option<String> {
-        match self {
-            Self::Storm(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
-            Self::Parked(row) => row.failure(),
-            Self::Trace(row) => row.failure().map(|why| format!("{}: {why}", row.runtime)),
+/// Returns the message from the function unless the condition holds.
+macro_rules! promise {
+    ($holds:expr, $($why:tt)*) => {
+        if !$holds {
+            return Some(format!($($why)*));
         }
-    }
+    };
 }
 
 impl StormRow {
-    fn failure(&self) -> Option<String> {
+    /// What is wrong with it, in a sentence, if anything is.
+    pub(crate) fn failure(&self) -> Option<String> {
         let Self {
+            runtime,
             duplicates,
             executions,
             resumed,
             waiting,
+            policy,
+            cancel,
             cancelled,
             reruns,
             aborted,
             ..
         } = *self;
-        if waiting != duplicates {
-            return Some(format!(
-                "{waiting} of {duplicates} duplicates waited when time was up"
-            ));
+        promise!(
+            waiting == duplicates,
+            "{runtime}: {waiting} of {duplicates} duplicates waited when time was up"
+        );
+        let leaving = cancel.of(duplicates + 1);
+        promise!(
+            cancelled == leaving,
+            "{runtime}: {cancelled} callers left, not {leaving}"
+        );
+        let first_left = cancel.leaves(0);
+        let staying = duplicates + usize::from(first_left) - leaving;
+        let runs_again = policy == Policy::Rerun && first_left && staying > 0;
+        promise!(
+            reruns == u64::from(runs_again),
+            "{runtime}: {reruns} re-runs"
+        );
+        let wanted = if runs_again { "twice" } else { "once" };
+        promise!(
+            executions as u64 == 1 + reruns,
+            "{runtime}: the call ran {executions} times, not {wanted}"
+        );
+        promise!(
+            resumed == staying,
+            "{runtime}: {resumed} of {staying} duplicates resumed"
+        );
+        let abandoned = leaving > duplicates && policy != Policy::Detach;
+        promise!(
+            aborted == u64::from(abandoned),
+            "{runtime}: {aborted} flights were aborted"
+        );
+        if let (Some(before), Some(waiting)) = (self.threads_before, self.threads_waiting) {
+            let more = waiting.saturating_sub(before);
+            promise!(more == 0, "{runtime}: waiting took {more} more threads");
         }
-        let leaving = self.cancel.of(duplicates + 1);
-        if cancelled != leaving {
-            return Some(format!("{cancelled} callers left, not {leaving}"));
-        }
-        let first_left = usize::from(self.cancel.leaves(0));
-        let staying = duplicates + first_left - leaving;
-        let runs_again = self.policy == Policy::Rerun && first_left == 1 && staying > 0;
-        if reruns != u64::from(runs_again) {
-            return Some(format!("{reruns} re-runs"));
-        }
-        if executions as u64 != 1 + reruns {
-            let wanted = match runs_again {
-                true => "twice",
-                false => "once",
-            };
-            return Some(format!("the call ran {executions} times, not {wanted}"));
-        }
-        if resumed != staying {
-            return Some(format!("{resumed} of {staying} duplicates resumed"));
-        }
-        let abandoned = leaving > duplicates && self.policy != Policy::Detach;
-        if aborted != u64::from(abandoned) {
-            return Some(format!("{aborted} flights were aborted"));
-        }
-        match (self.threads_before, self.threads_waiting) {
-            (Some(before), Some(waiting)) if waiting > before => {
-                let more = waiting - before;
-                Some(format!("waiting took {more} more threads"))
-            }
-            _ => None,
-        }
+        None
     }
 }
 
 impl ParkedRow {
-    fn failure(&self) -> Option<String> {
+    /// What is wrong with it, in a sentence, if anything is.
+    pub(crate) fn failure(&self) -> Option<String> {
         let Self {
             pool,
             duplicates,
+            outcome,
             parked,
-            ..
-        } = self;
-        if parked != duplicates {
-            return Some(format!(
-                "{parked} of {duplicates} threads were parked when time was up"
-            ));
-        }
+        } = *self;
+        promise!(
+            parked == duplicates,
+            "{parked} of {duplicates} threads were parked when time was up"
+        );
         let expected = if duplicates < pool {
             Outcome::Ok
         } else {
             Outcome::Deadlock
         };
-        (self.outcome != expected).then(|| {
-            format!(
-                "{duplicates} parked duplicates on a pool of {pool} ended in {:?}, not {expected:?}",
-                self.outcome
-            )
-        })
+        promise!(
+            outcome == expected,
+            "{duplicates} parked duplicates on a pool of {pool} ended in {outcome:?}, not {expected:?}"
+        );
+        None
     }
 }
 
 impl TraceRow {
-    fn failure(&self) -> Option<String> {
+    /// What is wrong with it, in a sentence, if anything is.
+    pub(crate) fn failure(&self) -> Option<String> {
         let Self {
+            runtime,
             requests,
             executions,
             joined,
             aborted,
             resumed,
+            policy,
+            cancel,
             cancelled,
             reruns,
             retained,
             settled,
             ..
         } = *self;
-        if resumed + cancelled != requests {
-            let stayed = requests - cancelled;
-            return Some(format!("{resumed} of {stayed} requests got an outcome"));
-        }
-        if cancelled > 0 && self.cancel == Cancel(0) {
-            return Some(format!("{cancelled} callers left"));
-        }
-        if aborted != 0 && (cancelled == 0 || self.policy == Policy::Detach) {
-            return Some(format!("{aborted} flights were aborted"));
-        }
-        if reruns != 0 && self.policy != Policy::Rerun {
-            return Some(format!("{reruns} re-runs"));
-        }
+        let stayed = requests - cancelled;
+        promise!(
+            resumed == stayed,
+            "{runtime}: {resumed} of {stayed} requests got an outcome"
+        );
+        promise!(
+            cancelled == 0 || cancel != Cancel(0),
+            "{runtime}: {cancelled} callers left"
+        );
+        promise!(
+            aborted == 0 || (cancelled > 0 && policy != Policy::Detach),
+            "{runtime}: {aborted} flights were aborted"
+        );
+        promise!(
+            reruns == 0 || policy == Policy::Rerun,
+            "{runtime}: {reruns} re-runs"
+        );
         let flights = settled + aborted;
-        if executions as u64 != flights + reruns {
-            return Some(format!(
-                "{executions} executions in {flights} flights with {reruns} re-runs"
-            ));
-        }
-        (flights + joined + retained != requests as u64).then(|| {
-            format!(
-                "{executions} executions, {reruns} of them re-runs, {joined} joined and {retained} retained do not \
-                 make {requests} requests"
-            )
-        })
+        promise!(
+            executions as u64 == flights + reruns,
+            "{runtime}: {executions} executions in {flights} flights with {reruns} re-runs"
+        );
+        promise!(
+            flights + joined + retained == requests as u64,
+            "{runtime}: {executions} executions, {reruns} of them re-runs, {joined} joined and \
+             {retained} retained do not make {requests} requests"
+        );
+        None
     }
 }
 
@@ -141,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_broken_promise_of_a_storm_is_named() {
-        assert_eq!(Row::Storm(storm()).failure(), None);
+        assert_eq!(storm().failure(), None);
         let twice = StormRow {
             executions: 2,
             ..storm()
@@ -167,7 +174,7 @@ mod tests {
             ),
             (threads, "tokio-current: waiting took 3 more threads"),
         ] {
-            assert_eq!(Row::Storm(row).failure().as_deref(), Some(why));
+            assert_eq!(row.failure().as_deref(), Some(why));
         }
     }
 
@@ -177,7 +184,7 @@ mod tests {
             threads_waiting: None,
             ..storm()
         };
-        assert_eq!(Row::Storm(row).failure(), None);
+        assert_eq!(row.failure(), None);
     }
 
     #[test]
@@ -196,7 +203,7 @@ mod tests {
                 aborted,
                 ..storm()
             };
-            Row::Storm(row).failure()
+            row.failure()
         };
         use Policy::{Continue, Detach, Rerun};
         assert_eq!(told(Continue, half, 1, 2, 2, 0, 0), None);
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn each_broken_promise_of_a_replay_is_named() {
-        assert_eq!(Row::Trace(trace()).failure(), None);
+        assert_eq!(trace().failure(), None);
         let lost = TraceRow {
             resumed: 4,
             ..trace()
@@ -266,7 +273,7 @@ mod tests {
             (twice, "3 executions in 2 flights with 0 re-runs"),
             (unequal, "3 joined and 1 retained do not make 5 requests"),
         ] {
-            let failure = Row::Trace(row).failure().unwrap_or_default();
+            let failure = row.failure().unwrap_or_default();
             assert!(failure.contains(why), "{failure}");
         }
     }
@@ -285,7 +292,7 @@ mod tests {
                 settled: 2 - aborted,
                 ..trace()
             };
-            Row::Trace(row).failure()
+            row.failure()
         };
         assert_eq!(row(Policy::Continue, 2, 1, 0), None);
         assert_eq!(row(Policy::Rerun, 5, 1, 3), None);
