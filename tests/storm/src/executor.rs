@@ -81,7 +81,7 @@ impl Executor {
     /// What `wanted` comes to. `None` if it takes longer than `limit`: a fault is reported then.
     pub(crate) async fn in_time<F: Future>(&self, limit: Duration, wanted: F) -> Option<F::Output> {
         let time_is_up = async {
-            self.sleep(limit).await;
+            self.sleep(limit).await; // about time
             None
         };
         future::or(async { Some(wanted.await) }, time_is_up).await

@@ -68,7 +68,7 @@ impl Request {
         } = &self.state.replay;
         self.executes.store(true, Relaxed);
         self.state.executions.fetch_add(1, Relaxed);
-        executor.sleep(trace.requests[self.index].work)
+        executor.sleep(trace.requests[self.index].work) // about time
     }
 }
 
@@ -145,7 +145,7 @@ impl State {
             if ended == self.replay.trace.requests.len() || Instant::now() > deadline {
                 return peak;
             }
-            self.replay.executor.sleep(TICK).await;
+            self.replay.executor.sleep(TICK).await; // about time
         }
     }
 
@@ -249,7 +249,7 @@ where
     for (index, request) in trace.requests.iter().enumerate() {
         let early = request.at.saturating_sub(began.elapsed());
         if !early.is_zero() {
-            executor.sleep(early).await;
+            executor.sleep(early).await; // about time
         }
         executor.spawn(state.clone().serve(index, begin));
     }

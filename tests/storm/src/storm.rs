@@ -204,7 +204,7 @@ impl Storm {
         });
         // Kept to the end: what a timer has allocated is freed later, elsewhere, and would spoil
         // what is measured below.
-        let mut time_is_up = executor.sleep(limit);
+        let mut time_is_up = executor.sleep(limit); // about time
         future::or(begun, time_is_up.as_mut()).await;
         let threads_before = os::threads();
         let heap_before = os::live_heap();
@@ -259,5 +259,5 @@ async fn warm_up(executor: &Executor) {
         drop(task.settle(()));
     });
     ran.wait().await;
-    executor.sleep(Duration::from_millis(1)).await;
+    executor.sleep(Duration::from_millis(1)).await; // about time
 }
