@@ -29,8 +29,8 @@ fn main() -> ExitCode {
 /// One slow blocking call, and thousands of duplicates of it while it runs.
 ///
 /// `run` calls the closure for each request, in a task of its own, and awaits what it returns. The
-/// first request makes the charge. A duplicate gets the same receipt: its own charge is dropped, and
-/// its task sleeps until then. No thread waits.
+/// first request makes the charge. The charge of a duplicate is dropped: its task waits for the
+/// receipt of the first one, and no thread waits.
 async fn storm(storm: Storm) -> StormRow {
     let group = Group::new();
     match storm.policy() {

@@ -36,17 +36,36 @@ Exit status:
   1  a run failed, or did not show what was promised; standard error says what
   2  a bad option, or a trace that can not be read; nothing was run";
 
-/// Thousands of retries of one request while the first still runs: one execution, and nobody holds a thread.
-///
-/// Without --trace: on each runtime, one request makes a slow blocking call, and its
-/// duplicates wait for it. When all of them wait, the threads of the process are counted
-/// and the call ends. For contrast, the same is then done on tokio in the way that parks a
-/// thread of the pool for each duplicate: once with as many duplicates as the pool still
-/// serves, and once with one more.
-///
-/// With --trace: recorded requests are replayed in real time.
+/// The first line is the short help.
+const ABOUT: &str = "\
+Thousands of retries of one request while the first still runs: one execution, and \
+nobody holds a thread.
+
+Without --trace: on each runtime, one request makes a slow blocking call, and its
+duplicates wait for it. When all of them wait, the threads of the process are counted
+and the call ends. For contrast, the same is then done on tokio in the way that parks a
+thread of the pool for each duplicate: once with as many duplicates as the pool still
+serves, and once with one more.
+
+With --trace: recorded requests are replayed in real time.";
+
+/// The first line is the short help.
+const POLICY: &str = "\
+What becomes of the operation when its caller leaves \
+[default: detach; with --trace: continue]
+
+In a storm, the operation awaits a call on the runtime's blocking pool, or is that \
+call (detach). With --trace, it sleeps for as long as the work took.";
+
 #[derive(Debug, Parser)]
-#[command(name = "retry_storm", version, verbatim_doc_comment, after_long_help = EXAMPLES)]
+#[command(
+    name = "retry_storm",
+    version,
+    about = ABOUT.lines().next(),
+    long_about = ABOUT,
+    verbatim_doc_comment,
+    after_long_help = EXAMPLES
+)]
 pub(crate) struct Args {
     /// How many duplicates wait for the one that runs, from 1 to 10000000
     #[arg(
@@ -66,11 +85,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 
-    /// What becomes of the operation when its caller leaves [default: detach; with --trace: continue]
-    ///
-    /// In a storm, the operation awaits a call on the runtime's blocking pool, or is that
-    /// call (detach). With --trace, it sleeps for as long as the work took.
-    #[arg(long, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY", help = POLICY.lines().next(), long_help = POLICY)]
     policy: Option<Policy>,
 
     /// So many callers in a hundred leave early, from 0 to 100 [default: 0]

@@ -6,7 +6,6 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use futures_lite::future;
 use oneflight::async_std::AsyncStd;
 use oneflight::rt::Runtime;
@@ -18,7 +17,7 @@ use tokio::runtime::Builder;
 use crate::os;
 
 /// What `--runtime` and the rows call an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Name {
     Tokio,

@@ -38,7 +38,9 @@ use std::sync::Arc;
 use clap::Parser;
 
 use args::Args;
+use executor::Name;
 use report::Report;
+use rows::Row;
 use trace::Trace;
 
 pub use callers::Policy;
@@ -103,20 +105,14 @@ fn storm_and_contrast(
     let duplicates = args.duplicates as usize;
     let callers = args.callers();
     report.begin_storms(duplicates, args.directed().then_some(callers))?;
-    let mut storms = Vec::new();
-    for name in args.runtimes() {
-        let row = executor::run(name, |executor| {
-            storm(Storm {
-                name,
-                executor,
-                duplicates,
-                callers,
-            })
-        });
-        let row = row.map_err(Stop::Runtime)?;
-        report.add(&row, row.failure())?;
-        storms.push(row);
-    }
+    let storms = on_each(args, report, |name, executor| {
+        storm(Storm {
+            name,
+            executor,
+            duplicates,
+            callers,
+        })
+    })?;
     report.end_storms(&storms, args.directed())?;
 
     report.begin_parked()?;
@@ -124,7 +120,7 @@ fn storm_and_contrast(
     let mut contrast = Vec::new();
     for duplicates in [pool - 1, pool] {
         let row = parked::run(pool, duplicates).map_err(Stop::Runtime)?;
-        report.add(&row, row.failure())?;
+        report.add(&row)?;
         contrast.push(row);
     }
     Ok(report.end_parked(&contrast)?)
@@ -138,20 +134,29 @@ fn replay_trace(
 ) -> Result<(), Stop> {
     let (callers, retain) = (args.callers(), args.retain());
     report.begin_traces(trace.requests.len(), callers, retain)?;
-    let mut replays = Vec::new();
-    for name in args.runtimes() {
-        let row = executor::run(name, |executor| {
-            replay(Replay {
-                name,
-                executor,
-                trace: trace.clone(),
-                callers,
-                retain,
-            })
-        });
-        let row = row.map_err(Stop::Runtime)?;
-        report.add(&row, row.failure())?;
-        replays.push(row);
-    }
+    let replays = on_each(args, report, |name, executor| {
+        replay(Replay {
+            name,
+            executor,
+            trace: trace.clone(),
+            callers,
+            retain,
+        })
+    })?;
     Ok(report.end_traces(&replays)?)
+}
+
+/// Runs the job on each executor that the arguments name.
+fn on_each<R: Row, F: Future<Output = R>>(
+    args: &Args,
+    report: &mut Report<impl Write>,
+    job: impl Fn(Name, Executor) -> F,
+) -> Result<Vec<R>, Stop> {
+    let mut rows = Vec::new();
+    for name in args.runtimes() {
+        let row = executor::run(name, |executor| job(name, executor)).map_err(Stop::Runtime)?;
+        report.add(&row)?;
+        rows.push(row);
+    }
+    Ok(rows)
 }

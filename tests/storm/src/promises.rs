@@ -1,7 +1,7 @@
 //! What the rows promise, and what is wrong with one that does not keep it.
 
 use crate::callers::{Cancel, Policy};
-use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
+use crate::rows::{Outcome, ParkedRow, Row, StormRow, TraceRow};
 
 /// Returns the message from the function unless the condition holds.
 macro_rules! promise {
@@ -12,9 +12,8 @@ macro_rules! promise {
     };
 }
 
-impl StormRow {
-    /// What is wrong with it, in a sentence, if anything is.
-    pub(crate) fn failure(&self) -> Option<String> {
+impl Row for StormRow {
+    fn failure(&self) -> Option<String> {
         let Self {
             runtime,
             duplicates,
@@ -66,9 +65,8 @@ impl StormRow {
     }
 }
 
-impl ParkedRow {
-    /// What is wrong with it, in a sentence, if anything is.
-    pub(crate) fn failure(&self) -> Option<String> {
+impl Row for ParkedRow {
+    fn failure(&self) -> Option<String> {
         let Self {
             pool,
             duplicates,
@@ -86,15 +84,15 @@ impl ParkedRow {
         };
         promise!(
             outcome == expected,
-            "{duplicates} parked duplicates on a pool of {pool} ended in {outcome:?}, not {expected:?}"
+            "{duplicates} parked duplicates on a pool of {pool} ended in {outcome:?}, \
+             not {expected:?}"
         );
         None
     }
 }
 
-impl TraceRow {
-    /// What is wrong with it, in a sentence, if anything is.
-    pub(crate) fn failure(&self) -> Option<String> {
+impl Row for TraceRow {
+    fn failure(&self) -> Option<String> {
         let Self {
             runtime,
             requests,
@@ -148,43 +146,31 @@ mod tests {
 
     #[test]
     fn each_broken_promise_of_a_storm_is_named() {
-        assert_eq!(storm().failure(), None);
-        let twice = StormRow {
-            executions: 2,
-            ..storm()
+        let failure = |change: fn(&mut StormRow)| {
+            let mut row = storm();
+            change(&mut row);
+            row.failure()
         };
-        let lost = StormRow {
-            resumed: 2,
-            ..storm()
-        };
-        let early = StormRow {
-            waiting: 1,
-            ..storm()
-        };
-        let threads = StormRow {
-            threads_waiting: Some(7),
-            ..storm()
-        };
-        for (row, why) in [
-            (twice, "tokio-current: the call ran 2 times, not once"),
-            (lost, "tokio-current: 2 of 3 duplicates resumed"),
+        assert_eq!(failure(|_| {}), None);
+        // Threads that can not be read break no promise.
+        assert_eq!(failure(|row| row.threads_waiting = None), None);
+        for (broken, why) in [
             (
-                early,
-                "tokio-current: 1 of 3 duplicates waited when time was up",
+                failure(|row| row.executions = 2),
+                "the call ran 2 times, not once",
             ),
-            (threads, "tokio-current: waiting took 3 more threads"),
+            (failure(|row| row.resumed = 2), "2 of 3 duplicates resumed"),
+            (
+                failure(|row| row.waiting = 1),
+                "1 of 3 duplicates waited when time was up",
+            ),
+            (
+                failure(|row| row.threads_waiting = Some(7)),
+                "waiting took 3 more threads",
+            ),
         ] {
-            assert_eq!(row.failure().as_deref(), Some(why));
+            assert_eq!(broken, Some(format!("tokio-current: {why}")));
         }
-    }
-
-    #[test]
-    fn threads_that_can_not_be_read_break_no_promise() {
-        let row = StormRow {
-            threads_waiting: None,
-            ..storm()
-        };
-        assert_eq!(row.failure(), None);
     }
 
     #[test]
@@ -238,43 +224,36 @@ mod tests {
 
     #[test]
     fn each_broken_promise_of_a_replay_is_named() {
-        assert_eq!(trace().failure(), None);
-        let lost = TraceRow {
-            resumed: 4,
-            ..trace()
+        let failure = |change: fn(&mut TraceRow)| {
+            let mut row = trace();
+            change(&mut row);
+            row.failure()
         };
-        let aborted = TraceRow {
-            aborted: 1,
-            ..trace()
-        };
-        let left = TraceRow {
-            cancelled: 1,
-            resumed: 4,
-            ..trace()
-        };
-        let again = TraceRow {
-            executions: 3,
-            reruns: 1,
-            ..trace()
-        };
-        let twice = TraceRow {
-            executions: 3,
-            ..trace()
-        };
-        let unequal = TraceRow {
-            retained: 1,
-            ..trace()
-        };
-        for (row, why) in [
-            (lost, "4 of 5 requests got an outcome"),
-            (aborted, "1 flights were aborted"),
-            (left, "1 callers left"),
-            (again, "1 re-runs"),
-            (twice, "3 executions in 2 flights with 0 re-runs"),
-            (unequal, "3 joined and 1 retained do not make 5 requests"),
+        assert_eq!(failure(|_| {}), None);
+        for (broken, why) in [
+            (
+                failure(|row| row.resumed = 4),
+                "4 of 5 requests got an outcome",
+            ),
+            (failure(|row| row.aborted = 1), "1 flights were aborted"),
+            (
+                failure(|row| (row.cancelled, row.resumed) = (1, 4)),
+                "1 callers left",
+            ),
+            (
+                failure(|row| (row.executions, row.reruns) = (3, 1)),
+                "1 re-runs",
+            ),
+            (
+                failure(|row| row.executions = 3),
+                "3 executions in 2 flights with 0 re-runs",
+            ),
+            (
+                failure(|row| row.retained = 1),
+                "2 executions, 0 of them re-runs, 3 joined and 1 retained do not make 5 requests",
+            ),
         ] {
-            let failure = row.failure().unwrap_or_default();
-            assert!(failure.contains(why), "{failure}");
+            assert_eq!(broken, Some(format!("async-std: {why}")));
         }
     }
 

@@ -1,7 +1,6 @@
 //! Replays a trace in real time: each request starts when it started then, on the executor that was
 //! chosen.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,16 +42,11 @@ pub struct Replay {
 }
 
 /// A request of the trace, when its time has come.
+#[derive(Debug)]
 pub struct Request {
     state: Arc<State>,
     index: usize,
     executes: Arc<AtomicBool>,
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").finish_non_exhaustive()
-    }
 }
 
 impl Request {
@@ -72,6 +66,7 @@ impl Request {
     }
 }
 
+#[derive(Debug)]
 struct State {
     group: Group<Key, ()>,
     replay: Replay,
@@ -85,7 +80,8 @@ struct State {
 }
 
 impl State {
-    /// What a server does with a request: run the work for its token, or wait for the one that runs.
+    /// What a server does with a request: run the work for its token, or wait for the one that
+    /// runs.
     async fn serve<B, F>(self: Arc<Self>, index: usize, begin: B)
     where
         B: Fn(&Group<Key, ()>, &Executor, Request) -> F,

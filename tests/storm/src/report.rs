@@ -1,27 +1,30 @@
-//! What is printed on standard output: one JSON object a line, or tables and a verdict for a person.
+//! What is printed on standard output: one JSON object a line, or tables and a verdict for a
+//! person.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::callers::{Callers, Cancel, Policy};
-use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
+use crate::rows::{Outcome, ParkedRow, Row, StormRow, TraceRow};
 use crate::table::{self, count};
 
 const STORM_LEGEND: &str = "  \
-  threads before   of this process, told by the operating system, while the call runs and before a duplicate comes
+  threads before   of this process, told by the operating system, while the call runs and before a \
+                   duplicate comes
   threads waiting  the same when all duplicates wait
   settle to last   from the end of the call until the last duplicate goes on
-  bytes a waiter   of heap, for all that a waiting duplicate needs, the task of the runtime included";
+  bytes a waiter   of heap, for all that a waiting duplicate needs, the task of the \
+                   runtime included";
 
 const DIRECTED_LEGEND: &str = "  \
-  left early       callers that left when all waited and had been counted, before the call ended; the first one too
+  left early       callers that left when all waited and had been counted, before the call \
+                   ended; the first one too
   re-runs          calls that were made anew, because the caller of the last one had left
   aborted          flights that ended without an outcome, because nobody wanted it any more";
 
 const TRACE_LEGEND: &str = "  \
-  tokens          different tokens in the trace; one may be executed again when its last execution has ended
+  tokens          different tokens in the trace; one may be executed again when its last \
+                  execution has ended
   joined          requests that came while their token was executed, and waited for the outcome
   retained        requests that came within the replay window of an outcome, and got it at once
   re-runs         executions that were made anew, because the caller of the last one had left
@@ -52,9 +55,9 @@ impl<W: Write> Report<W> {
     }
 
     /// Counts a row. Prints it at once for a program; a person gets it in a complete table.
-    pub(crate) fn add(&mut self, row: &impl Serialize, failure: Option<String>) -> io::Result<()> {
+    pub(crate) fn add(&mut self, row: &impl Row) -> io::Result<()> {
         self.rows += 1;
-        self.failures.extend(failure);
+        self.failures.extend(row.failure());
         if self.json {
             let line = serde_json::to_string(row)?;
             writeln!(self.out, "{line}")?;
@@ -114,9 +117,9 @@ impl<W: Write> Report<W> {
 
     pub(crate) fn begin_parked(&mut self) -> io::Result<()> {
         self.say(
-            "For contrast, without oneflight: each duplicate parks a thread of tokio's blocking pool until the first\n\
-             one's call has ended, and that call needs a thread of the pool too. The pool is as large as the one that\n\
-             tokio had above.\n",
+            "For contrast, without oneflight: each duplicate parks a thread of tokio's blocking \
+             pool until the first\none's call has ended, and that call needs a thread of the pool too. \
+             The pool is as large as the one that\ntokio had above.\n",
         )
     }
 
@@ -139,8 +142,8 @@ impl<W: Write> Report<W> {
     ) -> io::Result<()> {
         let requests = count(requests);
         self.say(&format!(
-            "oneflight: {requests} recorded requests replayed in real time; a request joins the execution of its token \
-             that is\nrunning, if there is one."
+            "oneflight: {requests} recorded requests replayed in real time; a request joins the \
+             execution of its token that is\nrunning, if there is one."
         ))?;
         let window = retain.map_or_else(String::new, |time| {
             let time = count(time.as_millis() as usize);

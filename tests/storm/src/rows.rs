@@ -6,6 +6,12 @@ use serde::Serialize;
 use crate::callers::{Cancel, Policy};
 use crate::executor::Name;
 
+/// What was measured in one run.
+pub(crate) trait Row: Serialize {
+    /// What is wrong with it, in a sentence, if anything is.
+    fn failure(&self) -> Option<String>;
+}
+
 /// A storm on one executor. `None` is "could not be read here", never zero.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename = "storm")]

@@ -1,11 +1,10 @@
 //! The storm: one slow, blocking call, and thousands of duplicates of it while it runs.
 //!
 //! Every request runs the same code: the first becomes the primary and gets a thread of the
-//! runtime's blocking pool, the others wait as tasks. When all of them are seen to wait, the threads
-//! and the heap are measured. Then those leave who are to leave early, and when they are gone the
-//! call ends. So nothing depends on how slow the machine is.
+//! runtime's blocking pool, the others wait as tasks. When all of them have been seen to wait, the
+//! threads and the heap are measured. Then the callers that are to leave early do so, and when they
+//! are gone the call ends. So nothing depends on how slow the machine is.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::{Pin, pin};
@@ -42,13 +41,8 @@ pub struct Storm {
 }
 
 /// The blocking call that only one request may make, and again only if that one is lost.
+#[derive(Debug)]
 pub struct Charge(Arc<State>);
-
-impl fmt::Debug for Charge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Charge").finish_non_exhaustive()
-    }
-}
 
 impl Charge {
     /// Makes the call on this thread.
@@ -84,12 +78,14 @@ impl Charge {
 }
 
 /// What the call saw while all duplicates waited.
+#[derive(Debug)]
 struct Measured {
     waiting: usize,
     threads: Option<usize>,
     heap: usize,
 }
 
+#[derive(Debug)]
 struct State {
     group: Group<Key, Receipt>,
     executor: Executor,

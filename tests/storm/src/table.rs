@@ -5,116 +5,80 @@ use indicatif::HumanCount;
 
 use crate::rows::{Outcome, ParkedRow, StormRow, TraceRow};
 
+/// A heading, and what stands below it for a row.
+type Column<R> = (&'static str, fn(&R) -> String);
+
+const STORMS: [Column<StormRow>; 11] = [
+    ("runtime", |row| row.runtime.to_string()),
+    ("duplicates", |row| count(row.duplicates)),
+    ("executions", |row| count(row.executions)),
+    ("resumed", |row| count(row.resumed)),
+    ("threads\nbefore", |row| readable(row.threads_before)),
+    ("threads\nwaiting", |row| readable(row.threads_waiting)),
+    ("settle to\nlast, µs", |row| {
+        or_none(row.settle_to_last_us.map(|us| count(us as usize)))
+    }),
+    ("bytes a\nwaiter", |row| rounded(row.bytes_per_waiter)),
+    ("left\nearly", |row| count(row.cancelled)),
+    ("re-runs", |row| count(row.reruns as usize)),
+    ("aborted", |row| count(row.aborted as usize)),
+];
+
+/// Those of [`STORMS`] that do not tell what came of leaving.
+const UNDIRECTED: usize = 8;
+
+const PARKED: [Column<ParkedRow>; 4] = [
+    ("pool, threads", |row| count(row.pool)),
+    ("duplicates", |row| count(row.duplicates)),
+    ("threads they hold", |row| count(row.parked)),
+    ("outcome", |row| match row.outcome {
+        Outcome::Ok => "ok".to_string(),
+        Outcome::Deadlock => "deadlock".to_string(),
+    }),
+];
+
+const TRACES: [Column<TraceRow>; 12] = [
+    ("runtime", |row| row.runtime.to_string()),
+    ("requests", |row| count(row.requests)),
+    ("tokens", |row| count(row.tokens)),
+    ("executions", |row| count(row.executions)),
+    ("joined", |row| count(row.joined as usize)),
+    ("retained", |row| count(row.retained as usize)),
+    ("re-runs", |row| count(row.reruns as usize)),
+    ("aborted", |row| count(row.aborted as usize)),
+    ("left\nearly", |row| count(row.cancelled)),
+    ("largest\nflight", |row| count(row.largest_flight)),
+    ("threads,\npeak", |row| readable(row.threads_peak)),
+    ("duplicates waited,\nms, median / p99 / max", |row| {
+        match [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms] {
+            [None, ..] => "no duplicates".to_string(),
+            waited => waited.map(rounded).join(" / "),
+        }
+    }),
+];
+
 /// `directed`: the callers were told what to do, so what came of that is shown too.
 pub(crate) fn storms(rows: &[StormRow], directed: bool) -> String {
-    let mut headings = vec![
-        "runtime",
-        "duplicates",
-        "executions",
-        "resumed",
-        "threads\nbefore",
-        "threads\nwaiting",
-        "settle to\nlast, µs",
-        "bytes a\nwaiter",
-    ];
-    if directed {
-        headings.extend(["left\nearly", "re-runs", "aborted"]);
-    }
-    let mut table = table(&headings);
-    for row in rows {
-        let mut cells = vec![
-            row.runtime.to_string(),
-            count(row.duplicates),
-            count(row.executions),
-            count(row.resumed),
-            readable(row.threads_before),
-            readable(row.threads_waiting),
-            row.settle_to_last_us
-                .map_or(none(), |us| count(us as usize)),
-            rounded(row.bytes_per_waiter),
-        ];
-        if directed {
-            cells.extend([
-                count(row.cancelled),
-                count(row.reruns as usize),
-                count(row.aborted as usize),
-            ]);
-        }
-        table.add_row(cells);
-    }
-    aligned(table)
+    let columns = if directed { STORMS.len() } else { UNDIRECTED };
+    table(&STORMS[..columns], rows)
 }
 
 pub(crate) fn parked(rows: &[ParkedRow]) -> String {
-    let mut table = table(&[
-        "pool, threads",
-        "duplicates",
-        "threads they hold",
-        "outcome",
-    ]);
-    for row in rows {
-        let outcome = match row.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Deadlock => "deadlock",
-        };
-        table.add_row([
-            count(row.pool),
-            count(row.duplicates),
-            count(row.parked),
-            outcome.to_string(),
-        ]);
-    }
-    aligned(table)
+    table(&PARKED, rows)
 }
 
 pub(crate) fn traces(rows: &[TraceRow]) -> String {
-    let mut table = table(&[
-        "runtime",
-        "requests",
-        "tokens",
-        "executions",
-        "joined",
-        "retained",
-        "re-runs",
-        "aborted",
-        "left\nearly",
-        "largest\nflight",
-        "threads,\npeak",
-        "duplicates waited,\nms, median / p99 / max",
-    ]);
-    for row in rows {
-        let waited = [row.waited_median_ms, row.waited_p99_ms, row.waited_max_ms];
-        let waited = match waited {
-            [None, ..] => "no duplicates".to_string(),
-            waited => waited.map(rounded).join(" / "),
-        };
-        table.add_row([
-            row.runtime.to_string(),
-            count(row.requests),
-            count(row.tokens),
-            count(row.executions),
-            count(row.joined as usize),
-            count(row.retained as usize),
-            count(row.reruns as usize),
-            count(row.aborted as usize),
-            count(row.cancelled),
-            count(row.largest_flight),
-            readable(row.threads_peak),
-            waited,
-        ]);
-    }
-    aligned(table)
+    table(&TRACES, rows)
 }
 
-fn table(headings: &[&str]) -> Table {
+fn table<R>(columns: &[Column<R>], rows: &[R]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
-    table.set_header(headings);
-    table
-}
-
-/// Numbers stand right, below each other.
-fn aligned(mut table: Table) -> String {
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for row in rows {
+        table.add_row(columns.iter().map(|(_, cell)| cell(row)));
+    }
+    // Numbers stand right, below each other.
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -130,11 +94,11 @@ fn readable(value: Option<usize>) -> String {
 }
 
 fn rounded(value: Option<f64>) -> String {
-    value.map_or(none(), |value| format!("{value:.0}"))
+    or_none(value.map(|value| format!("{value:.0}")))
 }
 
-fn none() -> String {
-    "none".to_string()
+fn or_none(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "none".to_string())
 }
 
 #[cfg(test)]

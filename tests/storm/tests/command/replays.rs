@@ -22,31 +22,16 @@ fn check_good_trace(ran: &Ran, runtime: &str) {
     let [row] = &ran.rows()[..] else {
         panic!("not one row: {}", ran.out);
     };
-    row.begins_with(&[
-        "kind",
-        "runtime",
-        "requests",
-        "tokens",
-        "executions",
-        "joined",
-        "aborted",
-        "largest_flight",
-        "threads_peak",
-    ]);
+    row.begins_with(
+        "kind runtime requests tokens executions joined aborted largest_flight \
+threads_peak ",
+    );
     row.has(json!({
         "kind": "trace", "runtime": runtime, "requests": 22, "tokens": 2, "executions": 3,
         "joined": 19, "aborted": 0, "largest_flight": 19, "policy": "continue", "cancel": 0,
         "retain_ms": null, "cancelled": 0, "reruns": 0, "retained": 0, "settled": 3,
     }));
-    row.ends_with(&[
-        "policy",
-        "cancel",
-        "retain_ms",
-        "cancelled",
-        "reruns",
-        "retained",
-        "settled",
-    ]);
+    row.ends_with("policy cancel retain_ms cancelled reruns retained settled ");
     let longest = row.values["waited_max_ms"].as_f64();
     assert!(
         longest >= Some(100.0),
