@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parked_way_must_work_below_the_pool_and_wedge_at_it() {
+    fn the_parked_way_works_until_the_duplicates_fill_the_pool() {
         assert_eq!(parked(5, Outcome::Ok).failure(), None);
         assert_eq!(parked(6, Outcome::Deadlock).failure(), None);
         assert!(parked(5, Outcome::Deadlock).failure().is_some());

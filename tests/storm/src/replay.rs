@@ -108,7 +108,7 @@ impl State {
         let retained = at_once.is_some() && retain.is_some() && !executes();
         let answer = match at_once {
             None if callers.cancel.leaves(index) => {
-                // The caller's patience.
+                // This caller leaves when half of its own work would be done.
                 executor.in_time(trace.requests[index].work / 2, call).await
             }
             None => Some(call.await),
@@ -197,7 +197,7 @@ impl Replay {
         self.retain.unwrap_or_default()
     }
 
-    /// Runs the replay. `begin` is called once for each request.
+    /// Runs the replay. Calls `begin` once for each request.
     pub async fn run<B, F>(self, group: Group<Key, ()>, begin: B) -> TraceRow
     where
         B: Fn(&Group<Key, ()>, &Executor, Request) -> F + Copy + Send + Sync + 'static,

@@ -162,7 +162,7 @@ impl Storm {
         self.callers.policy
     }
 
-    /// Runs the storm. `begin` is called once for each request.
+    /// Runs the storm. Calls `begin` once for each request, with what that request would execute.
     pub async fn run<B, F>(self, group: Group<Key, Receipt>, begin: B) -> StormRow
     where
         B: Fn(&Group<Key, Receipt>, &Executor, Charge) -> F + Copy + Send + 'static,
