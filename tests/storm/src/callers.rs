@@ -1,18 +1,14 @@
-//! What the callers do: how they share an operation, and who of them leaves early.
+//! What the callers do: how they share an operation, and which of them leave early.
 
 use std::fmt;
 
 use clap::ValueEnum;
-use oneflight::Budget;
 use serde::Serialize;
-
-/// More re-runs than any trace asks for.
-pub(crate) const BUDGET: Budget = Budget::times(usize::MAX);
 
 /// Who goes on with the operation when the caller that runs it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Policy {
+pub enum Policy {
     /// another caller goes on with the same operation
     Continue,
     /// another caller runs its own, from the beginning
@@ -43,11 +39,11 @@ pub(crate) struct Callers {
 pub(crate) struct Cancel(pub(crate) u8);
 
 impl Cancel {
-    /// Whether the caller of this index, from 0, is one of them. The same in every run; exact in each hundred, and
-    /// spread over it. The first caller is always one of them, if anyone is.
+    /// Whether the caller of this index, from 0, is one of them. The same in every run; exact in
+    /// each hundred, and spread over it. The first caller is always one of them, if anyone is.
     pub(crate) fn leaves(self, index: usize) -> bool {
-        // 37 has no factor in common with 100, so that each hundred indices get each rank once. The other seed lets
-        // one hundred differ from the next.
+        // 37 has no factor in common with 100, so that each hundred indices get each rank once. The
+        // other seed lets one hundred differ from the next.
         let rank = (index % 100 * 37 + index / 100 % 100 * 61) % 100;
         rank < usize::from(self.0)
     }
