@@ -174,10 +174,8 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if let Some((primary, mut make)) = this.start.take() {
-            let Some(make) = make.0.take() else {
-                unreachable!("held until it is made")
-            };
-            let Some(operation) = isolate(|| primary.guarded(make)) else {
+            let operation = isolate(|| primary.guarded(|| make.0.take().map(|make| make())));
+            let Some(operation) = operation.flatten() else {
                 return Poll::Ready(());
             };
             this.run.set(Some(primary.run(operation)));

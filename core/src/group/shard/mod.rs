@@ -3,7 +3,7 @@
 //! | file | its job |
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
-//! | `search` | the long way of a begin |
+//! | `search` | the long way of a begin; `request`: what a call brings to it |
 //! | `end` | how a flight ends: record, free the key, tell |
 //! | `table` | the flights of the shard |
 //! | `extras`, `line`, `retained` | what a shard has only if it is used: notes on flights, a gate's line, retained outcomes |
@@ -23,6 +23,7 @@
 mod end;
 mod extras;
 mod line;
+mod request;
 mod retained;
 mod search;
 mod table;
@@ -34,7 +35,7 @@ use core::time::Duration;
 pub(crate) use end::AbortOnUnwind;
 pub(crate) use extras::Drain;
 pub(crate) use line::Ticket;
-pub(crate) use search::{BorrowedKey, Call, OwnedKey, Plain, Request};
+pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 
 use crate::cell::Snapshot;
 use crate::flight::Flight;

@@ -22,7 +22,7 @@ use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::end::After;
 use crate::group::shard::extras::{Extras, Note, by_id};
-use crate::group::shard::search::Request;
+use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
 

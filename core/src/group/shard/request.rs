@@ -1,0 +1,132 @@
+//! What a call brings to a search: its [`Request`], its [`Key`], and what its kind adds, a [`Call`].
+
+use alloc::borrow::ToOwned;
+use core::borrow::Borrow;
+use core::time::Duration;
+
+use crate::fingerprint::Fingerprint;
+use crate::flight::Flight;
+use crate::flight::operation::SharedOperation;
+use crate::group::shard::Shard;
+use crate::group::shard::line::{Ticket, Turn};
+use crate::sync::{Arc, Wakeable};
+
+/// What a call asks for beyond its key.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(super) hash: u64,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Read before the lock is taken, if the rules depend on it.
+    pub(super) now: Option<Duration>,
+    pub(super) alone: bool,
+    pub(super) queued: Option<Turn>,
+}
+
+impl Request {
+    /// Runs the user's clock, if the rules depend on it.
+    #[inline]
+    pub(crate) fn new<K, T>(
+        shard: &Shard<K, T>,
+        hash: u64,
+        fingerprint: Option<Fingerprint>,
+    ) -> Self {
+        Self {
+            hash,
+            fingerprint,
+            now: shard.now(),
+            alone: false,
+            queued: None,
+        }
+    }
+
+    /// The call joins no flight, and no call joins its flight.
+    pub(crate) fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
+    }
+
+    /// At a gate that is busy: take a place in the queue instead of being refused.
+    pub(crate) fn queued(self, ticket: &Ticket) -> Self {
+        Self {
+            queued: Some(ticket.turn()),
+            ..self
+        }
+    }
+}
+
+/// The key that a call brings, or a borrowed form from which it is made.
+pub(crate) trait Key<K> {
+    fn is(&self, other: &K) -> bool;
+
+    /// Makes the key, if it is not there yet. Runs the user's code.
+    fn make(&mut self);
+
+    /// Takes the key for a new flight, if it has been made.
+    fn take(&mut self) -> Option<K>;
+}
+
+pub(crate) struct OwnedKey<K>(pub(crate) Option<K>);
+
+impl<K: Eq> Key<K> for OwnedKey<K> {
+    fn is(&self, other: &K) -> bool {
+        self.0.as_ref().is_some_and(|key| key == other)
+    }
+
+    fn make(&mut self) {}
+
+    fn take(&mut self) -> Option<K> {
+        self.0.take()
+    }
+}
+
+/// A borrowed form of a key, and the key once it has been made.
+pub(crate) struct BorrowedKey<'a, K, Q: ?Sized> {
+    from: &'a Q,
+    made: Option<K>,
+}
+
+impl<'a, K, Q: ?Sized> BorrowedKey<'a, K, Q> {
+    pub(crate) fn new(from: &'a Q) -> Self {
+        Self { from, made: None }
+    }
+}
+
+impl<K, Q> Key<K> for BorrowedKey<'_, K, Q>
+where
+    K: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn is(&self, other: &K) -> bool {
+        other.borrow() == self.from
+    }
+
+    fn make(&mut self) {
+        self.made.get_or_insert_with(|| self.from.to_owned());
+    }
+
+    fn take(&mut self) -> Option<K> {
+        self.made.take()
+    }
+}
+
+/// What one kind of call adds to a search.
+pub(crate) trait Call<K, T> {
+    /// Whether the call can share this flight, which has its key and which it has joined. If not,
+    /// the flight is about to end, and a new one begins in its place.
+    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+        let _ = (shard, flight);
+        true
+    }
+
+    /// The operation of a new flight. It is made under the lock: allocates at most.
+    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+        None
+    }
+}
+
+/// A call that joins any flight and whose flight has no shared operation.
+pub(crate) struct Plain;
+
+impl<K, T> Call<K, T> for Plain {}
