@@ -21,7 +21,8 @@ use core::hash::{BuildHasher, Hash, Hasher};
 /// let twenty = Fingerprint::of_bytes(b"amount=20");
 /// let _first = group.fingerprinted(ten).begin("token");
 /// assert!(matches!(group.fingerprinted(ten).begin("token"), Begin::Waiter(_)));
-/// assert!(matches!(group.fingerprinted(twenty).begin("token"), Begin::Rejected(Rejected::Mismatch)));
+/// let other = group.fingerprinted(twenty).begin("token");
+/// assert!(matches!(other, Begin::Rejected(Rejected::Mismatch)));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u128);

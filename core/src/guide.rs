@@ -6,12 +6,12 @@
 //!
 //! | the operation | wants | call | a lost caller means |
 //! |---|---|---|---|
-//! | an idempotent read: a row, a file, a cache fill | to be cheap; running it again is harmless | [`work_rerun`] | another caller runs its own |
-//! | a costly call: a model, a report, a big query | never to be paid twice, and to stop when nobody wants it | [`work`] | another caller goes on where it stood; the last to leave stops it |
-//! | an effect: a payment, an order, a message | to run to its end once begun, whoever listens | an adapter's `spawn` with [`retain`] and a [`Fingerprint`] | nothing: it runs on |
-//! | a blocking call: a driver, a system call | a thread of the pool for it, and none for its duplicates | an adapter's `spawn_blocking` | nothing: it runs on |
-//! | your own control flow, a `!Send` operation, no executor | a guard | [`begin`] and [`Primary`] | waiters are told: [`Aborted`] |
-//! | one resource that serves one at a time: an agent, a device | a turn | [`Gate`] | the next one is let in |
+//! | a read, harmless to repeat | to be cheap | [`work_rerun`] | another caller runs its own |
+//! | a costly call, say a model | never to be paid twice | [`work`] | another caller continues |
+//! | an effect: a payment, a message | to run to its end | `spawn`, [`retain`], [`Fingerprint`] | nothing |
+//! | a blocking call: a driver | one thread, and none for duplicates | `spawn_blocking` | nothing |
+//! | your own control flow | a guard | [`begin`], [`Primary`] | waiters get [`Aborted`] |
+//! | one resource: an agent, a device | a turn | [`Gate`] | the next one is let in |
 //!
 //! [`work`]: crate::Group::work
 //! [`work_rerun`]: crate::Group::work_rerun
@@ -83,14 +83,15 @@
 //!     .max_waiters(1_000)
 //!     .build();
 //! let ten = Fingerprint::of_bytes(br#"{"amount":10}"#);
-//! let Begin::Primary(charge) = group.fingerprinted(ten).begin("token-1".to_string()) else { unreachable!() };
+//! let token = || "token-1".to_string();
+//! let Begin::Primary(charge) = group.fingerprinted(ten).begin(token()) else { unreachable!() };
 //! charge.settle(Ok(1999)).unwrap();
 //!
-//! let Begin::Waiter(late) = group.fingerprinted(ten).begin("token-1".to_string()) else { unreachable!() };
+//! let Begin::Waiter(late) = group.fingerprinted(ten).begin(token()) else { unreachable!() };
 //! assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
 //! let twenty = Fingerprint::of_bytes(br#"{"amount":20}"#);
 //! assert!(matches!(
-//!     group.fingerprinted(twenty).begin("token-1".to_string()),
+//!     group.fingerprinted(twenty).begin(token()),
 //!     Begin::Rejected(Rejected::Mismatch)
 //! ));
 //! ```

@@ -20,10 +20,12 @@
 //!
 //! type Charge = Result<u64, String>;
 //!
-//! /// However many callers retry it at once, the card is charged by one of them, and each gets its receipt.
-//! async fn charge(group: &Group<String, Charge>, token: &str) -> Result<Settled<String, Charge>, Aborted> {
+//! type Receipt = Result<Settled<String, Charge>, Aborted>;
+//!
+//! /// One of the callers charges the card, and each gets the receipt.
+//! async fn charge(group: &Group<String, Charge>, token: &str) -> Receipt {
 //!     match group.begin_ref(token) {
-//!         Begin::Primary(primary) => Ok(primary.run(async { Ok(1999) }).await.expect("nobody else ends it")),
+//!         Begin::Primary(primary) => primary.run(async { Ok(1999) }).await.map_err(Aborted::from),
 //!         Begin::Waiter(waiter) => waiter.await,
 //!         Begin::Rejected(why) => panic!("{why}"),
 //!     }
@@ -31,7 +33,8 @@
 //!
 //! let group = Group::new();
 //! # futures_lite::future::block_on(async {
-//! let (first, retry) = futures_lite::future::zip(charge(&group, "42"), charge(&group, "42")).await;
+//! let (first, retry) = (charge(&group, "42"), charge(&group, "42"));
+//! let (first, retry) = futures_lite::future::zip(first, retry).await;
 //! assert_eq!(*first.unwrap(), Ok(1999));
 //! assert_eq!(*retry.unwrap(), Ok(1999));
 //! # });
@@ -50,7 +53,7 @@
 //! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
-//! | `tracing` | no | a span for each flight, an event in each duplicate that links to it (target `oneflight`) |
+//! | `tracing` | no | a span for each flight, an event for each duplicate |
 //! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |

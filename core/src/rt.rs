@@ -70,8 +70,8 @@ pub trait Runtime {
 pin_project! {
     /// Waits for a flight, for a while. From an adapter's `WaiterExt::timeout`.
     ///
-    /// Ready with [`WaitError::TimedOut`] when the time is up first. The flight goes on, and the waiter, which this
-    /// only borrows, keeps its place.
+    /// Ready with [`WaitError::TimedOut`] when the time is up first. The flight goes on, and the
+    /// waiter, which this only borrows, keeps its place.
     ///
     /// # Cancel safety
     ///
@@ -79,7 +79,8 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// Polling it again after it timed out polls the runtime's timer again, and may panic as that does. Poll the waiter.
+    /// Polling it again after it timed out polls the runtime's timer again, and may panic as that
+    /// does. Poll the waiter.
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Timeout<'a, K, T, S> {
         waiter: &'a mut Waiter<K, T>,

@@ -18,11 +18,11 @@
 //! | looking in | [`Group::stats`]; spans and counters | `tracing`, `metrics` |
 //! | an operation that must run to its end, on tokio | [`tokio::GroupExt::spawn`] | `tokio` |
 //! | a blocking call on tokio's pool | [`tokio::GroupExt::spawn_blocking`] | `tokio` |
-//! | an operation that needs tokio, polled by another executor | [`tokio::Tokio::in_context`] | `tokio` |
+//! | an operation that needs tokio, on another executor | [`tokio::Tokio::in_context`] | `tokio` |
 //! | the same on smol | [`smol::GroupExt`] | `smol` |
 //! | the same on async-std (discontinued upstream) | [`async_std::GroupExt`] | `async-std` |
-//! | waiting for a while in a task | [`tokio::WaiterExt::timeout`], and in each adapter | that of the adapter |
-//! | waiting on a thread of your own | [`Waiter::wait_blocking`], [`Waiter::wait_deadline`] | `std` (default) |
+//! | waiting with a timeout, in a task | `WaiterExt::timeout` of each adapter | the adapter's |
+//! | waiting on a thread of your own | [`Waiter::wait_blocking`] | `std` (default) |
 //! | one value to wait for, no key | [`SettleCell`] | none |
 //! | an executor of your own | [`rt::Runtime`], [`Group::spawn_on`] | none |
 //! | firmware | default features off, `critical-section` | `critical-section`, `portable-atomic` |

@@ -25,7 +25,8 @@ use crate::Tokio;
 ///     assert_eq!((*charge.await.unwrap(), *retry.await.unwrap()), (1999, 1999));
 ///
 ///     // A blocking call, on the runtime's own blocking pool. Its duplicates never enter the pool.
-///     let file = group.spawn_blocking("file", || std::fs::read("Cargo.toml").unwrap().len() as u64);
+///     let read = || std::fs::read("Cargo.toml").unwrap().len() as u64;
+///     let file = group.spawn_blocking("file", read);
 ///     assert!(*file.await.unwrap() > 0);
 /// });
 /// ```

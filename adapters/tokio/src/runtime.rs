@@ -61,7 +61,7 @@ impl Tokio {
     /// use oneflight_tokio::Tokio;
     /// use std::time::Duration;
     ///
-    /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    /// let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
     /// let tokio = Tokio::from(runtime.handle().clone());
     /// let group: Group<&str, u64> = Group::new();
     /// let outcome = group.work("k", || {
@@ -106,7 +106,8 @@ impl Runtime for Tokio {
 }
 
 pin_project! {
-    /// A future that is polled inside a tokio runtime, whoever polls it. From [`Tokio::in_context`].
+    /// A future that is polled inside a tokio runtime, whoever polls it. From
+    /// [`Tokio::in_context`].
     ///
     /// # Cancel safety
     ///

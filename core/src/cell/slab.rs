@@ -109,7 +109,8 @@ impl Slab {
 
     /// Whether `place` is parked with a waker that wakes the same task as `waker`.
     pub(crate) fn will_wake(&self, place: Place, waker: &Waker) -> bool {
-        matches!(self.slots.get(place.index()), Some(Slot::Parked(parked)) if parked.will_wake(waker))
+        let slot = self.slots.get(place.index());
+        matches!(slot, Some(Slot::Parked(parked)) if parked.will_wake(waker))
     }
 
     /// Parks `waker` in `place`, which is taken first if it is none. Returns the waker that was

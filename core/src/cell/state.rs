@@ -1,15 +1,15 @@
 //! The states of a cell: one atomic word.
 //!
-//! | bits                    | meaning                                   | set by                | left by |
-//! |-------------------------|-------------------------------------------|-----------------------|---------|
-//! | none of the first three | open: nothing recorded yet                | creation              | claim, abort |
-//! | `CLAIMED`               | one settler owns the value slot           | the settler that won  | publish, by the same settler |
-//! | `CLAIMED \| SETTLED`    | the value is in place, forever            | publish               | nobody |
-//! | `CLAIMED \| ABORTED`    | ended without a value                     | abort, from open only | nobody |
-//! | `WAITERS`               | a task or a thread has registered         | the first task that parks, each thread that blocks | nobody |
-//! | `TOLD`                  | after the end: every waker has been taken, participants' too | the ender | nobody |
-//! | cause (3 bits)          | a [`Cause`], only with `ABORTED`          | abort                 | nobody |
-//! | count (all the rest)    | duplicates that joined and have not left  | join, leave           | frozen by the end |
+//! | bits                 | meaning                                | set by       | left by |
+//! |----------------------|----------------------------------------|--------------|---------|
+//! | none of the three    | open: nothing recorded yet             | creation     | claim, abort |
+//! | `CLAIMED`            | one settler owns the value slot        | claim        | its publish |
+//! | `CLAIMED \| SETTLED` | the value is in place, forever         | publish      | nobody |
+//! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
+//! | `WAITERS`            | a task or a thread has registered      | register     | nobody |
+//! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
+//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
+//! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen by the end) |
 //!
 //! # Invariants
 //! 1. The first three bits go from open to one of the two ends, through `CLAIMED`, and never back.
@@ -21,8 +21,8 @@
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
-//! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is made
-//! lazily, and an ender that sees `WAITERS` acquires it.
+//! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is
+//! made lazily, and an ender that sees `WAITERS` acquires it.
 
 use crate::error::Cause;
 use crate::sync::atomic::{AtomicUsize, Ordering};

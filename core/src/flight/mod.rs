@@ -41,8 +41,8 @@ use operation::SharedOperation;
 pub struct FlightId(NonZeroU64);
 
 impl FlightId {
-    /// `count` is how many flights the shard has begun, this one included. With `shard` and `shards`
-    /// the id is unique in the group.
+    /// `count` is how many flights the shard has begun, this one included. With `shard` and
+    /// `shards` the id is unique in the group.
     pub(crate) fn new(count: u64, shard: u32, shards: u32) -> Self {
         Self(NonZeroU64::MIN.saturating_add((count - 1) * u64::from(shards) + u64::from(shard)))
     }

@@ -1,5 +1,5 @@
-//! What is reported to `tracing` and `metrics`, each behind its feature. Without them all of this is
-//! empty.
+//! What is reported to `tracing` and `metrics`, each behind its feature. Without them all of this
+//! is empty.
 //!
 //! A subscriber or a recorder is the user's code: nothing here is called under a lock, or before
 //! what it reports is held by a guard.

@@ -2,17 +2,21 @@
 //!
 //! Every caller of `work` on one key is a participant: it can drive. With policy *Continue* the
 //! operation is kept here and not in a caller's future, so that any participant can continue it
-//! where it stopped. With policy *Rerun* each participant keeps an operation of its own, and what is
-//! kept here is the right to run it: an [`Operation`] with nothing in it.
+//! where it stopped. With policy *Rerun* each participant keeps an operation of its own, and what
+//! is kept here is the right to run it: an [`Operation`] with nothing in it.
 //!
-//! | stage     | where the operation is | left by |
-//! |-----------|------------------------|---------|
-//! | `Polling` | with its poller or maker; in *Rerun*, with its driver | that caller: to `Parked`, or to `Ready` if it was woken meanwhile; in *Rerun*, to `Ready` when that caller is lost |
-//! | `Parked`  | here, waits for its waker | its waker: to `Ready`, which wakes the driver, or everybody if there is no driver |
-//! | `Ready`   | here, wants to be polled | any participant that is polled: to `Polling`, and drives |
-//! | `Ended`   | gone, or with its poller, who drops it | nobody |
+//! | stage     | where the operation is     | left by |
+//! |-----------|----------------------------|---------|
+//! | `Polling` | with its poller or maker   | that caller: to `Parked` or `Ready` |
+//! | `Parked`  | here, waits for its waker  | its waker: to `Ready` |
+//! | `Ready`   | here, wants to be polled   | a participant that is polled: to `Polling` |
+//! | `Ended`   | gone; its poller drops it  | nobody |
 //!
-//! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
+//! The caller that polled leads to `Ready` if the operation was woken during the poll. In *Rerun*
+//! the operation is with its driver while the stage is `Polling`, and the loss of the driver leads
+//! to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if there is no
+//! driver. The participant that leads from `Ready` to `Polling` drives from then on. The end of the
+//! flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
@@ -20,11 +24,12 @@
 //! 2. While the stage is `Parked` and there is a driver, the driver's waker is in the slab. The
 //!    driver parks it in the critical section in which it puts the operation back. Only a wake or
 //!    its own leaving takes the waker out again, and both change the stage or the driver. In
-//!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker and
-//!    looks at the stage when the poll returns. So an operation that is ready at once wakes nobody.
+//!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker
+//!    and looks at the stage when the poll returns. So an operation that is ready at once wakes
+//!    nobody.
 //! 3. `Ready` without a driver means that everybody parked has been woken. `Ready` with a driver
-//!    means that the driver has been woken; if it leaves, everybody is woken then. So there is always
-//!    a woken participant for an operation that wants to be polled.
+//!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
+//!    always a woken participant for an operation that wants to be polled.
 //! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last
 //!    participant. So a participant that finds `Ended` finds the outcome.
 //!
@@ -167,8 +172,9 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// A participant is polled. Gives it the operation if that is ready (in *Continue* together with
-    /// its waker, which [`pause`](Self::pause) parks). Otherwise, and in *Rerun* always, parks it.
+    /// A participant is polled. Gives it the operation if that is ready (in *Continue* together
+    /// with its waker, which [`pause`](Self::pause) parks). Otherwise, and in *Rerun* always, parks
+    /// it.
     ///
     /// Also returns a waker that must be dropped after the operation is put back: its drop is the
     /// user's and can panic.
@@ -199,9 +205,9 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// The driver's poll was pending: parks the driver and puts the operation back. If the operation
-    /// was woken while it was polled, its driver is woken to continue. If the flight has ended
-    /// meanwhile, both are dropped here.
+    /// The driver's poll was pending: parks the driver and puts the operation back. If the
+    /// operation was woken while it was polled, its driver is woken to continue. If the flight has
+    /// ended meanwhile, both are dropped here.
     pub(crate) fn pause(&self, place: &mut Place, operation: Operation<T>, mut waker: TakenWaker) {
         let (unwanted, driver) = self.driving.with(|driving| {
             let woken = matches!(driving.stage, Stage::Polling { woken: true });

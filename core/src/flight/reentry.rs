@@ -1,8 +1,8 @@
 //! Which flights this thread is inside of: an operation that begins its own key would wait for
 //! itself.
 //!
-//! While an operation is polled or made, its flight is on a stack of this thread. A begin that finds
-//! itself joining a flight on that stack is rejected. Calls from elsewhere (a task that the
+//! While an operation is polled or made, its flight is on a stack of this thread. A begin that
+//! finds itself joining a flight on that stack is rejected. Calls from elsewhere (a task that the
 //! operation spawned and waits for) are not detected, and without `std` none is.
 
 use alloc::vec::Vec;

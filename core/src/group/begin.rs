@@ -34,8 +34,8 @@ impl<K, T> fmt::Debug for Begin<K, T> {
     }
 }
 
-/// One call: what it is made on, its key, and what belongs to this call alone. Every call that takes
-/// a key is written once, on this type.
+/// One call: what it is made on, its key, and what belongs to this call alone. Every call that
+/// takes a key is written once, on this type.
 pub(crate) struct Entry<'a, G, Q> {
     pub(crate) of: &'a G,
     pub(crate) key: Q,

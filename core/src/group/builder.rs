@@ -23,7 +23,7 @@ const MOST_SHARDS: usize = 1 << 12;
 ///
 /// type Charge = Result<u64, String>;
 ///
-/// // A retry that comes up to a minute late gets the receipt; a failure may be tried again at once.
+/// // A retry that comes up to a minute late gets the receipt. A failure is not kept.
 /// let group: Group<String, Charge> = Group::builder()
 ///     .retain(Duration::from_secs(60))
 ///     .keep(|charge: &Charge| charge.is_ok())

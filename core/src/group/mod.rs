@@ -61,9 +61,13 @@ use stats::gather;
 ///
 /// | you have | use | if the caller that runs it goes away |
 /// |---|---|---|
-/// | an `async` operation that any caller may carry on | [`work`](Self::work) | another caller goes on with the same operation |
+/// | an `async` operation that any caller may carry on | [`work`] | another caller continues it |
 /// | an operation that must run to its end | an adapter's `spawn` | it runs on, on the runtime |
-/// | your own control flow, a `!Send` operation, a blocking call | [`begin`](Self::begin) | waiters get [`Aborted`](crate::Aborted) |
+/// | your own control flow, or a `!Send` operation | [`begin`] | waiters get [`Aborted`] |
+///
+/// [`work`]: Self::work
+/// [`begin`]: Self::begin
+/// [`Aborted`]: crate::Aborted
 ///
 /// # Keys from strangers
 ///
@@ -241,7 +245,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// ```
     /// use oneflight_core::{Begin, Group};
     ///
-    /// let group: Group<&str, u32> = Group::builder().retain(std::time::Duration::from_secs(60)).build();
+    /// let minute = std::time::Duration::from_secs(60);
+    /// let group: Group<&str, u32> = Group::builder().retain(minute).build();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// assert!(group.peek("k").is_none());
     /// primary.settle(7).unwrap();

@@ -141,8 +141,8 @@ impl Counts {
         self.waited += 1;
     }
 
-    /// Takes wrong joins back: the flight had another key. It can go below none for a moment, if the
-    /// flight's end is not counted yet.
+    /// Takes wrong joins back: the flight had another key. It can go below none for a moment, if
+    /// the flight's end is not counted yet.
     pub(crate) fn uncount(&mut self, (joined, waited): (u64, u64)) {
         self.joined = self.joined.wrapping_sub(joined);
         self.waited = self.waited.wrapping_sub(waited);

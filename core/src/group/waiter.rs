@@ -86,8 +86,8 @@ impl<K, T> Waiter<K, T> {
         self.watch.set_done();
     }
 
-    /// Takes back its count, as if it had never joined. Returns false if the flight's end has counted
-    /// it already.
+    /// Takes back its count, as if it had never joined. Returns false if the flight's end has
+    /// counted it already.
     pub(crate) fn withdraw(mut self) -> bool {
         let uncounted = self.flight().cell.leave();
         self.watch.set_done();

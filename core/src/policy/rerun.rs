@@ -112,12 +112,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
 pin_project! {
     /// A caller of [`Group::work_rerun`]: takes part in the flight, with an operation of its own.
     ///
-    /// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it was ready is ready
-    /// again.
+    /// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it
+    /// was ready is ready again.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant runs its own.
+    /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant
+    /// runs its own.
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Rerun<K, T, M, F> {
         role: Role<K, T>,

@@ -238,8 +238,10 @@ impl<K, T> Detached<K, T> {
     /// let group: Group<&str, u32> = Group::new();
     /// let outcome = group.spawn_on(&Threads, "k", || std::future::pending());
     /// outcome.abort_handle().unwrap().abort();
-    /// let Err(WorkError::Aborted(aborted)) = futures_lite::future::block_on(outcome) else { unreachable!() };
-    /// assert_eq!(aborted.cause(), Cause::Cancelled);
+    /// match futures_lite::future::block_on(outcome) {
+    ///     Err(WorkError::Aborted(aborted)) => assert_eq!(aborted.cause(), Cause::Cancelled),
+    ///     _ => unreachable!(),
+    /// }
     /// ```
     pub fn abort_handle(&self) -> Option<AbortHandle<K, T>> {
         match &self.caller {

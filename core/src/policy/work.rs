@@ -177,8 +177,8 @@ where
     /// Polls the operation once, as the driver.
     fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
         let waker = waker(self.operation().0.clone());
-        // Declared after the operation, so that on a panic the others are woken before the operation
-        // is dropped.
+        // Declared after the operation, so that on a panic the others are woken before the
+        // operation is dropped.
         let guard = AbortOnUnwind::new(&self.flight, &self.shard);
         let poll = {
             let _entered = Entered::new(&self.flight);
@@ -186,8 +186,8 @@ where
         };
         guard.defuse();
         match poll {
-            // It fails only if the flight was ended from outside. Then that is the outcome, for this
-            // caller too.
+            // It fails only if the flight was ended from outside. Then that is the outcome, for
+            // this caller too.
             Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
             Poll::Pending => {
                 let (shared, place) = self.operation();

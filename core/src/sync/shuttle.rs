@@ -1,10 +1,11 @@
 //! The shuttle checker: random schedules of more threads than loom can bear, all orderings as if
 //! they were `SeqCst`.
 //!
-//! Shuttle switches threads only before its own primitives. What is not one of them (the `Event`, the
-//! value of a cell) is wrapped here, with a [`step`] before each use. Its threads share one thread of
-//! the system, so [`panicking`](crate::sync::panicking) is not to be believed while one of them
-//! unwinds, and nothing may switch while an `Event` holds its own lock: shuttle's wakers do not.
+//! Shuttle switches threads only before its own primitives. What is not one of them (the `Event`,
+//! the value of a cell) is wrapped here, with a [`step`] before each use. Its threads share one
+//! thread of the system, so [`panicking`](crate::sync::panicking) is not to be believed while one
+//! of them unwinds, and nothing may switch while an `Event` holds its own lock: shuttle's wakers do
+//! not.
 
 use core::future::Future;
 use core::pin::Pin;

@@ -6,7 +6,8 @@
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
 //! | `end` | how a flight ends: record, free the key, tell |
 //! | `table` | the flights of the shard |
-//! | `extras`, `line`, `retained` | what a shard has only if it is used: notes on flights, a gate's line, retained outcomes |
+//! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
+//! | `line`, `retained` | a gate's line; retained outcomes |
 //!
 //! # Invariants
 //! 1. Nothing of the user's runs under the lock: no `Hash`, `Eq`, `Clone` or `Drop` of a key or

@@ -1,4 +1,5 @@
-//! What a call brings to a search: its [`Request`], its [`Key`], and what its kind adds, a [`Call`].
+//! What a call brings to a search: its [`Request`], its [`Key`], and what its kind adds, a
+//! [`Call`].
 
 use alloc::borrow::ToOwned;
 use core::borrow::Borrow;

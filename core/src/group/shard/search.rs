@@ -1,5 +1,5 @@
-//! The long way of a begin: it respects everything that can have a say (rules, fingerprints, a gate,
-//! other keys of the same hash, flights that have ended).
+//! The long way of a begin: it respects everything that can have a say (rules, fingerprints, a
+//! gate, other keys of the same hash, flights that have ended).
 //!
 //! Keys are the user's, so they cannot be compared under the lock. A search repeats two steps until
 //! it has an answer:
@@ -11,8 +11,9 @@
 //!    that is the answer, or the flight has to make room for a new one; if not, the search
 //!    continues after the candidate.
 //!
-//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined when it is taken,
-//! before it is compared, so that its flight cannot end in between; a wrong join is taken back.
+//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined when it is
+//! taken, before it is compared, so that its flight cannot end in between; a wrong join is taken
+//! back.
 //!
 //! # Invariants
 //! 1. Each flight with this hash is a candidate once, in the order of ids (shard, invariant 2), but
