@@ -145,7 +145,7 @@ impl<T> fmt::Display for SettleError<T> {
 
 impl<T> Error for SettleError<T> {}
 
-/// Why a caller was turned away: neither primary nor waiter. It holds nothing.
+/// Why a caller was rejected: neither primary nor waiter. It holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -294,7 +294,7 @@ impl From<Aborted> for WaitError {
 pub enum WorkError {
     /// The flight ended without a value.
     Aborted(Aborted),
-    /// The call was turned away before it began.
+    /// The call was rejected before it began.
     Rejected(Rejected),
 }
 

@@ -33,7 +33,7 @@ use crate::sync::Arc;
 /// What happens to a caller that finds the gate held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Another token is turned away: [`Rejected::Busy`](crate::Rejected::Busy). The same token
+    /// Another token is rejected: [`Rejected::Busy`](crate::Rejected::Busy). The same token
     /// waits and shares.
     Exclusive,
     /// As `Exclusive`, but [`Gate::turn`] waits for its turn, first come first served.
@@ -45,7 +45,7 @@ pub enum Mode {
 /// One resource, one invocation at a time: an agent, a device, an account.
 ///
 /// A caller with a token that is in flight shares that invocation; one with another token finds the
-/// gate busy; one without a token takes the gate and can not be joined. The [`Primary`] is the
+/// gate busy; one without a token takes the gate and cannot be joined. The [`Primary`] is the
 /// permit: its settle, its abort or its drop lets the next one in, and nothing else does.
 ///
 /// # Deadlocks
@@ -63,7 +63,7 @@ pub enum Mode {
 /// # futures_lite::future::block_on(async {
 /// let agent: Gate<&str, String> = Gate::new(Mode::Queue);
 /// let Begin::Primary(first) = agent.begin(Some("question-1")) else { unreachable!() };
-/// // A retry shares it. Another question waits for its turn, or is turned away.
+/// // A retry shares it. Another question waits for its turn, or is rejected.
 /// let Begin::Waiter(retry) = agent.begin(Some("question-1")) else { unreachable!() };
 /// let turn = agent.turn(Some("question-2"));
 /// assert!(matches!(agent.begin(Some("question-3")), Begin::Rejected(Rejected::Busy)));

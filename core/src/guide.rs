@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | a read, harmless to repeat | to be cheap | [`work_rerun`] | another caller runs its own |
 //! | a costly call, say a model | never to be paid twice | [`work`] | another caller continues |
-//! | an effect: a payment, a message | to run to its end | `spawn`, [`retain`], [`Fingerprint`] | nothing |
+//! | an effect: a payment | to run to its end | `spawn`, [`retain`], [`Fingerprint`] | nothing |
 //! | a blocking call: a driver | one thread, and none for duplicates | `spawn_blocking` | nothing |
 //! | your own control flow | a guard | [`begin`], [`Primary`] | waiters get [`Aborted`] |
 //! | one resource: an agent, a device | a turn | [`Gate`] | the next one is let in |
@@ -65,7 +65,7 @@
 //!    each retry.
 //! 2. **`spawn`**, so that no caller can take the operation with it halfway.
 //! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by
-//!    mistake is turned away and not answered with another payment's receipt.
+//!    mistake is rejected and not answered with another payment's receipt.
 //! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
 //!    answer. A failure that may be tried again is not kept.
 //!
@@ -112,9 +112,9 @@
 //!
 //! # What can wait for itself
 //!
-//! An operation that begins its own key is turned away with
+//! An operation that begins its own key is rejected with
 //! [`Rejected::Reentrant`](crate::Rejected::Reentrant) when this is seen: on the same thread,
 //! inside its own poll or making, with `std`. Not seen: a task that the operation spawned and waits
 //! for, a call from another thread, an operation that a caller runs by hand between
 //! [`begin`](crate::Group::begin) and [`settle`](crate::Primary::settle). Two operations that wait
-//! for each other's keys wait for ever, as two locks would.
+//! for each other's keys wait forever, as two locks would.

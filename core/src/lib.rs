@@ -60,7 +60,7 @@
 //!
 //! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
 //! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks
-//! the other for ever: on such targets enable `critical-section`. `event-listener`, which this
+//! the other forever: on such targets enable `critical-section`. `event-listener`, which this
 //! crate stands on, says the same of its own.
 //!
 //! A target without compare-and-swap (`thumbv6m-none-eabi`, say) needs `portable-atomic`, and the

@@ -11,7 +11,7 @@
 //! | an `async` operation that any caller may carry on | [`Group::work`] | none |
 //! | an operation that is harmless to run again | [`Group::work_rerun`] | none |
 //! | a late retry gets the same outcome | [`Builder::retain`] | none |
-//! | the same key with another payload is turned away | [`Group::fingerprinted`] | none |
+//! | the same key with another payload is rejected | [`Group::fingerprinted`] | none |
 //! | limits, and primaries that hang | [`Builder`] | none |
 //! | one invocation at a time | [`Gate`] | none |
 //! | stopping | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
@@ -59,5 +59,5 @@ pub use oneflight_tokio as tokio;
 
 /// The README's examples are compiled and run.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../../README.md")]
 struct Readme;

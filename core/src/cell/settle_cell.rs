@@ -1,4 +1,4 @@
-//! [`SettleCell`]: a value that is recorded once and read by reference for ever after.
+//! [`SettleCell`]: a value that is recorded once, and read by reference from then on.
 //!
 //! The only file of the product with `unsafe`. It argues three things, each a consequence of
 //! `state`: the value slot is written under a claim that exactly one caller gets, it is read only
@@ -20,7 +20,7 @@ use crate::error::{Cause, SettleError};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Arc, UnsafeCell};
 
-/// A cell that is settled once, by whoever is first, and read by reference ever after.
+/// A cell that is settled once, by the first caller, and read by reference from then on.
 ///
 /// It is the part of a flight that waits: any number of tasks and threads wait for the value, none
 /// of them holds a thread for it (a thread that calls [`wait_blocking`](Self::wait_blocking) parks
@@ -71,7 +71,7 @@ const _: fn() = || {
     is_send_and_sync::<WaitingRoom>();
 };
 
-// A panic can not leave the cell half written: moving a value in runs none of the user's code.
+// A panic cannot leave the cell half written: moving a value in runs none of the user's code.
 impl<T> UnwindSafe for SettleCell<T> {}
 impl<T> RefUnwindSafe for SettleCell<T> {}
 
@@ -123,7 +123,7 @@ impl<T> SettleCell<T> {
         self.state.load().settled().then(|| {
             self.value.with(|slot| {
                 // SAFETY:
-                // - Initialised: the word says settled, which is published after the write and
+                // - Initialised: the state says settled, which is published after the write and
                 //   never taken back.
                 // - Not aliased by a writer: a claim is given once, and it has been used.
                 // - Lives long enough: the reference borrows `self`, and the slot is inside it.
@@ -149,7 +149,7 @@ impl<T> SettleCell<T> {
         this.state.load().settled().then(|| {
             this.value.with(|slot| {
                 // SAFETY:
-                // - Initialised: the word says settled.
+                // - Initialised: the state says settled.
                 // - Read once: `self` is consumed, and `ManuallyDrop` keeps its destructor from
                 //   dropping the value too.
                 unsafe { (*slot).assume_init_read() }
@@ -285,7 +285,7 @@ impl<T> Drop for SettleCell<T> {
         if self.state.load().settled() {
             self.value.with_mut(|slot| {
                 // SAFETY:
-                // - Initialised: the word says settled.
+                // - Initialised: the state says settled.
                 // - Dropped once: the cell is being dropped, and `into_inner` does not come here.
                 unsafe { (*slot).assume_init_drop() };
             });

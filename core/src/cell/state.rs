@@ -9,7 +9,7 @@
 //! | `WAITERS`            | a task or a thread has registered      | register     | nobody |
 //! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
-//! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen by the end) |
+//! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
 //!
 //! # Invariants
 //! 1. The first three bits go from open to one of the two ends, through `CLAIMED`, and never back.

@@ -318,7 +318,7 @@ impl<T> Driving<T> {
     fn take(&mut self) -> Operation<T> {
         match mem::replace(&mut self.stage, Stage::Polling { woken: false }) {
             Stage::Ready(operation) => operation,
-            _ => unreachable!("looked at in the same lock hold"),
+            _ => unreachable!("looked at in the same critical section"),
         }
     }
 

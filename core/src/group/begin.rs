@@ -20,7 +20,7 @@ pub enum Begin<K, T> {
     Primary(Primary<K, T>),
     /// Somebody runs it: the caller waits for the same outcome.
     Waiter(Waiter<K, T>),
-    /// Turned away at once, with the reason. Nothing is held.
+    /// Rejected at once, with the reason. Nothing is held.
     Rejected(Rejected),
 }
 

@@ -32,7 +32,7 @@ use crate::unwind::FragilePin;
 ///
 /// # Deadlocks
 ///
-/// Leaking it (`mem::forget`) leaves the flight open for ever.
+/// Leaking it (`mem::forget`) leaves the flight open forever.
 ///
 /// # Examples
 ///

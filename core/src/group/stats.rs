@@ -36,7 +36,7 @@ pub struct Stats {
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
-    /// Calls that were turned away.
+    /// Calls that were rejected.
     pub rejected: u64,
     /// Outcomes that are retained now.
     pub retained: usize,
@@ -50,7 +50,7 @@ impl Stats {
         self.aborted_by[cause as usize]
     }
 
-    /// Calls that were turned away for this reason.
+    /// Calls that were rejected for this reason.
     pub fn rejected_by(&self, why: Rejected) -> u64 {
         self.rejected_by[why as usize]
     }

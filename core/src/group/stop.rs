@@ -77,7 +77,7 @@ impl<K, T, S> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// It waits for ever if nobody calls [`close`](Self::close). A primary that is held and never
+    /// It waits forever if nobody calls [`close`](Self::close). A primary that is held and never
     /// settled keeps it waiting: [`abort_all`](Self::abort_all) ends what is left, all but a
     /// superseded flight, which has ended already and whose primary must go.
     ///

@@ -48,7 +48,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// [`WorkError::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when
     /// the budget is used up, with [`Cause::Dropped`] when nobody is left.
-    /// [`WorkError::Rejected`] when the call was turned away, at the first poll.
+    /// [`WorkError::Rejected`] when the call was rejected, at the first poll.
     ///
     /// # Panics
     ///
@@ -152,12 +152,12 @@ impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
 }
 
 impl<K, T, M, F> Rerun<K, T, M, F> {
-    /// The identity of the flight it takes part in; `None` if it was turned away.
+    /// The identity of the flight it takes part in; `None` if it was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
     }
 
-    /// The outcome, if the flight has ended (or the call was turned away), without polling.
+    /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
         self.role.get()
     }

@@ -34,7 +34,7 @@ where
     /// # Errors
     ///
     /// [`WorkError::Aborted`] when the flight ends without a value: the operation panicked, or the
-    /// runtime dropped the task. [`WorkError::Rejected`] when the call was turned away, at the
+    /// runtime dropped the task. [`WorkError::Rejected`] when the call was rejected, at the
     /// first poll.
     ///
     /// # Panics
@@ -253,7 +253,7 @@ impl<K, T> Detached<K, T> {
         }
     }
 
-    /// The identity of the flight; `None` if the call was turned away.
+    /// The identity of the flight; `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         match &self.caller {
             Caller::Owner(watch, _) => Some(watch.flight().id),
@@ -262,7 +262,7 @@ impl<K, T> Detached<K, T> {
         }
     }
 
-    /// The outcome, if the flight has ended (or the call was turned away), without polling.
+    /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
         let outcome = match &self.caller {
             Caller::Owner(watch, _) => watch.get(),
@@ -283,7 +283,7 @@ pub struct AbortHandle<K, T> {
 
 impl<K, T> AbortHandle<K, T> {
     /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
-    /// once, and the task is woken to drop the operation. A blocking call can not be stopped; its
+    /// once, and the task is woken to drop the operation. A blocking call cannot be stopped; its
     /// value is dropped. True if this ended it.
     pub fn abort(&self) -> bool {
         self.shard.abort(&self.flight, Cause::Cancelled)

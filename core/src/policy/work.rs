@@ -41,7 +41,7 @@ where
     /// # Errors
     ///
     /// [`WorkError::Aborted`] when the flight ends without a value; [`WorkError::Rejected`] when
-    /// the call was turned away, at the first poll. An error of the operation's own is an
+    /// the call was rejected, at the first poll. An error of the operation's own is an
     /// outcome: let `T` be a `Result`.
     ///
     /// # Panics
@@ -143,12 +143,12 @@ pub struct Work<K, T> {
 }
 
 impl<K, T> Work<K, T> {
-    /// The identity of the flight it takes part in; `None` if it was turned away.
+    /// The identity of the flight it takes part in; `None` if it was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
     }
 
-    /// The outcome, if the flight has ended (or the call was turned away), without polling.
+    /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
         self.role.get()
     }

@@ -32,7 +32,7 @@ pub(super) mod lock {
     }
 }
 
-/// Loom's `Arc` can not be a waker, so an ordinary one holds it.
+/// Loom's `Arc` cannot be a waker, so an ordinary one holds it.
 pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
     struct Holder<W>(Arc<Wakeable<W>>);
 
