@@ -11,8 +11,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
 source .ci/lib.sh
-# shellcheck source=.ci/debian_rust.sh
-source .ci/debian_rust.sh
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 readonly too_slow=calls_of_every_kind_add_up_exactly_on_one_thread
