@@ -58,6 +58,11 @@ def edits(fault):
         yield edit.get("file", fault.get("file")), edit["find"], edit["put"]
 
 
+def about(fault):
+    """What the words of a call are looked for in."""
+    return " ".join([fault["name"], fault["check"], *(file for file, _, _ in edits(fault))])
+
+
 def split(check):
     """A check in two: all before its name (which test program), and its name."""
     program, _, name = check.rpartition(" ")
@@ -158,7 +163,6 @@ def main(*words):
     if len({fault["name"] for fault in faults}) < len(faults):
         sys.exit("faults: two have the same name")
     if words:
-        about = lambda fault: " ".join([fault["name"], fault["check"], *(file for file, _, _ in edits(fault))])
         faults = [fault for fault in faults if any(word in about(fault) for word in words)]
     if len(faults) < (1 if words else AT_LEAST):
         sys.exit(f"faults: {len(faults)} faults found for {' '.join(words) or 'all'}")
