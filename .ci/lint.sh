@@ -64,7 +64,8 @@ for file in sorted(src.rglob("*.rs")):
 print(f"lint: {up} imports run back up", file=sys.stderr)
 PYTHON
 }
-rule "an import of a room that is higher" "$(runs_up)"
+found=$(runs_up)
+rule "an import of a room that is higher" "$found"
 
 # The cell that settles once is the only file of the product with unsafe code. A program without std and an allocator that
 # counts can not be written without it either.
