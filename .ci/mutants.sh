@@ -7,6 +7,7 @@
 # have missed, nearly all tests there are. What is left out, and why, stands in .cargo/mutants.toml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=.ci/lib.sh
 source .ci/lib.sh
 cargo_tool cargo-mutants 27.1.0
 

@@ -4,15 +4,13 @@
 # asan      AddressSanitizer and LeakSanitizer on every test of the workspace, the hostile users' slow ones too
 # tsan      ThreadSanitizer, with a `std` that is instrumented too, on the tests in which threads meet
 # memcheck  valgrind, on what exercises the cell
-# Without an argument, all three. None needs a nightly compiler.
+# Without an argument, all three: about half an hour. None needs a nightly compiler.
 # Left out of asan and tsan is `calls_of_every_kind_add_up_exactly_on_one_thread`: its twin makes the same calls on four
 # threads, and under a sanitizer it takes longer than its watchdog allows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=.ci/lib.sh
 source .ci/lib.sh
-# shellcheck source=.ci/debian_rust.sh
-source .ci/debian_rust.sh
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 readonly too_slow=calls_of_every_kind_add_up_exactly_on_one_thread

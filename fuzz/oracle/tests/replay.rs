@@ -39,15 +39,24 @@ fn random_bytes(name: &str) {
     println!("{name}: {inputs} random inputs, seeds from 0");
 }
 
+/// The named inputs of a target: a line each, `NAME BYTES` in hexadecimal, after a comment that says what it shows.
+fn inputs_of(corpus: &str) -> impl Iterator<Item = (&str, Vec<u8>)> {
+    let lines = corpus.lines();
+    lines.filter(|line| !line.starts_with('#')).map(|line| {
+        let (name, digits) = line.split_once(' ').expect("a name and bytes");
+        let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
+        (name, bytes.expect("two digits a byte"))
+    })
+}
+
 fn corpus(name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../corpus")
-        .join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../corpus/{name}.txt"));
+    let corpus = fs::read_to_string(file).expect("each target has a corpus");
     let mut inputs = 0;
-    for file in fs::read_dir(folder).expect("each target has a corpus") {
-        let path = file.expect("a corpus can be listed").path();
-        let _naming = Naming(name, path.display().to_string());
-        target(name)(&fs::read(&path).expect("an input can be read"));
+    for (input, bytes) in inputs_of(&corpus) {
+        let _naming = Naming(name, input.into());
+        target(name)(&bytes);
         inputs += 1;
     }
     assert!(inputs > 0, "the corpus of {name} is empty");
