@@ -19,7 +19,7 @@ use crate::flight::Flight;
 use crate::group::rules::Window;
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
-use crate::group::shard::line::Turn;
+use crate::group::shard::line::Signal;
 use crate::group::shard::table::{RemoveSettled, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
@@ -180,8 +180,8 @@ impl<K, T> Table<K, T> {
     ) {
         shard.count_out();
         if let Some(line) = self.line_mut() {
-            if let Some(turn) = line.release(flight) {
-                after.pending().turn = Some(turn);
+            if let Some(signal) = line.release(flight) {
+                after.pending().turn = Some(signal);
             }
         }
         self.drain_if_idle(after);
@@ -210,7 +210,7 @@ struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken.
     superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
     /// The next flight has the gate: its caller is to be woken.
-    turn: Option<Turn>,
+    turn: Option<Signal>,
     /// This shard is closed and has no flight left.
     drain: Option<Arc<Drain>>,
     /// Flights that were removed. Their last handles can be here, and then their drop is the
@@ -269,8 +269,8 @@ impl<K, T> Drop for Pending<K, T> {
                 }
             },
             &mut || {
-                if let Some(turn) = turn.take() {
-                    let _ = turn.settle(());
+                if let Some(signal) = turn.take() {
+                    let _ = signal.settle(());
                 }
             },
             &mut || {

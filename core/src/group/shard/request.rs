@@ -9,7 +9,7 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::Flight;
 use crate::flight::operation::SharedOperation;
 use crate::group::shard::Shard;
-use crate::group::shard::line::{Ticket, Turn};
+use crate::group::shard::line::{Signal, Ticket};
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     /// Read before the lock is taken, if the rules depend on it.
     pub(super) now: Option<Duration>,
     pub(super) alone: bool,
-    pub(super) queued: Option<Turn>,
+    pub(super) queued: Option<Signal>,
 }
 
 impl Request {
@@ -51,7 +51,7 @@ impl Request {
     /// At a gate that is busy: take a place in the queue instead of being refused.
     pub(crate) fn queued(self, ticket: &Ticket) -> Self {
         Self {
-            queued: Some(ticket.turn()),
+            queued: Some(ticket.signal()),
             ..self
         }
     }
