@@ -95,7 +95,7 @@ impl<K, T> Gate<K, T> {
         };
         Self {
             inner: Arc::new(Inner {
-                hasher: RandomTurnState::default(),
+                hasher: RandomState::default(),
                 shard: Arc::new(shard),
                 mode,
             }),
