@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::limit::{lock, panics, quiet_panic};
 use oneflight_core::rt::Runtime;
 use oneflight_core::{Begin, Budget, Clock, Gate, Group, Mode, Primary, SettleCell};
-use oneflight_hostile::{lock, panics, quiet_panic};
 
 pub(crate) type Registry = Group<u32, u32>;
 pub(crate) type Line = Gate<u32, u32>;
@@ -340,7 +340,7 @@ impl Place {
 
     /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with `std`.
     pub(crate) fn lets_panics_of_the_end_through(self) -> bool {
-        !oneflight_hostile::ISOLATES_PANICS || !matches!(self, Place::Owner | Place::Caller)
+        !crate::limit::ISOLATES_PANICS || !matches!(self, Place::Owner | Place::Caller)
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Wake, Waker};
 
-use oneflight_hostile::{lock, outside_of_every_section, panics};
+use crate::limit::{lock, outside_of_every_section, panics};
 
-use crate::act::Act;
-use crate::place::{End, Ground, KEY, Place, Victim};
-use crate::wild::{Hooks, wild};
+use super::act::Act;
+use super::place::{End, Ground, KEY, Place, Victim};
+use super::wild::{Hooks, wild};
 
 /// More than one batch of wakers.
 pub(crate) const CROWD: u32 = 70;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use crate::limit::panics;
 use oneflight_core::{Begin, Budget, Fingerprint, Gate, Group, Mode, Settled, Turn};
-use oneflight_hostile::panics;
 
-use crate::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
+use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
 
 pub(crate) type Registry = Group<Key, Value, OneHash>;
 pub(crate) type Line = Gate<Key, Value>;

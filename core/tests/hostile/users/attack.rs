@@ -6,11 +6,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use crate::limit::quiet_panic;
 use oneflight_core::{Begin, Budget};
-use oneflight_hostile::quiet_panic;
 
-use crate::plan::{Inline, Way, call, key, maker, value};
-use crate::script::Stage;
+use super::plan::{Inline, Key, Way, call, key, maker, value};
+use super::script::Stage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
@@ -62,7 +62,7 @@ impl Attack {
                 match self {
                     Attack::BeginAndDrop => {
                         drop(group.begin(key(id)));
-                        drop(group.begin_ref::<crate::plan::Key>(&key(id)));
+                        drop(group.begin_ref::<Key>(&key(id)));
                     }
                     Attack::BeginAndSettle => {
                         if let Begin::Primary(primary) = group.begin(key(id)) {

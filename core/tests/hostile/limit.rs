@@ -1,10 +1,5 @@
-//! What attacks on the core need on every build of it: a time limit, a way to tell whether user code runs inside a
-//! critical section, and panics that make no noise. The attacks are in `tests/`.
-//!
-//! A package of its own, because features are unified: beside a crate that asks for the core's `std`, the core is
-//! never built without. `.ci/hostile.sh` runs it on each build.
-
-#![forbid(unsafe_code)]
+//! What every attack needs, on every build of the core: a time limit, a list of the cases that went wrong, a way to
+//! tell whether user code runs inside a critical section, and panics that make no noise.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
@@ -18,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A build without `std` can not end a second panic: it would abort the process, as documented. Nor does it know
 /// whether the thread unwinds.
-pub const ISOLATES_PANICS: bool = cfg!(feature = "std");
+pub(crate) const ISOLATES_PANICS: bool = cfg!(feature = "std");
 
 /// Far longer than the core stays in a critical section, on however busy a machine.
 #[cfg(feature = "critical-section")]
@@ -30,7 +25,7 @@ thread_local! {
 }
 
 /// Runs a case on a thread of its own; the error says what was wrong with it: it hung, or panicked.
-pub fn within_limit(
+pub(crate) fn within_limit(
     name: &str,
     case: impl FnOnce() + Send + 'static,
 ) -> Result<(), (Wrong, String)> {
@@ -54,12 +49,33 @@ pub fn within_limit(
     }
 }
 
-/// As many wrong cases as are worth waiting for.
-pub const ENOUGH: usize = 10;
+/// Runs every case, each within the limit, and fails with what was wrong with them; and when there are fewer than
+/// `at_least`.
+pub(crate) fn survive<C: FnOnce() + Send + 'static>(
+    cases: impl Iterator<Item = (String, C)>,
+    at_least: usize,
+) {
+    /// As many wrong cases as are worth waiting for: a fault shows everywhere.
+    const ENOUGH: usize = 10;
+    let (mut ran, mut wrong) = (0, Vec::new());
+    for (name, case) in cases {
+        ran += 1;
+        if let Err((how, text)) = within_limit(&name, case) {
+            wrong.push(text);
+            // A case that hangs may hold what the next ones need.
+            if how == Wrong::Hung || wrong.len() == ENOUGH {
+                break;
+            }
+        }
+    }
+    println!("cases survived: {}", ran - wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ran >= at_least, "only {ran} cases");
+}
 
 /// What was wrong with a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// It did not end in time.
     Hung,
     /// It panicked.
@@ -85,17 +101,17 @@ fn tell_the_case_of_a_panic() {
 }
 
 /// Panics without the hook: a panic that a case wants makes no noise.
-pub fn quiet_panic() -> ! {
+pub(crate) fn quiet_panic() -> ! {
     resume_unwind(Box::new("on purpose"))
 }
 
 /// Whether `f` panics.
-pub fn panics(f: impl FnOnce()) -> bool {
+pub(crate) fn panics(f: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
 }
 
 /// Runs `f` while this thread unwinds. A panic that leaves it there would abort the process.
-pub fn while_unwinding(f: impl FnOnce()) {
+pub(crate) fn while_unwinding(f: impl FnOnce()) {
     struct Last<F: FnOnce()>(Option<F>);
     impl<F: FnOnce()> Drop for Last<F> {
         fn drop(&mut self) {
@@ -112,14 +128,14 @@ pub fn while_unwinding(f: impl FnOnce()) {
 }
 
 /// Locks what no case holds over user code; a panic that passed it by has broken nothing.
-pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether this thread is inside a critical section: then another thread does not get into one. True everywhere but on
 /// the `critical-section` build, where re-entry on the same thread would go unnoticed; elsewhere it dead-locks, and
 /// the time limit tells.
-pub fn outside_of_every_section() -> bool {
+pub(crate) fn outside_of_every_section() -> bool {
     #[cfg(feature = "critical-section")]
     return probe::passes(PATIENCE);
     #[cfg(not(feature = "critical-section"))]
@@ -155,15 +171,11 @@ mod probe {
     }
 }
 
-#[cfg(all(test, feature = "critical-section"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_probe_tells_inside_from_outside() {
-        assert!(outside_of_every_section());
-        let patience = Duration::from_millis(100);
-        assert!(!critical_section::with(|_| probe::passes(patience)));
-        assert!(outside_of_every_section());
-    }
+#[test]
+#[cfg(feature = "critical-section")]
+fn the_probe_tells_inside_from_outside() {
+    assert!(outside_of_every_section());
+    let patience = Duration::from_millis(100);
+    assert!(!critical_section::with(|_| probe::passes(patience)));
+    assert!(outside_of_every_section());
 }

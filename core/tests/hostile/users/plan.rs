@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::limit::lock;
 use oneflight_core::Clock;
 use oneflight_core::rt::Runtime;
-use oneflight_hostile::lock;
 
 /// The code of a user's that the core runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Plan {
             && std::thread::panicking()
             && self.twice.swap(false, Ordering::SeqCst)
         {
-            oneflight_hostile::quiet_panic();
+            crate::limit::quiet_panic();
         }
     }
 }

@@ -6,11 +6,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::limit::quiet_panic;
 use oneflight_core::{Begin, Budget, Fingerprint};
-use oneflight_hostile::quiet_panic;
 
-use crate::place::{KEY, poll};
-use crate::scene::{CROWD, Scene};
+use super::place::{KEY, poll};
+use super::scene::{CROWD, Scene};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {

@@ -1,5 +1,5 @@
 //! Wakers that attack, as a table: every place where the core keeps a waker, every moment at which the waker's code
-//! runs, every act. Each case has a name and a time limit, and the number of cases is asserted.
+//! runs, every act. Each case has a name and a time limit.
 
 mod act;
 mod place;
@@ -9,12 +9,12 @@ mod wild;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use act::{Act, REENTERING};
+use self::act::{Act, REENTERING};
+use self::place::{PLACES, Place};
+use self::scene::{Part, Scene};
+use crate::limit::survive;
 #[cfg(feature = "std")]
-use oneflight_hostile::while_unwinding;
-use oneflight_hostile::{ENOUGH, Wrong, within_limit};
-use place::{PLACES, Place};
-use scene::{Part, Scene};
+use crate::limit::while_unwinding;
 
 /// When the hostile part of the waker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,27 +95,17 @@ impl Moment {
     }
 }
 
-/// Runs every case and fails with the names of those that were wrong, or were not there.
-fn table(expected: usize, acts: &[Act], run: fn(Place, Moment, Act)) {
-    let (mut ran, mut wrong) = (0, Vec::new());
-    'all: for place in PLACES {
-        for moment in MOMENTS {
-            for act in acts.iter().copied() {
-                let name = format!("{place:?} / {moment:?} / {act:?}");
-                ran += 1;
-                if let Err((how, text)) = within_limit(&name, move || run(place, moment, act)) {
-                    wrong.push(text);
-                    // What hangs may hold what all the others need, or a processor; and a fault shows everywhere.
-                    if how == Wrong::Hung || wrong.len() == ENOUGH {
-                        break 'all;
-                    }
-                }
-            }
-        }
-    }
-    println!("cases survived: {}", ran - wrong.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(ran, expected);
+/// Every place, moment and act.
+fn table(acts: &'static [Act], at_least: usize, run: fn(Place, Moment, Act)) {
+    let cases = PLACES.into_iter().flat_map(move |place| {
+        MOMENTS.into_iter().flat_map(move |moment| {
+            acts.iter().map(move |act| {
+                let case = move || run(place, moment, *act);
+                (format!("{place:?} / {moment:?} / {act:?}"), case)
+            })
+        })
+    });
+    survive(cases, at_least);
 }
 
 fn plainly(call: &mut dyn FnMut()) {
@@ -124,7 +114,7 @@ fn plainly(call: &mut dyn FnMut()) {
 
 #[test]
 fn a_waker_may_come_back_at_any_moment() {
-    table(2_016, &REENTERING, |place, moment, act| {
+    table(&REENTERING, 2_016, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         scene.end();
@@ -136,7 +126,7 @@ fn a_waker_may_come_back_at_any_moment() {
 
 #[test]
 fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
-    table(126, &[Act::Panic], |place, moment, act| {
+    table(&[Act::Panic], 126, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -150,7 +140,7 @@ fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_and_strand_nobody() {
-    table(126, &[Act::PanicEachTime], |place, moment, act| {
+    table(&[Act::PanicEachTime], 126, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -164,7 +154,7 @@ fn wakers_may_all_panic_and_strand_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_while_the_thread_unwinds() {
-    table(126, &[Act::PanicEachTime], |place, moment, act| {
+    table(&[Act::PanicEachTime], 126, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, |call| while_unwinding(call));
         scene.close_up();
