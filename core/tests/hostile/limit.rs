@@ -73,6 +73,11 @@ pub(crate) fn survive<C: FnOnce() + Send + 'static>(
     assert!(ran >= at_least, "only {ran} cases");
 }
 
+/// One case, where there is no table.
+pub(crate) fn alone(case: impl FnOnce() + Send + 'static) {
+    survive(std::iter::once(("this test".to_owned(), case)), 1);
+}
+
 /// What was wrong with a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
@@ -89,7 +94,8 @@ fn tell_the_case_of_a_panic() {
         let next = take_hook();
         set_hook(Box::new(move |info| {
             CASE.with(|case| {
-                if let Ok(case) = case.try_borrow() {
+                let case = case.try_borrow();
+                if let Some(case) = case.ok().filter(|case| !case.is_empty()) {
                     use io::Write;
                     // Past the test harness, which keeps what an aborted test has printed.
                     writeln!(io::stderr(), "in the case {case}").ok();
@@ -102,7 +108,12 @@ fn tell_the_case_of_a_panic() {
 
 /// Panics without the hook: a panic that a case wants makes no noise.
 pub(crate) fn quiet_panic() -> ! {
-    resume_unwind(Box::new("on purpose"))
+    quiet_panic_of("on purpose")
+}
+
+/// As [`quiet_panic`], of a kind that a test tells from others.
+pub(crate) fn quiet_panic_of(text: &'static str) -> ! {
+    resume_unwind(Box::new(text))
 }
 
 /// Whether `f` panics.
@@ -110,7 +121,15 @@ pub(crate) fn panics(f: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
 }
 
+/// What `f` panics with, if that is a text.
+pub(crate) fn panic_text(f: impl FnOnce()) -> Option<String> {
+    let payload = catch_unwind(AssertUnwindSafe(f)).err()?;
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()))
+}
+
 /// Runs `f` while this thread unwinds. A panic that leaves it there would abort the process.
+#[cfg(feature = "std")]
 pub(crate) fn while_unwinding(f: impl FnOnce()) {
     struct Last<F: FnOnce()>(Option<F>);
     impl<F: FnOnce()> Drop for Last<F> {

@@ -7,5 +7,6 @@
 #![forbid(unsafe_code)]
 
 mod limit;
+mod operation_wakers;
 mod users;
 mod wakers;

@@ -2,15 +2,22 @@
 //! makes of each of them, every attack. Each case has a name and a time limit.
 
 mod attack;
+mod nested;
+mod operations;
 mod plan;
 mod script;
 
+use std::hash::BuildHasher;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use oneflight_core::{Begin, Group, Primary, Waiter};
 
 use self::attack::{Attack, REENTERING};
-use self::plan::{PARTS, Part, Plan, key};
-use self::script::{Registry, Stage};
+use self::plan::{Key, PARTS, Part, Plan, Value, key};
+use self::script::Stage;
 use crate::limit::{ISOLATES_PANICS, outside_of_every_section, panics, quiet_panic, survive};
 
 /// Cases whose panic came out of the call that ran the code, and cases whose panic ended inside of it.
@@ -46,12 +53,16 @@ fn perform(part: Part, at: usize, attack: Attack) {
 
     for group in [&stage.plain, &stage.ruled] {
         assert_idle(group);
+        // The script has closed it, but for a call of that which panicked. A key of another plan: what is armed may be
+        // the drop of what is retained.
+        drop(group.begin(key(&Arc::default(), 1)));
+        assert!(group.is_empty());
     }
     let stats = stage.gate.stats();
     assert!(!stage.gate.is_busy(), "{:?}", stage.gate);
     assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
     panicked += usize::from(panics(|| drop(stage)));
-    assert!(!plan.disarm(), "never reached");
+    assert!(plan.has_struck(), "never reached");
     assert!(!inside.load(Ordering::SeqCst), "inside a critical section");
     assert_eq!(plan.alive(), 0, "something of the user's is kept");
     assert_eq!(Arc::strong_count(&plan), 1, "something keeps the plan");
@@ -69,17 +80,36 @@ fn perform(part: Part, at: usize, attack: Attack) {
 }
 
 /// Nothing is left, and every figure adds up.
-fn assert_idle(group: &Registry) {
+fn assert_idle<S: BuildHasher>(group: &Group<Key, Value, S>) {
     let stats = group.stats();
     assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
     assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
     assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
     assert!(group.is_empty(), "{stats:?}");
-    // The script has closed it, but for a call of that which panicked. A key of another plan: what is armed may be the
-    // drop of what is retained.
-    let key = key(&Arc::default(), 1);
-    drop(group.begin(key));
-    assert!(group.is_empty());
+}
+
+type Registry = Group<Key, Value>;
+
+fn primary(group: &Registry, plan: &Arc<Plan>, id: u32) -> Primary<Key, Value> {
+    match group.begin(key(plan, id)) {
+        Begin::Primary(primary) => primary,
+        other => panic!("expected the primary: {other:?}"),
+    }
+}
+
+fn waiter(group: &Registry, plan: &Arc<Plan>, id: u32) -> Waiter<Key, Value> {
+    match group.begin(key(plan, id)) {
+        Begin::Waiter(waiter) => waiter,
+        other => panic!("expected a waiter: {other:?}"),
+    }
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll(future, Waker::noop())
 }
 
 /// Every call of these parts, with each of the attacks.

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::limit::lock;
+#[cfg(feature = "std")]
+use crate::limit::quiet_panic;
 use oneflight_core::Clock;
 use oneflight_core::rt::Runtime;
 
@@ -56,10 +58,12 @@ type Attack = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(crate) struct Plan {
     calls: [AtomicUsize; PARTS.len()],
-    armed: Mutex<Option<(Part, usize, Attack)>>,
+    armed: Mutex<Vec<(Part, usize, Attack)>>,
+    /// An attack has been made.
+    struck: AtomicBool,
     /// The next destructor of an operation that runs while its thread unwinds panics too.
     #[cfg(feature = "std")]
-    pub(crate) twice: std::sync::atomic::AtomicBool,
+    pub(crate) twice: AtomicBool,
     /// Keys, values, operations and closures that are alive.
     alive: AtomicIsize,
 }
@@ -67,12 +71,26 @@ pub(crate) struct Plan {
 impl Plan {
     /// At the `call`-th call of the part, counted from 1.
     pub(crate) fn arm(&self, part: Part, call: usize, attack: impl FnOnce() + Send + 'static) {
-        *lock(&self.armed) = Some((part, call, Box::new(attack)));
+        lock(&self.armed).push((part, call, Box::new(attack)));
     }
 
-    /// Whether the attack was never reached.
-    pub(crate) fn disarm(&self) -> bool {
-        lock(&self.armed).take().is_some()
+    /// At the next call of the part; if it is armed so already, at the one after that, and so on.
+    pub(crate) fn arm_next(&self, part: Part, attack: impl FnOnce() + Send + 'static) {
+        let earlier = lock(&self.armed)
+            .iter()
+            .filter(|armed| armed.0 == part)
+            .count();
+        self.arm(part, self.calls(part) + 1 + earlier, attack);
+    }
+
+    /// Whether every attack was reached.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.armed).is_empty()
+    }
+
+    /// Whether an attack was reached.
+    pub(crate) fn has_struck(&self) -> bool {
+        self.struck.load(Ordering::SeqCst)
     }
 
     pub(crate) fn calls(&self, part: Part) -> usize {
@@ -86,9 +104,13 @@ impl Plan {
     pub(crate) fn reached(&self, part: Part) {
         let call = self.calls[part as usize].fetch_add(1, Ordering::SeqCst) + 1;
         let mut armed = lock(&self.armed);
-        let due = armed.take_if(|(whose, at, _)| *whose == part && *at == call);
+        let due = armed
+            .iter()
+            .position(|armed| armed.0 == part && armed.1 == call);
+        let due = due.map(|index| armed.swap_remove(index));
         drop(armed);
         if let Some((_, _, attack)) = due {
+            self.struck.store(true, Ordering::SeqCst);
             attack();
         }
         #[cfg(feature = "std")]
@@ -96,7 +118,7 @@ impl Plan {
             && std::thread::panicking()
             && self.twice.swap(false, Ordering::SeqCst)
         {
-            crate::limit::quiet_panic();
+            quiet_panic();
         }
     }
 }

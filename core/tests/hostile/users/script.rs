@@ -7,12 +7,15 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::limit::panics;
-use oneflight_core::{Begin, Budget, Fingerprint, Gate, Group, Mode, Settled, Turn};
+use oneflight_core::{Begin, Budget, Fingerprint, Gate, Group, Mode, Rejected, Settled, Turn};
 
 use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
 
 pub(crate) type Registry = Group<Key, Value, OneHash>;
 pub(crate) type Line = Gate<Key, Value>;
+
+/// The most flights at once in the group with rules.
+const FLIGHTS: u32 = 8;
 
 /// Two groups, one with all rules, and a gate.
 pub(crate) struct Stage {
@@ -50,7 +53,7 @@ impl Stage {
             })
             .capacity(3)
             .max_waiters(3)
-            .max_flights(8)
+            .max_flights(FLIGHTS as usize)
             .max_age(Duration::from_secs(60))
             .hasher(hasher.clone())
             .build();
@@ -99,10 +102,38 @@ impl Stage {
             // Before what is in flight is aborted: nothing is, whatever panicked.
             let stats = group.stats();
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+            // Its calls would count, and not be there to be attacked.
+            if self.plan.has_struck() {
+                self.assert_usable(group);
+            }
             self.stop(group);
         }
         self.pass_the_gate();
         self.panicked.load(Ordering::SeqCst)
+    }
+
+    /// All flights that there may be can be begun, and what one settles reaches its duplicate. Unless it was closed.
+    fn assert_usable(&self, group: &Registry) {
+        // Of a plan that attacks no more.
+        let plan = Arc::default();
+        let mut begun: Vec<_> = (0..FLIGHTS).map(|id| group.begin(key(&plan, id))).collect();
+        if let Some(Begin::Rejected(why)) = begun.first() {
+            return assert_eq!(*why, Rejected::Closed);
+        }
+        let Begin::Waiter(duplicate) = group.begin(key(&plan, 0)) else {
+            panic!("the key was begun")
+        };
+        for begin in begun.drain(..) {
+            let Begin::Primary(primary) = begin else {
+                panic!("what is over still counts: {begin:?}")
+            };
+            assert!(primary.settle(value(&plan)).is_ok());
+        }
+        assert!(duplicate.get().is_some_and(|outcome| outcome.is_ok()));
+        // Where it is retained, it would go with the group, and after its plan.
+        for id in 0..FLIGHTS {
+            group.forget(&key(&plan, id));
+        }
     }
 
     fn begin_and_join(&self, group: &Registry) {
@@ -239,13 +270,22 @@ impl Stage {
     fn grow_old(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
         let mut old = Vec::new();
-        let mut work = None;
+        let (mut work, mut rerun) = (None, None);
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| work = Some(Box::pin(group.work(key(14), maker(&self.plan, 9)))));
+        self.attempt(|| {
+            let budget = Budget::times(1);
+            rerun = Some(Box::pin(group.work_rerun(
+                key(16),
+                budget,
+                maker(&self.plan, 9),
+            )));
+        });
         self.attempt(|| poll_held(&mut work));
+        self.attempt(|| poll_held(&mut rerun));
         self.clock.turn(100);
-        for id in [13, 14] {
+        for id in [13, 14, 16] {
             self.attempt(|| old.push(group.begin(key(id))));
         }
         for begin in old {
@@ -255,12 +295,16 @@ impl Stage {
             });
         }
         self.attempt(|| poll_held(&mut work));
+        self.attempt(|| poll_held(&mut rerun));
         self.attempt(|| drop(work));
+        self.attempt(|| drop(rerun));
     }
 
     fn stop(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
         let (mut work, mut rerun, mut run, mut held) = (None, None, None, None);
+        let mut drained = Some(Box::pin(group.drained()));
+        self.attempt(|| poll_held(&mut drained));
         let budget = Budget::times(1);
         self.attempt(|| work = Some(Box::pin(group.work(key(15), maker(&self.plan, 9)))));
         self.attempt(|| {
@@ -289,6 +333,9 @@ impl Stage {
         self.attempt(|| drop(rerun));
         self.attempt(|| drop(work));
         self.attempt(|| drop(held));
+        // A panic may have come out of the call that closes.
+        self.attempt(|| group.close());
+        self.expect_its_end(&mut drained);
     }
 
     fn pass_the_gate(&self) {

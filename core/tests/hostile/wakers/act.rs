@@ -1,10 +1,11 @@
 //! What a hostile waker does.
 
-use std::future::ready;
+use std::future::{pending, ready};
 use std::hint::black_box;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 use crate::limit::quiet_panic;
 use oneflight_core::{Begin, Budget, Fingerprint};
@@ -56,6 +57,15 @@ pub(crate) const REENTERING: [Act; 16] = [
     Act::Close,
 ];
 
+#[derive(Default)]
+struct Told(AtomicBool);
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A key that no victim has.
 const OTHER: u32 = 1;
 
@@ -102,7 +112,17 @@ impl Act {
             Act::BeginAndSettle => {
                 for key in keys {
                     if let Begin::Primary(primary) = group.begin(key) {
+                        // Whoever joins is told, also from within a wake.
+                        let joined = group.begin(key);
+                        let told = Arc::new(Told::default());
+                        let Begin::Waiter(mut waiter) = joined else {
+                            continue;
+                        };
+                        let waker = told.clone().into();
+                        let parked = poll(Pin::new(&mut waiter), &waker).is_pending();
                         drop(primary.settle(8));
+                        assert!(parked && told.0.load(Ordering::SeqCst));
+                        assert!(poll(Pin::new(&mut waiter), &waker).is_ready());
                     }
                 }
             }
@@ -135,6 +155,11 @@ impl Act {
                     let work = pin!(group.work(key, || ready(9)));
                     drop(poll(work, Waker::noop()));
                     drop(group.work(key, || ready(9)));
+                    // Begun, joined and abandoned.
+                    let mut first = Box::pin(group.work(key, pending));
+                    let second = group.work(key, pending);
+                    drop(poll(first.as_mut(), Waker::noop()));
+                    drop((first, second));
                 }
             }
             Act::Rerun => {

@@ -4,12 +4,15 @@
 mod act;
 mod place;
 mod scene;
+mod told;
 mod wild;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::act::{Act, REENTERING};
+#[cfg(feature = "std")]
+pub(crate) use self::place::Shelf;
 use self::place::{PLACES, Place};
 use self::scene::{Part, Scene};
 use crate::limit::survive;
@@ -114,7 +117,7 @@ fn plainly(call: &mut dyn FnMut()) {
 
 #[test]
 fn a_waker_may_come_back_at_any_moment() {
-    table(&REENTERING, 2_016, |place, moment, act| {
+    table(&REENTERING, 2_464, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         scene.end();
@@ -126,7 +129,7 @@ fn a_waker_may_come_back_at_any_moment() {
 
 #[test]
 fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
-    table(&[Act::Panic], 126, |place, moment, act| {
+    table(&[Act::Panic], 154, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -140,7 +143,7 @@ fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_and_strand_nobody() {
-    table(&[Act::PanicEachTime], 126, |place, moment, act| {
+    table(&[Act::PanicEachTime], 154, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, plainly);
         let caught = scene.caught.load(Ordering::SeqCst);
@@ -154,7 +157,7 @@ fn wakers_may_all_panic_and_strand_nobody() {
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_while_the_thread_unwinds() {
-    table(&[Act::PanicEachTime], 126, |place, moment, act| {
+    table(&[Act::PanicEachTime], 154, |place, moment, act| {
         let scene = Scene::new(place);
         moment.come(&scene, act, |call| while_unwinding(call));
         scene.close_up();

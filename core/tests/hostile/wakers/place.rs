@@ -2,15 +2,16 @@
 
 use std::any::Any;
 use std::future::{Future, pending, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::limit::{lock, panics, quiet_panic};
+use crate::limit::lock;
 use oneflight_core::rt::Runtime;
-use oneflight_core::{Begin, Budget, Clock, Gate, Group, Mode, Primary, SettleCell};
+use oneflight_core::{Begin, Budget, Clock, Gate, Group, Mode, Primary, Rejected, SettleCell};
 
 pub(crate) type Registry = Group<u32, u32>;
 pub(crate) type Line = Gate<u32, u32>;
@@ -27,6 +28,9 @@ pub(crate) type End = Box<dyn FnOnce() + Send>;
 /// The key that victims share; where each has its own, they follow it.
 pub(crate) const KEY: u32 = 1_000;
 
+/// The most flights at once: more than the victims and their acts have.
+const FLIGHTS: usize = 200;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// `begin`, and the primary settles.
@@ -35,19 +39,23 @@ pub(crate) enum Place {
     OrphanedWaiter,
     /// `begin`, and `abort_all`.
     AbortedWaiter,
+    /// `begin` on a key of its own, and `abort_all`. One of the keys has been forgotten.
+    AbortedWaiters,
     /// `begin`, and a later `begin` that finds the flight too old.
     SupersededWaiter,
-    /// At the desk of a `work` that settles.
+    /// Joined a `work` that settles.
     Participant,
     /// Waits on a `work`, by `begin` and by `work` in turn.
     Mixed,
-    /// At the desk of a `work` that wants to be polled when its driver leaves.
+    /// Joined a `work` that wants to be polled when its driver leaves.
     Heir,
+    /// Joined a `work` that wants to be polled after its driver has left.
+    LateHeir,
     /// Drives a `work` whose operation is woken.
     Driver,
-    /// At the desk of a `work_rerun` that settles.
+    /// Joined a `work_rerun` that settles.
     Rerunner,
-    /// At the desk of a `work_rerun` whose driver is lost.
+    /// Joined a `work_rerun` whose driver is lost. The last one by `begin`.
     RerunHeir,
     /// Drives a `work_rerun` that is ended from outside.
     RerunDriver,
@@ -57,24 +65,30 @@ pub(crate) enum Place {
     Owner,
     /// Joined a `spawn`.
     Caller,
-    /// Joined the holder of a gate.
+    /// Joined a `spawn` that an abort handle ends.
+    AbortedCaller,
+    /// Joined the holder of a gate. The last one is in its queue.
     GateWaiter,
     /// In the queue of a gate.
     Turn,
-    /// `drained`.
+    /// `drained`, and the last flight settles.
     Drained,
+    /// `drained`, and `close`.
+    DrainedByClose,
     /// `SettleCell::wait`.
     Cell,
 }
 
-pub(crate) const PLACES: [Place; 18] = [
+pub(crate) const PLACES: [Place; 22] = [
     Place::Waiter,
     Place::OrphanedWaiter,
     Place::AbortedWaiter,
+    Place::AbortedWaiters,
     Place::SupersededWaiter,
     Place::Participant,
     Place::Mixed,
     Place::Heir,
+    Place::LateHeir,
     Place::Driver,
     Place::Rerunner,
     Place::RerunHeir,
@@ -82,9 +96,11 @@ pub(crate) const PLACES: [Place; 18] = [
     Place::Run,
     Place::Owner,
     Place::Caller,
+    Place::AbortedCaller,
     Place::GateWaiter,
     Place::Turn,
     Place::Drained,
+    Place::DrainedByClose,
     Place::Cell,
 ];
 
@@ -103,13 +119,19 @@ impl Ground {
             group: Group::builder()
                 .clock(clock.clone())
                 .max_age(Duration::from_secs(60))
+                .max_flights(FLIGHTS)
                 .build(),
             gate: Gate::new(Mode::Queue),
             clock,
         }
     }
 
-    fn primary(&self, key: u32) -> Primary<u32, u32> {
+    /// Flights that are in flight now are too old.
+    pub(crate) fn grow_old(&self) {
+        self.clock.0.fetch_add(61, Ordering::SeqCst);
+    }
+
+    pub(crate) fn primary(&self, key: u32) -> Primary<u32, u32> {
         match self.group.begin(key) {
             Begin::Primary(primary) => primary,
             other => panic!("the key is free: {other:?}"),
@@ -126,23 +148,29 @@ impl Clock for Hand {
     }
 }
 
-type Tasks = Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A runtime that runs what it was given when it is told to.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Tasks>);
+pub(crate) struct Shelf(Arc<Mutex<Vec<Task>>>);
 
 impl Shelf {
-    /// Every task, whichever panics (without `std` a task may); a panic goes on afterwards.
+    pub(crate) fn take(&self) -> Vec<Task> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+
+    /// Every task, whichever panics (without `std` a task may); the first panic goes on afterwards.
     fn run(&self) {
-        let tasks = std::mem::take(&mut *lock(&self.0));
-        let mut panicked = false;
+        let tasks = self.take();
+        let mut panicked = None;
         for mut task in tasks {
             let mut cx = Context::from_waker(Waker::noop());
-            panicked |= panics(|| assert!(task.as_mut().poll(&mut cx).is_ready()));
+            let polled = AssertUnwindSafe(|| assert!(task.as_mut().poll(&mut cx).is_ready()));
+            let payload = catch_unwind(polled).err();
+            panicked = panicked.or(payload);
         }
-        if panicked {
-            quiet_panic();
+        if let Some(payload) = panicked {
+            resume_unwind(payload);
         }
     }
 }
@@ -213,6 +241,21 @@ impl Place {
                 });
                 (waiters.collect(), self.end_of_waiters(ground, primary))
             }
+            Place::AbortedWaiters => {
+                let primaries: Vec<_> = own_keys.clone().map(|key| ground.primary(key)).collect();
+                let waiters = own_keys.map(|key| match group.begin(key) {
+                    Begin::Waiter(waiter) => victim(waiter),
+                    other => panic!("the key is taken: {other:?}"),
+                });
+                let waiters = waiters.collect();
+                assert!(group.forget(&(KEY + 1)));
+                let end = move || {
+                    // Kept until then.
+                    let _primaries = primaries;
+                    group.abort_all();
+                };
+                (waiters, Box::new(end))
+            }
             Place::Participant | Place::Mixed => {
                 let mut driver = Box::pin(group.work(KEY, operation));
                 assert!(poll_idly(driver.as_mut()).is_pending());
@@ -228,13 +271,16 @@ impl Place {
                 };
                 (works.collect(), Box::new(end))
             }
-            Place::Heir => {
+            Place::Heir | Place::LateHeir => {
                 let mut driver = Box::pin(group.work(KEY, operation));
                 assert!(poll_idly(driver.as_mut()).is_pending());
                 let works = (0..count).map(|_| victim(group.work(KEY, pending)));
                 let end = move || {
+                    let mut driver = Some(driver);
+                    if self == Place::LateHeir {
+                        drop(driver.take());
+                    }
                     cell.settle(7).expect("settled once");
-                    drop(driver);
                 };
                 (works.collect(), Box::new(end))
             }
@@ -258,8 +304,12 @@ impl Place {
                 let budget = Budget::times(10 * count as usize);
                 let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
-                (reruns.collect(), Box::new(move || drop(driver)))
+                let reruns = (1..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let last = std::iter::once_with(|| match group.begin(KEY) {
+                    Begin::Waiter(waiter) => victim(waiter),
+                    other => panic!("the key is taken: {other:?}"),
+                });
+                (reruns.chain(last).collect(), Box::new(move || drop(driver)))
             }
             Place::RerunDriver => {
                 let budget = Budget::times(0);
@@ -281,15 +331,33 @@ impl Place {
                     (0..count).map(|index| victim(group.spawn_on(&shelf, key(index), || ready(7))));
                 (calls.collect(), Box::new(move || shelf.run()))
             }
+            Place::AbortedCaller => {
+                let shelf = Shelf::default();
+                let first = group.spawn_on(&shelf, KEY, pending::<u32>);
+                let handle = first.abort_handle().expect("it began the flight");
+                let calls = (0..count).map(|_| victim(group.spawn_on(&shelf, KEY, || ready(7))));
+                let calls = calls.collect();
+                let end = move || {
+                    handle.abort();
+                    // The task finds that it is over.
+                    shelf.run();
+                };
+                (calls, Box::new(end))
+            }
             Place::GateWaiter => {
-                let Begin::Primary(holder) = ground.gate.begin(Some(KEY)) else {
+                let gate = &ground.gate;
+                let Begin::Primary(holder) = gate.begin(Some(KEY)) else {
                     panic!("the gate is free")
                 };
-                let waiters = (0..count).map(|_| match ground.gate.begin(Some(KEY)) {
+                let waiters = (1..count).map(|_| match gate.begin(Some(KEY)) {
                     Begin::Waiter(waiter) => victim(waiter),
                     other => panic!("the gate is held: {other:?}"),
                 });
-                (waiters.collect(), Box::new(|| drop(holder.settle(7))))
+                let queued = std::iter::once_with(|| victim(gate.turn(Some(KEY + 1))));
+                (
+                    waiters.chain(queued).collect(),
+                    Box::new(|| drop(holder.settle(7))),
+                )
             }
             Place::Turn => {
                 let Begin::Primary(holder) = ground.gate.begin(None) else {
@@ -303,6 +371,10 @@ impl Place {
                 group.close();
                 let drained = (0..count).map(|_| victim(group.drained()));
                 (drained.collect(), Box::new(|| drop(primary.settle(7))))
+            }
+            Place::DrainedByClose => {
+                let drained = (0..count).map(|_| victim(group.drained()));
+                (drained.collect(), Box::new(move || group.close()))
             }
             Place::Cell => {
                 // Not in an `async` block: that can not be polled again after a panic.
@@ -330,12 +402,31 @@ impl Place {
                 Box::new(move || {
                     // Where the group was closed, the old one is spared, and has to end by itself.
                     let _primary = primary;
-                    ground.clock.0.fetch_add(61, Ordering::SeqCst);
+                    ground.grow_old();
                     drop(ground.group.begin(KEY));
                 })
             }
             _ => Box::new(move || drop(primary.settle(7))),
         }
+    }
+
+    /// Whether one event ends all that is waited for: everyone's outcome is there before the first one is woken.
+    pub(crate) fn ends_at_once(self) -> bool {
+        matches!(
+            self,
+            Place::Waiter
+                | Place::OrphanedWaiter
+                | Place::AbortedWaiter
+                | Place::SupersededWaiter
+                | Place::Participant
+                | Place::Mixed
+                | Place::Rerunner
+                | Place::Caller
+                | Place::AbortedCaller
+                | Place::Drained
+                | Place::DrainedByClose
+                | Place::Cell
+        )
     }
 
     /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with `std`.
@@ -345,6 +436,15 @@ impl Place {
 }
 
 impl Ground {
+    /// All flights that there may be can be begun: none that is over is still counted.
+    pub(crate) fn assert_room(&self) {
+        let begun = (0..FLIGHTS as u32).map(|key| self.group.begin(key));
+        let begun: Vec<_> = begun.collect();
+        let taken = |begin: &Begin<u32, u32>| matches!(begin, Begin::Primary(_));
+        let closed = |begin: &_| matches!(begin, Begin::Rejected(Rejected::Closed));
+        assert!(begun.iter().all(taken) || begun.iter().all(closed));
+    }
+
     fn abort_all(&self) -> End {
         let group = self.group.clone();
         Box::new(move || group.abort_all())

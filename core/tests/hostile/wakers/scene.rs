@@ -25,6 +25,11 @@ pub(crate) struct Scene {
     pub(crate) caught: AtomicUsize,
     /// User code ran inside a critical section.
     inside: AtomicBool,
+    /// Where one event ends all: it has come, as a waker has told.
+    over: AtomicBool,
+    /// One was polled after that event and got no outcome.
+    too_soon: AtomicBool,
+    ends_at_once: bool,
     kept: Arc<AtomicUsize>,
 }
 
@@ -46,8 +51,12 @@ impl Wake for Bell {
 
 impl Scene {
     pub(crate) fn new(place: Place) -> Arc<Self> {
+        Self::crowded(place, CROWD)
+    }
+
+    pub(crate) fn crowded(place: Place, crowd: u32) -> Arc<Self> {
         let ground = Ground::new();
-        let (victims, end) = place.populate(&ground, CROWD);
+        let (victims, end) = place.populate(&ground, crowd);
         Arc::new(Self {
             ground,
             woken: victims.iter().map(|_| Arc::default()).collect(),
@@ -56,12 +65,28 @@ impl Scene {
             sprung: AtomicUsize::new(0),
             caught: AtomicUsize::new(0),
             inside: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            too_soon: AtomicBool::new(false),
+            ends_at_once: place.ends_at_once(),
             kept: Arc::default(),
         })
     }
 
     /// A waker for this victim that does `act` in this part of it, whenever that is reached.
     pub(crate) fn hostile(self: &Arc<Self>, index: usize, part: Part, act: Act) -> Waker {
+        let scene = self.clone();
+        self.waker(index, part, move |earlier| {
+            act.perform(&scene, index, earlier)
+        })
+    }
+
+    /// As [`Self::hostile`], with any code. It is told how often others were reached before.
+    pub(crate) fn waker(
+        self: &Arc<Self>,
+        index: usize,
+        part: Part,
+        attack: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Waker {
         let woken = self.woken[index].clone();
         let mut hooks = Hooks {
             kept: self.kept.clone(),
@@ -72,8 +97,9 @@ impl Scene {
         let hook = Box::new(move || {
             if part == Part::Wake {
                 woken.store(true, Ordering::SeqCst);
+                scene.over.store(scene.ends_at_once, Ordering::SeqCst);
             }
-            scene.spring(index, act);
+            attack(scene.spring());
         });
         match part {
             Part::Wake => hooks.on_wake = Some(hook),
@@ -90,18 +116,18 @@ impl Scene {
         wild(Hooks {
             on_wake: Some(Box::new(move || woken.store(true, Ordering::SeqCst))),
             on_clone: Some(Box::new(move || scene.end())),
-            on_drop: Some(Box::new(move || other.spring(index, act))),
+            on_drop: Some(Box::new(move || act.perform(&other, index, other.spring()))),
             kept: self.kept.clone(),
         })
     }
 
-    fn spring(self: &Arc<Self>, index: usize, act: Act) {
+    /// A hostile part is reached. Returns how often that has been so before.
+    fn spring(&self) -> usize {
         // Once it has been found inside, each further question would only cost its patience.
         if !self.inside.load(Ordering::SeqCst) && !outside_of_every_section() {
             self.inside.store(true, Ordering::SeqCst);
         }
-        let earlier = self.sprung.fetch_add(1, Ordering::SeqCst);
-        act.perform(self, index, earlier);
+        self.sprung.fetch_add(1, Ordering::SeqCst)
     }
 
     pub(crate) fn harmless(&self, index: usize) -> Waker {
@@ -123,7 +149,12 @@ impl Scene {
             Err(TryLockError::WouldBlock) => return,
         };
         self.woken[index].store(false, Ordering::SeqCst);
-        let Some(outcome) = seat.as_mut().and_then(|victim| victim(waker)) else {
+        let Some(victim) = seat.as_mut() else {
+            return;
+        };
+        let over = self.over.load(Ordering::SeqCst);
+        let Some(outcome) = victim(waker) else {
+            self.too_soon.fetch_or(over, Ordering::SeqCst);
             return;
         };
         let gone = seat.take();
@@ -151,12 +182,16 @@ impl Scene {
         self.call(|| self.evict_inline(index));
     }
 
-    /// Ends what everyone waits for, once.
-    pub(crate) fn end(&self) {
+    /// Ends what everyone waits for, once. Without a call around it.
+    pub(crate) fn end_inline(&self) {
         let end = lock(&self.end).take();
         if let Some(end) = end {
-            self.call(end);
+            end();
         }
+    }
+
+    pub(crate) fn end(&self) {
+        self.call(|| self.end_inline());
     }
 
     pub(crate) fn everyone(&self) -> std::ops::Range<usize> {
@@ -183,6 +218,8 @@ impl Scene {
             !self.inside.load(Ordering::SeqCst),
             "a waker ran inside a critical section"
         );
+        let too_soon = self.too_soon.load(Ordering::SeqCst);
+        assert!(!too_soon, "woken before the outcome was there");
         assert_ne!(self.sprung.load(Ordering::SeqCst), 0, "was never attacked");
 
         let Ground { group, gate, .. } = &self.ground;
@@ -193,6 +230,7 @@ impl Scene {
         }
         assert!(group.is_empty() && !group.contains(&KEY), "{group:?}");
         assert!(!gate.is_busy() && gate.queued() == 0, "{gate:?}");
+        self.ground.assert_room();
         assert_eq!(self.kept.load(Ordering::SeqCst), 0, "wakers are kept");
         assert_eq!(Arc::strong_count(&self), 1, "something keeps the scene");
     }

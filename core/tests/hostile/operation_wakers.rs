@@ -1,18 +1,49 @@
 //! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere at once.
 
-mod support;
-
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
 use oneflight_core::Group;
-use support::{Spy, assert_idle, poll, poll_idly, within_limit};
+
+use crate::limit::{alone, lock};
 
 type Registry = Group<&'static str, u32>;
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll(future, Waker::noop())
+}
+
+fn assert_idle(group: &Registry) {
+    let stats = group.stats();
+    assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+    assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
+    assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
+}
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Spy(AtomicUsize);
+
+impl Spy {
+    fn wakes(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Spy {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
 
 /// Keeps the waker of its operation where the test can wake it.
 #[derive(Clone, Default)]
@@ -20,18 +51,18 @@ struct Keeper(Arc<Mutex<Option<Waker>>>);
 
 impl Keeper {
     fn keep(&self, waker: &Waker) {
-        *self.0.lock().expect("never poisoned") = Some(waker.clone());
+        *lock(&self.0) = Some(waker.clone());
     }
 
     fn waker(&self) -> Waker {
-        let kept = self.0.lock().expect("never poisoned").clone();
+        let kept = lock(&self.0).clone();
         kept.expect("the operation was polled")
     }
 }
 
 #[test]
 fn the_waker_of_an_operation_is_the_same_at_every_poll_and_driver() {
-    let group = Registry::new();
+    let group = Registry::builder().build();
     let seen = Arc::new(Mutex::new(Vec::<Waker>::new()));
     let inner = seen.clone();
     let mut works: Vec<_> = (0..3)
@@ -39,7 +70,7 @@ fn the_waker_of_an_operation_is_the_same_at_every_poll_and_driver() {
             let inner = inner.clone();
             group.work("k", move || {
                 poll_fn(move |cx| {
-                    inner.lock().expect("not poisoned").push(cx.waker().clone());
+                    lock(&inner).push(cx.waker().clone());
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 })
@@ -50,14 +81,14 @@ fn the_waker_of_an_operation_is_the_same_at_every_poll_and_driver() {
         assert!(poll_idly(work).is_pending());
         assert!(poll_idly(work).is_pending());
     }
-    let seen = seen.lock().expect("not poisoned");
+    let seen = lock(&seen);
     assert_eq!(seen.len(), 6);
     assert!(seen.windows(2).all(|pair| pair[0].will_wake(&pair[1])));
 }
 
 #[test]
 fn a_wake_after_the_end_wakes_nobody() {
-    let group = Registry::new();
+    let group = Registry::builder().build();
     let keeper = Keeper::default();
     let inner = keeper.clone();
     let mut work = group.work("k", move || {
@@ -66,7 +97,7 @@ fn a_wake_after_the_end_wakes_nobody() {
             Poll::Ready(7)
         })
     });
-    let spy = Spy::counting();
+    let spy = Arc::new(Spy::default());
     assert!(poll(&mut work, &spy.clone().into()).is_ready());
     let woken = spy.wakes();
     let waker = keeper.waker();
@@ -74,7 +105,7 @@ fn a_wake_after_the_end_wakes_nobody() {
     drop(work);
     waker.wake_by_ref();
     let mut next = group.work("k", std::future::pending);
-    let next_spy = Spy::counting();
+    let next_spy = Arc::new(Spy::default());
     assert!(poll(&mut next, &next_spy.clone().into()).is_pending());
     waker.wake();
     assert_eq!((spy.wakes(), next_spy.wakes()), (woken, 0));
@@ -84,7 +115,7 @@ fn a_wake_after_the_end_wakes_nobody() {
 
 #[test]
 fn a_waker_kept_over_the_end_of_its_group_is_harmless() {
-    let group = Registry::new();
+    let group = Registry::builder().build();
     let keeper = Keeper::default();
     let inner = keeper.clone();
     let mut work = group.work("k", move || {
@@ -100,8 +131,8 @@ fn a_waker_kept_over_the_end_of_its_group_is_harmless() {
 
 #[test]
 fn many_wakes_at_once_wake_the_driver_once_for_each_poll() {
-    within_limit(|| {
-        let group = Registry::new();
+    alone(|| {
+        let group = Registry::builder().build();
         let keeper = Keeper::default();
         let inner = keeper.clone();
         let mut driver = group.work("k", move || {
@@ -111,7 +142,7 @@ fn many_wakes_at_once_wake_the_driver_once_for_each_poll() {
             })
         });
         let mut other = group.work("k", std::future::pending);
-        let (spy, idle) = (Spy::counting(), Spy::counting());
+        let (spy, idle) = (Arc::new(Spy::default()), Arc::new(Spy::default()));
         let waker = Waker::from(spy.clone());
         assert!(poll(&mut driver, &waker).is_pending());
         assert!(poll(&mut other, &idle.clone().into()).is_pending());
@@ -136,8 +167,8 @@ fn many_wakes_at_once_wake_the_driver_once_for_each_poll() {
 fn no_wake_is_lost_between_threads_that_wake_and_a_driver_that_polls() {
     const THREADS: usize = 4;
     const WAKES: usize = 2_000;
-    within_limit(|| {
-        let group = Registry::new();
+    alone(|| {
+        let group = Registry::builder().build();
         let left = Arc::new(AtomicUsize::new(THREADS * WAKES));
         let keeper = Keeper::default();
         let (inner, remaining) = (keeper.clone(), left.clone());
@@ -170,9 +201,9 @@ fn no_wake_is_lost_between_threads_that_wake_and_a_driver_that_polls() {
 #[test]
 fn no_wake_is_lost_while_drivers_come_and_go() {
     const ROUNDS: usize = 300;
-    within_limit(|| {
+    alone(|| {
         for _ in 0..ROUNDS {
-            let group = Registry::new();
+            let group = Registry::builder().build();
             let left = Arc::new(AtomicUsize::new(40));
             let keeper = Keeper::default();
             let (inner, remaining) = (keeper.clone(), left.clone());
