@@ -1,57 +1,35 @@
 //! Random calls of everything there is, from many threads, in rounds. After each round everything that still waits is
 //! brought to its end, polled only when it was woken; then every figure must add up and nothing may be left.
 
-use std::panic::catch_unwind;
+mod caller;
+mod oracle;
+
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oneflight::{Gate, Group, Mode};
-use oneflight_conformance::{HandClock, watched};
+use oneflight_conformance::HandClock;
+use oneflight_conformance::figures::Rss;
 
-use crate::caller::{CALLS, Held, Round, Shelf, poll};
-use crate::figures::Rss;
-use crate::oracle::{Bell, Key, Oracle, Value};
+use caller::{Held, Round, Shelf, poll};
+use oracle::{Bell, Key, Oracle, Value};
 
 const THREADS: usize = 6;
 
-/// Runs rounds until the time is up.
-pub(crate) fn run(time: Duration, seed: u64) {
-    println!("scale: stress: ONEFLIGHT_STRESS_SEED={seed}, {time:?}, {THREADS} threads");
-    let calls = Arc::new(AtomicU64::new(0));
-    let outcomes = Arc::new(AtomicU64::new(0));
-    let began = Instant::now();
-    let (mut rounds, mut memory) = (0, None);
-    while began.elapsed() < time {
-        let seed = seed + rounds;
-        let (calls, outcomes) = (calls.clone(), outcomes.clone());
-        watched(&format!("the round of seed {seed}"), move || {
-            let round = catch_unwind(|| play(seed, &calls, &outcomes));
-            round.unwrap_or_else(|_| panic!("the round of seed {seed} failed"));
-        });
-        rounds += 1;
-        // The first ones bring what stays: threads' stacks and arenas of the allocator.
-        if rounds == 20 {
-            memory = Some(Rss::now());
-        }
-    }
-    let grown = memory.map_or(0, |memory| Rss::now().since(memory));
-    let (calls, outcomes) = (
-        calls.load(Ordering::Relaxed),
-        outcomes.load(Ordering::Relaxed),
-    );
-    println!(
-        "scale: stress: {rounds} rounds, {calls} calls, {outcomes} flights, {:.0} s, resident {grown:+} KiB",
-        began.elapsed().as_secs_f64()
-    );
-    assert!(rounds > 0 && calls > 0 && outcomes > 0);
+/// Runs rounds, and says how much memory they have left behind.
+pub(crate) fn measured(rounds: impl FnOnce()) {
+    let memory = Rss::now();
+    rounds();
+    let grown = Rss::now().since(memory);
+    println!("stress: resident {grown:+} KiB");
 }
 
 /// One round, on a group whose rules the seed decides.
-fn play(seed: u64, calls: &AtomicU64, flights: &AtomicU64) {
+pub(crate) fn play(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let oracle = Arc::new(Oracle::default());
     let clock = HandClock::default();
@@ -92,7 +70,6 @@ fn play(seed: u64, calls: &AtomicU64, flights: &AtomicU64) {
             .flat_map(|held| held.expect("no caller panics"))
             .collect()
     });
-    calls.fetch_add((THREADS * CALLS) as u64, Ordering::Relaxed);
     round.bring_to_an_end(held, &mut rng);
 
     let (group, gate) = (round.group.stats(), round.gate.stats());
@@ -106,7 +83,7 @@ fn play(seed: u64, calls: &AtomicU64, flights: &AtomicU64) {
     assert_eq!(round.gate.queued(), 0);
     let rejected = oracle.rejected.load(Ordering::Relaxed);
     assert_eq!(group.rejected + gate.rejected, rejected);
-    flights.fetch_add(group.begun + gate.begun, Ordering::Relaxed);
+    assert!(group.begun + gate.begun > 0);
     drop(round);
     assert_eq!(oracle.alive(), 0, "a key, a value or an operation is kept");
 }

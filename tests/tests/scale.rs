@@ -1,9 +1,4 @@
-//! Scale and endurance: minutes long, so run by `.ci/scale.sh` and not with the rest. In release mode, one at a time.
-
-mod caller;
-mod figures;
-mod oracle;
-mod stress;
+//! Scale: minutes long, so run by `.ci/scale.sh` and not with the rest. In release mode, one at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +6,8 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use figures::{Rss, or, seed};
 use oneflight::{Group, Stats};
+use oneflight_conformance::figures::{Rss, or};
 use oneflight_conformance::{HandClock, poll, primary, waiter};
 
 const MILLION: usize = 1_000_000;
@@ -242,11 +237,4 @@ fn a_hundred_million_flights_leave_memory_flat() {
     let stats = keeping.stats();
     assert_over(&stats);
     assert!(stats.retained <= 10_000 + 64, "{stats:?}");
-}
-
-#[test]
-#[ignore = "as long as it is told to; run by .ci/scale.sh"]
-fn random_calls_from_many_threads_keep_every_promise() {
-    let time = Duration::from_secs(or("ONEFLIGHT_STRESS_SECONDS", 20) as u64);
-    stress::run(time, seed());
 }

@@ -1,14 +1,15 @@
 //! One thread's random calls, and what it saw of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
 use oneflight::{Begin, Budget, Cause, Fingerprint, FlightId, Group, Primary, Rejected};
+use oneflight_conformance::CountingWaker;
 
-use crate::KEYS;
-use crate::operation::{Call, Kind, Ledger, Make, Steps};
+use super::operation::{Call, Kind, Ledger, Make, Steps};
+use super::{Ask, KEYS};
 
 /// What a thread holds at most.
 const HELD: usize = 14;
@@ -30,17 +31,15 @@ pub(crate) struct Saw {
     /// Left with an outcome, and perhaps no duplicate.
     pub(crate) unknown: u64,
     pub(crate) exhausted: HashSet<FlightId>,
-    /// Of each flight of `work_rerun`, how many operations were made.
-    pub(crate) runs: HashMap<FlightId, u64>,
+    /// Flights of `work_rerun` for which an operation was made.
+    pub(crate) run: HashSet<FlightId>,
 }
 
 impl Saw {
     pub(crate) fn add(&mut self, other: Self) {
         self.flights.extend(other.flights);
         self.exhausted.extend(other.exhausted);
-        for (id, runs) in other.runs {
-            *self.runs.entry(id).or_default() += runs;
-        }
+        self.run.extend(other.run);
         self.accepted += other.accepted;
         self.by_begin += other.by_begin;
         self.by_work += other.by_work;
@@ -58,6 +57,7 @@ impl Saw {
 pub(crate) struct Caller {
     pub(crate) group: Group<u8, u64>,
     pub(crate) rng: Rng,
+    pub(crate) asks: &'static [Ask],
     pub(crate) alone: bool,
     pub(crate) primaries: Vec<Primary<u8, u64>>,
     pub(crate) calls: Vec<Call>,
@@ -69,9 +69,11 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn step(&mut self) {
         match self.rng.u8(..100) {
-            0..14 => self.begin(),
-            14..30 => self.work(),
-            30..48 => self.rerun(),
+            0..48 => match self.asks[self.rng.usize(..self.asks.len())] {
+                Ask::Begin => self.begin(),
+                Ask::Work => self.work(),
+                Ask::Rerun => self.rerun(),
+            },
             48..72 => self.poll_one(),
             72..84 => self.leave(),
             84..97 => self.end(),
@@ -92,17 +94,13 @@ impl Caller {
 
     /// The maker of an operation, and the flag that says whether it was called.
     fn maker(&mut self, ledger: Arc<Ledger>) -> (Make, Arc<AtomicBool>) {
-        let (left, panics) = (self.rng.u8(..4), self.rng.u8(..8) == 0);
+        let (left, sleeps) = (self.rng.u8(..4), self.rng.bool());
+        let panics = self.rng.u8(..8) == 0;
         let made = Arc::new(AtomicBool::new(false));
         let flag = made.clone();
         let make = move || {
             flag.store(true, Ordering::SeqCst);
-            Steps {
-                left,
-                panics,
-                over: false,
-                ledger,
-            }
+            Steps::new(left, sleeps, panics, ledger)
         };
         (Box::new(make), made)
     }
@@ -123,7 +121,7 @@ impl Caller {
         made: Arc<AtomicBool>,
     ) {
         let Some(id) = id else {
-            let Some(Err(why)) = future.outcome() else {
+            let Some(Err(why)) = future.outcome(&self.works) else {
                 panic!("neither a flight nor a refusal")
             };
             return self.refused(why);
@@ -133,8 +131,10 @@ impl Caller {
         self.calls.push(Call {
             future,
             id,
-            first,
+            bell: CountingWaker::new(),
             made,
+            parked: false,
+            first,
             gone: false,
         });
     }
@@ -154,8 +154,7 @@ impl Caller {
             }
             Begin::Waiter(waiter) => {
                 let id = waiter.id();
-                let never = Arc::new(AtomicBool::new(false));
-                self.accept(Kind::Waiter(waiter), Some(id), Some(false), never);
+                self.accept(Kind::Waiter(waiter), Some(id), Some(false), Arc::default());
             }
             Begin::Rejected(why) => self.refused(why),
         }
@@ -197,24 +196,34 @@ impl Caller {
         }
         let at = self.rng.usize(..self.calls.len());
         let call = &mut self.calls[at];
-        if !call.gone && call.future.poll() {
-            call.gone = matches!(call.future, Kind::Rerun(_));
+        if !call.gone {
+            call.gone =
+                call.future.poll(call.bell.waker()) && matches!(call.future, Kind::Rerun(_));
+            call.parked |= call.future.outcome(&self.works).is_none();
+        }
+        if self.rng.bool() {
+            self.works.wake_one();
+            self.reruns.wake_one();
         }
     }
 
-    pub(crate) fn leave(&mut self) {
+    fn leave(&mut self) {
         if self.calls.is_empty() {
             return;
         }
         let at = self.rng.usize(..self.calls.len());
         let call = self.calls.swap_remove(at);
+        self.count(&call);
+    }
+
+    fn count(&mut self, call: &Call) {
         if matches!(call.future, Kind::Rerun(_)) && call.made.load(Ordering::SeqCst) {
-            *self.saw.runs.entry(call.id).or_default() += 1;
+            self.saw.run.insert(call.id);
         }
         let outcome = if call.gone {
             None
         } else {
-            call.future.outcome()
+            call.future.outcome(&self.works)
         };
         if let Some(Ok(Some(Cause::Exhausted))) = outcome {
             self.saw.exhausted.insert(call.id);
@@ -227,7 +236,7 @@ impl Caller {
         }
     }
 
-    pub(crate) fn end(&mut self) {
+    fn end(&mut self) {
         if self.primaries.is_empty() {
             return;
         }
@@ -243,16 +252,39 @@ impl Caller {
                 self.saw.dropped += 1;
             }
             _ => {
-                primary.settle(7).expect("nobody else ends it");
+                let value = u64::MAX - primary.id().get();
+                primary.settle(value).expect("nobody else ends it");
                 self.saw.settled += 1;
             }
+        }
+    }
+
+    /// Ends what this thread can end. Its plain waiters stay.
+    pub(crate) fn end_all(&mut self) {
+        while !self.primaries.is_empty() {
+            self.end();
+        }
+        let calls = std::mem::take(&mut self.calls);
+        let plain = |call: &Call| matches!(call.future, Kind::Waiter(_));
+        let (waiters, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(plain);
+        others.into_iter().for_each(|call| self.count(&call));
+        self.calls = waiters;
+    }
+
+    /// When every thread has ended what it can: a plain waiter has its outcome, and was woken once if it was parked.
+    pub(crate) fn leave_all(&mut self) {
+        for call in std::mem::take(&mut self.calls) {
+            let outcome = call.future.outcome(&self.works);
+            assert!(outcome.is_some(), "left in a flight for ever");
+            assert_eq!(call.bell.wakes(), usize::from(call.parked));
+            self.count(&call);
         }
     }
 
     /// What waits and what is in flight now, as far as this thread is the only one.
     pub(crate) fn look(&self) {
         let waits = |call: &&Call| {
-            call.first == Some(false) && !call.gone && call.future.outcome().is_none()
+            call.first == Some(false) && !call.gone && call.future.outcome(&self.works).is_none()
         };
         let stats = self.group.stats();
         assert_eq!(stats.waiting, self.calls.iter().filter(waits).count());

@@ -137,6 +137,7 @@ impl Value {
 /// What an operation does in each poll, and at the end.
 pub(crate) struct Operation {
     rng: fastrand::Rng,
+    busy: AtomicBool,
     life: Life,
 }
 
@@ -144,7 +145,8 @@ impl Operation {
     pub(crate) fn new(oracle: &Arc<Oracle>, seed: u64) -> Self {
         let life = Life::new(oracle);
         let rng = fastrand::Rng::with_seed(seed);
-        Self { rng, life }
+        let busy = AtomicBool::new(false);
+        Self { rng, busy, life }
     }
 }
 
@@ -152,6 +154,8 @@ impl Future for Operation {
     type Output = Value;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Value> {
+        let busy = self.busy.swap(true, Ordering::SeqCst);
+        assert!(!busy, "polled by two at once");
         match self.rng.u32(0..32) {
             0 => quiet_panic(),
             1..12 => return Poll::Ready(Value::new(&self.life.0)),
@@ -161,6 +165,7 @@ impl Future for Operation {
                 self.life.0.bells.lock().expect("no panic").push(bell);
             }
         }
+        self.busy.store(false, Ordering::SeqCst);
         Poll::Pending
     }
 }

@@ -13,11 +13,11 @@ use oneflight::{
 };
 use oneflight_conformance::HandClock;
 
-use crate::oracle::{Bell, Key, Operation, Oracle, Value};
+use super::oracle::{Bell, Key, Operation, Oracle, Value};
 
 const KEYS: u32 = 24;
 /// Calls of one thread in one round.
-pub(crate) const CALLS: usize = 10_000;
+const CALLS: usize = 10_000;
 /// Handles that one thread holds.
 const HELD: usize = 48;
 
