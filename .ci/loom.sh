@@ -9,7 +9,7 @@ nextest
 log=target/loom.log
 mkdir -p target
 RUSTFLAGS="--cfg loom" cargo nextest run -p oneflight-core --features loom --test loom --release \
-  --target-dir target/loom --no-fail-fast --success-output immediate 2>&1 | tee "$log"
+  --target-dir target/loom --profile loom 2>&1 | tee "$log"
 
 # Each model says how many executions it took to explore it.
 expected=59

@@ -11,7 +11,7 @@ export SHUTTLE_SCHEDULES=${SHUTTLE_SCHEDULES:-20000}
 log=target/shuttle.log
 mkdir -p target
 RUSTFLAGS="--cfg shuttle" cargo nextest run -p oneflight-core --features shuttle --test shuttle --release \
-  --target-dir target/shuttle --no-fail-fast --success-output immediate 2>&1 | tee "$log"
+  --target-dir target/shuttle --profile shuttle 2>&1 | tee "$log"
 
 expected=30
 schedules=0
