@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Coverage of the core by line, over its own tests, those of tests/tests and tests/hostile, and the oracles on random
-# bytes. Prints each file and the whole, and fails when the whole is below the floor. Left out: the cases on the other
+# Coverage of the core by line, over its own tests, those of tests/tests, and the oracles on random bytes. Prints each file and the whole, and fails when the whole is below the floor. Left out: the cases on the other
 # executors, which reach no line that `by_hand` does not; the stress tests, which take long; and the examples in the
 # documentation, which need a nightly compiler.
 #     bash .ci/coverage.sh            the table
@@ -27,13 +26,12 @@ cargo llvm-cov test --no-report --quiet -p oneflight-core --features tracing,met
 tests=()
 for file in tests/tests/*.rs; do
   case $file in
-    *conformance.rs | *stress.rs | *threads.rs) ;;
+    *conformance.rs | *scale.rs | *threads.rs) ;;
     *) tests+=(--test "$(basename "$file" .rs)") ;;
   esac
 done
 cargo llvm-cov test --no-report --quiet -p oneflight-conformance "${tests[@]}"
 cargo llvm-cov test --no-report --quiet -p oneflight-oracle --test replay
-cargo llvm-cov test --no-report --quiet -p oneflight-hostile --no-default-features --features std
 cargo llvm-cov report --json --output-path "$report" --ignore-filename-regex '(^|/)(tests|adapters|fuzz)/'
 
 python3 - "$report" "$floor" "${1:-}" <<'PYTHON'

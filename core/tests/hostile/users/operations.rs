@@ -8,7 +8,7 @@ use std::thread;
 
 use oneflight_core::{Budget, Cause, WorkError};
 
-use super::plan::{Part, Plan, key, maker};
+use super::plan::{Inline, Part, Plan, key, maker};
 use super::{Registry, assert_idle, poll, poll_idly, primary, waiter};
 #[cfg(feature = "std")]
 use crate::limit::while_unwinding;
@@ -93,6 +93,9 @@ fn however_the_driver_is_lost_exactly_one_other_runs_its_own() {
         assert!(plain.get().is_some_and(|outcome| outcome.is_ok()));
         drop((next, idle, plain));
         assert_eq!(group.stats().reruns, 1);
+        // With nobody else there, its flight ends.
+        loss.come(&group, &plan);
+        assert_eq!((group.stats().reruns, group.stats().aborted), (1, 1));
         assert_idle(&group);
     }
 }
@@ -231,6 +234,31 @@ fn an_operation_may_join_its_own_flight_from_another_thread_and_leave_it() {
     assert!(plan.is_over());
     drop(other);
     assert_idle(&group);
+}
+
+#[test]
+fn an_operation_that_stops_its_group_is_ended_by_the_poll_that_does() {
+    for attempt in 0..3 {
+        let (plan, group) = (Arc::<Plan>::default(), Registry::builder().build());
+        let inner = group.clone();
+        plan.arm_next(Part::Poll, move || {
+            inner.close();
+            inner.abort_all();
+        });
+        let (key, make) = (key(&plan, 1), maker(&plan, 9));
+        let aborted = match attempt {
+            0 => poll_idly(&mut group.work(key, make)),
+            1 => poll_idly(&mut Box::pin(group.work_rerun(key, BUDGET, make))),
+            _ => poll_idly(&mut group.spawn_on(&Inline::new(&plan), key, make)),
+        };
+        let Poll::Ready(Err(WorkError::Aborted(aborted))) = aborted else {
+            panic!("not ended")
+        };
+        assert_eq!(aborted.cause(), Cause::Closed);
+        assert!(poll_idly(&mut group.drained()).is_ready());
+        assert_eq!(plan.calls(Part::Poll), 1);
+        assert_idle(&group);
+    }
 }
 
 #[test]

@@ -296,6 +296,14 @@ pub(crate) struct Inline {
     pub(crate) way: Way,
 }
 
+impl Inline {
+    /// Runs what it is given.
+    pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        let (plan, way) = (plan.clone(), Way::RunsInline);
+        Self { plan, way }
+    }
+}
+
 impl Runtime for Inline {
     type Sleep = std::future::Ready<()>;
 
