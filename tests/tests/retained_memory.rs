@@ -1,5 +1,5 @@
-//! What a retained outcome holds: itself, and nothing of the crowd that waited for it. What a superseded flight holds:
-//! nothing.
+//! What a retained outcome holds: itself, and nothing of the crowd that waited for it. What a
+//! superseded flight holds: nothing.
 
 use std::future::pending;
 use std::task::Waker;

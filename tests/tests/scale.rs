@@ -1,4 +1,5 @@
-//! Scale: minutes long, so run by `.ci/scale.sh` and not with the rest. In release mode, one at a time.
+//! Scale: minutes long, so run by `.ci/scale.sh` and not with the rest. In release mode, one at a
+//! time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,7 +97,8 @@ fn a_million_participants_of_one_work_are_all_resumed() {
     let parked = began.elapsed();
     let each = size_of_val(&works[0]) as f64 + heap.bytes_current as f64 / MILLION as f64;
     assert_eq!(group.waiters(&1), MILLION);
-    // The driver is lost when the operation wants to be polled: everybody is asked once to go on, and one does.
+    // The driver is lost when the operation wants to be polled: everybody is asked once to go on,
+    // and one does.
     cell.settle(7).expect("first");
     assert_eq!(bell.0.load(Ordering::SeqCst), 0);
     drop(driver);
@@ -153,7 +155,8 @@ fn a_million_keys_are_in_flight_at_once() {
          worst begin {worst:.1?}, one in a thousand over {permille:.1?}"
     );
     assert!(each <= 150.0, "{each} bytes a key");
-    // A table of one shard that grows, and never a table of all keys. The machine may be busy with others.
+    // A table of one shard that grows, and never a table of all keys. The machine may be busy with
+    // others.
     assert!(worst < Duration::from_millis(500), "{worst:?}");
 }
 

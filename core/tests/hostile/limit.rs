@@ -1,5 +1,6 @@
-//! What every attack needs, on every build of the core: a time limit, a list of the cases that went wrong, a way to
-//! tell whether user code runs inside a critical section, and panics that make no noise.
+//! What every attack needs, on every build of the core: a time limit, a list of the cases that went
+//! wrong, a way to tell whether user code runs inside a critical section, and panics that make no
+//! noise.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
@@ -11,8 +12,8 @@ use std::{io, thread};
 /// Generous: reached only by a dead-lock.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A build without `std` can not end a second panic: it would abort the process, as documented. Nor does it know
-/// whether the thread unwinds.
+/// A build without `std` can not end a second panic: it would abort the process, as documented. Nor
+/// does it know whether the thread unwinds.
 pub(crate) const ISOLATES_PANICS: bool = cfg!(feature = "std");
 
 /// Far longer than the core stays in a critical section, on however busy a machine.
@@ -49,8 +50,8 @@ pub(crate) fn within_limit(
     }
 }
 
-/// Runs every case, each within the limit, and fails with what was wrong with them; and when there are fewer than
-/// `at_least`.
+/// Runs every case, each within the limit, and fails with what was wrong with them; and when there
+/// are fewer than `at_least`.
 pub(crate) fn survive<C: FnOnce() + Send + 'static>(
     cases: impl Iterator<Item = (String, C)>,
     at_least: usize,
@@ -87,7 +88,8 @@ pub(crate) enum Wrong {
     Panicked,
 }
 
-/// A panic that aborts the process can not be reported by the test: its hook says which case it was.
+/// A panic that aborts the process can not be reported by the test: its hook says which case it
+/// was.
 fn tell_the_case_of_a_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -151,9 +153,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether this thread is inside a critical section: then another thread does not get into one. True everywhere but on
-/// the `critical-section` build, where re-entry on the same thread would go unnoticed; elsewhere it dead-locks, and
-/// the time limit tells.
+/// Whether this thread is inside a critical section: then another thread does not get into one.
+/// True everywhere but on the `critical-section` build, where re-entry on the same thread would go
+/// unnoticed; elsewhere it dead-locks, and the time limit tells.
 pub(crate) fn outside_of_every_section() -> bool {
     #[cfg(feature = "critical-section")]
     return probe::passes(PATIENCE);

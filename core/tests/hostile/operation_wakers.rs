@@ -1,4 +1,5 @@
-//! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere at once.
+//! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere
+//! at once.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,6 +1,8 @@
-//! Random calls from many threads, in rounds; each of a seed of its own. The arguments come from the environment:
+//! Random calls from many threads, in rounds; each of a seed of its own. The arguments come from
+//! the environment:
 //!
-//! - `ONEFLIGHT_STRESS_SECONDS`: how long each test goes on. Without it, a second, and `promises` three.
+//! - `ONEFLIGHT_STRESS_SECONDS`: how long each test goes on. Without it, a second, and `promises`
+//!   three.
 //! - `ONEFLIGHT_STRESS_SEED`: where the seeds begin. A round that fails says its own.
 //!
 //! | module | what must hold |

@@ -1,4 +1,5 @@
-//! Drivers of `work_rerun` that are lost, over and over: exactly one re-run for each, and never two operations at once.
+//! Drivers of `work_rerun` that are lost, over and over: exactly one re-run for each, and never two
+//! operations at once.
 
 use std::future::{Future, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +46,8 @@ fn finishes(runs: &Arc<Runs>) -> impl Future<Output = usize> + Send + use<> {
     }
 }
 
-/// The driver is dropped while three threads come, poll and go: one of those that are left takes over, once.
+/// The driver is dropped while three threads come, poll and go: one of those that are left takes
+/// over, once.
 pub(crate) fn race(_seed: u64) {
     let group: Group<usize, usize> = Group::new();
     for round in 0..ROUNDS {

@@ -1,5 +1,5 @@
-//! Keys, values, clocks and `keep`s that attack while another attack is under way, or two at once: what the table, which
-//! makes one attack in each case, does not reach.
+//! Keys, values, clocks and `keep`s that attack while another attack is under way, or two at once:
+//! what the table, which makes one attack in each case, does not reach.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -37,8 +37,9 @@ fn a_participant_lost_to_a_panic_of_an_old_key_still_leaves_its_flight() {
     let (plan, group) = (Arc::<Plan>::default(), Group::builder().build());
     let lost = participant(&group, &plan);
     let heir = Arc::new(Mutex::new(None));
-    // While the newcomer compares its key, the flight it found loses its last participant and another begins. The
-    // newcomer is left with the last handle on the old flight, whose key panics when it is dropped.
+    // While the newcomer compares its key, the flight it found loses its last participant and
+    // another begins. The newcomer is left with the last handle on the old flight, whose key panics
+    // when it is dropped.
     let (inner, plans, next) = (group.clone(), plan.clone(), heir.clone());
     plan.arm_next(Part::Eq, move || {
         drop(lost);
@@ -54,7 +55,8 @@ fn a_participant_lost_to_a_panic_of_an_old_key_still_leaves_its_flight() {
     assert_idle(&group);
 }
 
-/// Runs `newcomer`; while it compares its key, the flight it found is abandoned, and perhaps forgotten before.
+/// Runs `newcomer`; while it compares its key, the flight it found is abandoned, and perhaps
+/// forgotten before.
 fn while_comparing(newcomer: impl Fn(&Registry, &Arc<Plan>)) {
     for forget in [false, true] {
         let (plan, group) = (Arc::<Plan>::default(), Group::builder().build());

@@ -1,4 +1,5 @@
-//! Every call there is, on keys that collide, each on its own: a panic of one does not keep the next from running.
+//! Every call there is, on keys that collide, each on its own: a panic of one does not keep the
+//! next from running.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -74,8 +75,8 @@ impl Stage {
         !panicked
     }
 
-    /// Polls until it is ready or panics: either way its flight must have ended, or have been passed on. False if it
-    /// was not there, or does not come to its end.
+    /// Polls until it is ready or panics: either way its flight must have ended, or have been
+    /// passed on. False if it was not there, or does not come to its end.
     fn finish<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
         (0..10).any(|_| {
             let mut ready = false;
@@ -112,7 +113,8 @@ impl Stage {
         self.panicked.load(Ordering::SeqCst)
     }
 
-    /// All flights that there may be can be begun, and what one settles reaches its duplicate. Unless it was closed.
+    /// All flights that there may be can be begun, and what one settles reaches its duplicate.
+    /// Unless it was closed.
     fn assert_usable(&self, group: &Registry) {
         // Of a plan that attacks no more.
         let plan = Arc::default();

@@ -1,7 +1,8 @@
-//! Wakers that attack, as a table: every place where the core keeps a waker, every moment at which the waker's code
-//! runs, every act. Each case has a name and a time limit.
+//! Wakers that attack, as a table: every place where the core keeps a waker, every moment at which
+//! the waker's code runs, every act. Each case has a name and a time limit.
 
 mod act;
+mod ground;
 mod place;
 mod scene;
 mod told;
@@ -12,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use self::act::{Act, REENTERING};
 #[cfg(feature = "std")]
-pub(crate) use self::place::Shelf;
+pub(crate) use self::ground::Shelf;
 use self::place::{PLACES, Place};
 use self::scene::{Part, Scene};
 use crate::limit::survive;
@@ -139,7 +140,8 @@ fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
     });
 }
 
-/// Not without `std`: nothing can end the second panic there, and it aborts the process, as documented.
+/// Not without `std`: nothing can end the second panic there, and it aborts the process, as
+/// documented.
 #[test]
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_and_strand_nobody() {

@@ -1,20 +1,15 @@
-//! The places where the core keeps a waker: every future of it that waits, and every way it is told.
+//! The places where the core keeps a waker: every future of it that waits, and every way it is
+//! told.
 
 use std::any::Any;
 use std::future::{Future, pending, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+use super::ground::{Ground, Shelf};
 use crate::limit::lock;
-use oneflight_core::rt::Runtime;
-use oneflight_core::{Begin, Budget, Clock, Gate, Group, Mode, Primary, Rejected, SettleCell};
-
-pub(crate) type Registry = Group<u32, u32>;
-pub(crate) type Line = Gate<u32, u32>;
+use oneflight_core::{Begin, Budget, Primary, SettleCell};
 
 /// A future that waits: its outcome, if it is ready when it is polled with this waker.
 pub(crate) type Victim = Box<dyn FnMut(&Waker) -> Option<Outcome> + Send>;
@@ -27,9 +22,6 @@ pub(crate) type End = Box<dyn FnOnce() + Send>;
 
 /// The key that victims share; where each has its own, they follow it.
 pub(crate) const KEY: u32 = 1_000;
-
-/// The most flights at once: more than the victims and their acts have.
-const FLIGHTS: usize = 200;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -104,93 +96,6 @@ pub(crate) const PLACES: [Place; 22] = [
     Place::Cell,
 ];
 
-/// Where the futures stand.
-#[derive(Clone)]
-pub(crate) struct Ground {
-    pub(crate) group: Registry,
-    pub(crate) gate: Line,
-    clock: Hand,
-}
-
-impl Ground {
-    pub(crate) fn new() -> Self {
-        let clock = Hand::default();
-        Self {
-            group: Group::builder()
-                .clock(clock.clone())
-                .max_age(Duration::from_secs(60))
-                .max_flights(FLIGHTS)
-                .build(),
-            gate: Gate::new(Mode::Queue),
-            clock,
-        }
-    }
-
-    /// Flights that are in flight now are too old.
-    pub(crate) fn grow_old(&self) {
-        self.clock.0.fetch_add(61, Ordering::SeqCst);
-    }
-
-    pub(crate) fn primary(&self, key: u32) -> Primary<u32, u32> {
-        match self.group.begin(key) {
-            Begin::Primary(primary) => primary,
-            other => panic!("the key is free: {other:?}"),
-        }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Hand(Arc<AtomicU64>);
-
-impl Clock for Hand {
-    fn now(&self) -> Duration {
-        Duration::from_secs(self.0.load(Ordering::SeqCst))
-    }
-}
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A runtime that runs what it was given when it is told to.
-#[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Mutex<Vec<Task>>>);
-
-impl Shelf {
-    pub(crate) fn take(&self) -> Vec<Task> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-
-    /// Every task, whichever panics (without `std` a task may); the first panic goes on afterwards.
-    fn run(&self) {
-        let tasks = self.take();
-        let mut panicked = None;
-        for mut task in tasks {
-            let mut cx = Context::from_waker(Waker::noop());
-            let polled = AssertUnwindSafe(|| assert!(task.as_mut().poll(&mut cx).is_ready()));
-            let payload = catch_unwind(polled).err();
-            panicked = panicked.or(payload);
-        }
-        if let Some(payload) = panicked {
-            resume_unwind(payload);
-        }
-    }
-}
-
-impl Runtime for Shelf {
-    type Sleep = std::future::Ready<()>;
-
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        lock(&self.0).push(Box::pin(task));
-    }
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
-    }
-}
-
 fn victim(future: impl Future<Output: Send> + Send + 'static) -> Victim {
     let mut future = Box::pin(future);
     Box::new(move |waker| match poll(future.as_mut(), waker) {
@@ -235,18 +140,12 @@ impl Place {
             | Place::AbortedWaiter
             | Place::SupersededWaiter => {
                 let primary = ground.primary(KEY);
-                let waiters = (0..count).map(|_| match group.begin(KEY) {
-                    Begin::Waiter(waiter) => victim(waiter),
-                    other => panic!("the key is taken: {other:?}"),
-                });
+                let waiters = (0..count).map(|_| victim(ground.waiter(KEY)));
                 (waiters.collect(), self.end_of_waiters(ground, primary))
             }
             Place::AbortedWaiters => {
                 let primaries: Vec<_> = own_keys.clone().map(|key| ground.primary(key)).collect();
-                let waiters = own_keys.map(|key| match group.begin(key) {
-                    Begin::Waiter(waiter) => victim(waiter),
-                    other => panic!("the key is taken: {other:?}"),
-                });
+                let waiters = own_keys.map(|key| victim(ground.waiter(key)));
                 let waiters = waiters.collect();
                 assert!(group.forget(&(KEY + 1)));
                 let end = move || {
@@ -305,10 +204,7 @@ impl Place {
                 let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
                 assert!(poll_idly(driver.as_mut()).is_pending());
                 let reruns = (1..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
-                let last = std::iter::once_with(|| match group.begin(KEY) {
-                    Begin::Waiter(waiter) => victim(waiter),
-                    other => panic!("the key is taken: {other:?}"),
-                });
+                let last = std::iter::once_with(|| victim(ground.waiter(KEY)));
                 (reruns.chain(last).collect(), Box::new(move || drop(driver)))
             }
             Place::RerunDriver => {
@@ -410,7 +306,8 @@ impl Place {
         }
     }
 
-    /// Whether one event ends all that is waited for: everyone's outcome is there before the first one is woken.
+    /// Whether one event ends all that is waited for: everyone's outcome is there before the first
+    /// one is woken.
     pub(crate) fn ends_at_once(self) -> bool {
         matches!(
             self,
@@ -429,24 +326,9 @@ impl Place {
         )
     }
 
-    /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with `std`.
+    /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with
+    /// `std`.
     pub(crate) fn lets_panics_of_the_end_through(self) -> bool {
         !crate::limit::ISOLATES_PANICS || !matches!(self, Place::Owner | Place::Caller)
-    }
-}
-
-impl Ground {
-    /// All flights that there may be can be begun: none that is over is still counted.
-    pub(crate) fn assert_room(&self) {
-        let begun = (0..FLIGHTS as u32).map(|key| self.group.begin(key));
-        let begun: Vec<_> = begun.collect();
-        let taken = |begin: &Begin<u32, u32>| matches!(begin, Begin::Primary(_));
-        let closed = |begin: &_| matches!(begin, Begin::Rejected(Rejected::Closed));
-        assert!(begun.iter().all(taken) || begun.iter().all(closed));
-    }
-
-    fn abort_all(&self) -> End {
-        let group = self.group.clone();
-        Box::new(move || group.abort_all())
     }
 }

@@ -1,4 +1,5 @@
-//! One case: futures that wait in one place, their hostile wakers, and what must hold when it is over.
+//! One case: futures that wait in one place, their hostile wakers, and what must hold when it is
+//! over.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
@@ -7,7 +8,8 @@ use std::task::{Wake, Waker};
 use crate::limit::{lock, outside_of_every_section, panics};
 
 use super::act::Act;
-use super::place::{End, Ground, KEY, Place, Victim};
+use super::ground::Ground;
+use super::place::{End, KEY, Place, Victim};
 use super::wild::{Hooks, wild};
 
 /// More than one batch of wakers.
@@ -109,7 +111,8 @@ impl Scene {
         wild(hooks)
     }
 
-    /// One that ends everything when it is cloned, and does `act` when the clone, too late, is dropped.
+    /// One that ends everything when it is cloned, and does `act` when the clone, too late, is
+    /// dropped.
     pub(crate) fn too_late(self: &Arc<Self>, index: usize, act: Act) -> Waker {
         let (scene, other) = (self.clone(), self.clone());
         let woken = self.woken[index].clone();
@@ -140,8 +143,9 @@ impl Scene {
         !panicked
     }
 
-    /// Polls a victim, unless it is gone or is being polled. One that panics is polled again, as one that waits would
-    /// do. Without a call around it: whose panic it is, the hook's own or the core's, its caller knows.
+    /// Polls a victim, unless it is gone or is being polled. One that panics is polled again, as
+    /// one that waits would do. Without a call around it: whose panic it is, the hook's own or the
+    /// core's, its caller knows.
     pub(crate) fn poll_inline(&self, index: usize, waker: &Waker) {
         let mut seat = match self.seats[index].try_lock() {
             Ok(seat) => seat,

@@ -1,4 +1,5 @@
-//! Who is woken, how often, and what it finds then, when wakers attack: what the table does not ask.
+//! Who is woken, how often, and what it finds then, when wakers attack: what the table does not
+//! ask.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -7,9 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::Waker;
 use std::thread;
 
-use oneflight_core::{Begin, Cause, SettleCell, Waiter, Work};
+use oneflight_core::{Begin, Cause, SettleCell, Work};
 
-use super::place::{Ground, KEY, Place, poll};
+use super::ground::Ground;
+use super::place::{KEY, Place, poll};
 use super::scene::{Part, Scene};
 use super::wild::{Hook, Hooks, wild};
 use crate::limit::{alone, lock, panic_text, panics, quiet_panic, survive};
@@ -85,13 +87,6 @@ fn parks<F: Future + Unpin>(future: &mut F, waker: &Waker) -> bool {
 }
 
 impl Ground {
-    fn waiter(&self) -> Waiter<u32, u32> {
-        match self.group.begin(KEY) {
-            Begin::Waiter(waiter) => waiter,
-            other => panic!("the key is taken: {other:?}"),
-        }
-    }
-
     /// A driver whose operation waits for the cell.
     fn driver(&self, cell: &Arc<SettleCell<u32>>) -> Work<u32, u32> {
         let cell = cell.clone();
@@ -127,7 +122,8 @@ fn one_that_is_dropped_before_its_batch_is_woken_is_not_woken() {
     });
 }
 
-/// Wakers in these positions panic: each is woken once, and the first panic is the one that goes on.
+/// Wakers in these positions panic: each is woken once, and the first panic is the one that goes
+/// on.
 fn wherever_a_waker_panics(
     hostile: impl Fn(usize) -> bool + Copy + Send + Sync + 'static,
     place: Place,
@@ -213,7 +209,7 @@ fn a_waker_whose_drop_panics_when_it_is_replaced_is_replaced_all_the_same() {
 fn wakers_that_panic_end_there_when_the_primary_is_dropped_by_a_panic() {
     let ground = Ground::new();
     let lost = ground.primary(KEY);
-    let mut waiters: Vec<_> = (0..CROWD).map(|_| ground.waiter()).collect();
+    let mut waiters: Vec<_> = (0..CROWD).map(|_| ground.waiter(KEY)).collect();
     let woken = Counter::default();
     for waiting in &mut waiters {
         let woken = woken.clone();
@@ -246,7 +242,7 @@ fn wakers_that_panic_end_there_when_an_operation_panics() {
     let mut others: Vec<_> = (0..CROWD)
         .map(|_| ground.group.work(KEY, pending))
         .collect();
-    let mut plain: Vec<_> = (0..CROWD).map(|_| ground.waiter()).collect();
+    let mut plain: Vec<_> = (0..CROWD).map(|_| ground.waiter(KEY)).collect();
     for other in &mut others {
         assert!(parks(
             other,
@@ -313,7 +309,7 @@ fn a_waker_that_drops_the_driver_inline_hands_the_operation_on() {
 fn a_waker_that_begins_the_superseded_key_again_joins_the_new_flight() {
     let ground = Ground::new();
     let old = ground.primary(KEY);
-    let mut duplicate = ground.waiter();
+    let mut duplicate = ground.waiter(KEY);
     let (group, joined) = (ground.group.clone(), Arc::new(Mutex::new(None)));
     let result = joined.clone();
     let waker = on_wake(move || {
@@ -331,15 +327,16 @@ fn a_waker_that_begins_the_superseded_key_again_joins_the_new_flight() {
     ground.assert_room();
 }
 
-/// A waiter is polled again, with a new waker, while the flight ends on another thread, which is held in a wake. The
-/// new waker's clone is of no use, and its drop drops a sibling: that must not happen under a lock.
+/// A waiter is polled again, with a new waker, while the flight ends on another thread, which is
+/// held in a wake. The new waker's clone is of no use, and its drop drops a sibling: that must not
+/// happen under a lock.
 fn drop_a_useless_clone_during_the_end(crowd: usize) {
     alone(move || {
         let ground = Ground::new();
         let owner = ground.primary(KEY);
         let (entered, in_wake) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let mut blocker = ground.waiter();
+        let mut blocker = ground.waiter(KEY);
         let released = Mutex::new(released);
         let waker = on_wake(move || {
             entered.send(()).expect("the test listens");
@@ -347,7 +344,7 @@ fn drop_a_useless_clone_during_the_end(crowd: usize) {
         });
         assert!(parks(&mut blocker, &waker));
 
-        let mut others: Vec<_> = (0..crowd).map(|_| ground.waiter()).collect();
+        let mut others: Vec<_> = (0..crowd).map(|_| ground.waiter(KEY)).collect();
         for other in &mut others {
             assert!(poll_idly(other).is_pending());
         }

@@ -271,7 +271,8 @@ impl Caller {
         self.calls = waiters;
     }
 
-    /// When every thread has ended what it can: a plain waiter has its outcome, and was woken once if it was parked.
+    /// When every thread has ended what it can: a plain waiter has its outcome, and was woken once
+    /// if it was parked.
     pub(crate) fn leave_all(&mut self) {
         for call in std::mem::take(&mut self.calls) {
             let outcome = call.future.outcome(&self.works);

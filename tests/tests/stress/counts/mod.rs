@@ -1,6 +1,7 @@
-//! Random calls on few keys, under a cap of waiters and with two payloads: what the callers counted themselves and what
-//! the group says must come to the same. On one thread to the last figure; on more, up to what nobody can tell from
-//! outside (whether an outcome came just before a waiter left).
+//! Random calls on few keys, under a cap of waiters and with two payloads: what the callers counted
+//! themselves and what the group says must come to the same. On one thread to the last figure; on
+//! more, up to what nobody can tell from outside (whether an outcome came just before a waiter
+//! left).
 
 mod caller;
 mod operation;
@@ -93,14 +94,16 @@ impl Setting {
         assert_eq!(by(Cause::Cancelled), saw.cancelled);
         // Of a re-run, a panic is a loss and no end.
         assert_eq!(by(Cause::Panicked), count(&works.panicked));
-        // A re-run that nobody finished, and for which the budget was not used up, was left by everyone.
+        // A re-run that nobody finished, and for which the budget was not used up, was left by
+        // everyone.
         let by_rerun = begun - saw.by_begin - saw.by_work;
         let abandoned = by_rerun - count(&reruns.finished) - by(Cause::Exhausted);
         assert_eq!(
             by(Cause::Dropped),
             saw.dropped + count(&works.lost) + abandoned
         );
-        // One operation for each flight of `work`, and of `work_rerun` one for each loss and one more.
+        // One operation for each flight of `work`, and of `work_rerun` one for each loss and one
+        // more.
         assert_eq!(count(&works.made), saw.by_work);
         assert_eq!(count(&reruns.made), saw.run.len() as u64 + stats.reruns);
         assert_eq!((works.alive(), reruns.alive()), (0, 0));

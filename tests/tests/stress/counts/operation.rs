@@ -45,7 +45,8 @@ impl Ledger {
     }
 }
 
-/// An operation that takes some polls, and panics or finishes. In between it is awake at once, or asleep.
+/// An operation that takes some polls, and panics or finishes. In between it is awake at once, or
+/// asleep.
 pub(crate) struct Steps {
     left: u8,
     sleeps: bool,

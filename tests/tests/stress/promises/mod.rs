@@ -1,5 +1,6 @@
-//! Random calls of everything there is, from many threads, in rounds. After each round everything that still waits is
-//! brought to its end, polled only when it was woken; then every figure must add up and nothing may be left.
+//! Random calls of everything there is, from many threads, in rounds. After each round everything
+//! that still waits is brought to its end, polled only when it was woken; then every figure must
+//! add up and nothing may be left.
 
 mod caller;
 mod oracle;
@@ -89,7 +90,8 @@ pub(crate) fn play(seed: u64) {
 }
 
 impl Round {
-    /// Ends what is in flight. Who waits is polled when it was woken and not otherwise: a wake that was lost shows.
+    /// Ends what is in flight. Who waits is polled when it was woken and not otherwise: a wake that
+    /// was lost shows.
     fn bring_to_an_end(&self, held: Vec<Held>, rng: &mut fastrand::Rng) {
         let closes = rng.bool();
         if closes {

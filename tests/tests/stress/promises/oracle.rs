@@ -1,4 +1,5 @@
-//! What a random run is held to: every flight has one outcome, whoever sees it, and nothing is kept.
+//! What a random run is held to: every flight has one outcome, whoever sees it, and nothing is
+//! kept.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
