@@ -34,6 +34,6 @@ rule "a member without its licence" \
   "$(for m in core adapters/*; do [ -e "$m/LICENSE" ] || echo "$m"; done)"
 
 expected=8
-[ "$checks" -eq "$expected" ] || { echo "rules: $checks rules checked, $expected expected" >&2; exit 1; }
+[ "$checks" -ge "$expected" ] || { echo "rules: $checks rules checked, $expected expected" >&2; exit 1; }
 [ "$failed" -eq 0 ] || exit 1
 echo "rules: $checks checks passed"
