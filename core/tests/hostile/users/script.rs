@@ -39,6 +39,13 @@ fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
     drop(held.take_if(|future| poll(future.as_mut())));
 }
 
+/// Who did not come to wait, because a call of the user's panicked, is not counted. It would be
+/// lost in the figures as soon as the flight ends.
+fn assert_waiting(group: &Registry, at_most: usize) {
+    let stats = group.stats();
+    assert!(stats.waiting <= at_most, "{stats:?}");
+}
+
 impl Stage {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
         let clock = Ticks::new(plan);
@@ -156,6 +163,8 @@ impl Stage {
         for mark in [one, other, one] {
             self.attempt(|| held.push(group.fingerprinted(mark).begin(key(5))));
         }
+        let joined = |begin: &&Begin<Key, Value>| matches!(begin, Begin::Waiter(_));
+        assert_waiting(group, held.iter().filter(joined).count());
         self.attempt(|| group.contains(&key(3)).then(|| group.waiters(&key(2))));
         self.attempt(|| group.peek(&key(1)));
         self.attempt(|| group.forget(&key(2)));
@@ -196,6 +205,8 @@ impl Stage {
         let (mut first, mut second) = (None, None);
         self.attempt(|| first = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
         self.attempt(|| second = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
+        let joined = usize::from(first.is_some() && second.is_some());
+        assert_waiting(group, joined);
         for work in [&mut first, &mut second] {
             self.attempt(|| work.as_mut().map(|work| poll(work.as_mut())));
         }
@@ -264,6 +275,7 @@ impl Stage {
             self.attempt(|| held = Some(group.begin(key(12))));
             self.attempt(|| group.spawn_on(&runtime, key(12), maker(&self.plan, 2)));
             self.attempt(|| group.spawn_blocking_on(&runtime, key(12), call(&self.plan)));
+            assert_waiting(group, 0);
             self.attempt(|| drop(held));
         }
     }
@@ -352,6 +364,12 @@ impl Stage {
         }
         let mark = Fingerprint::of_bytes(b"one");
         self.attempt(|| turns.push(gate.fingerprinted(mark).turn(Some(key(5)))));
+        let joined = held
+            .iter()
+            .filter(|begin| matches!(begin, Begin::Waiter(_)))
+            .count();
+        let waiting = gate.stats().waiting;
+        assert!(waiting <= joined + turns.len(), "{waiting} of {joined}");
         self.attempt(|| gate.waiters(&key(3)));
         for begin in held {
             self.attempt(|| match begin {
