@@ -48,7 +48,7 @@ fn finishes(runs: &Arc<Runs>) -> impl Future<Output = usize> + Send + use<> {
 
 /// The driver is dropped while three threads come, poll and go: one of those that are left takes
 /// over, once.
-pub(crate) fn race(_seed: u64) {
+pub(crate) fn race() {
     let group: Group<usize, usize> = Group::new();
     for round in 0..ROUNDS {
         let runs = Arc::new(Runs::default());

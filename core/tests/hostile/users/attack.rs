@@ -10,7 +10,7 @@ use crate::limit::quiet_panic;
 use oneflight_core::{Begin, Budget};
 
 use super::plan::{Inline, Key, Way, call, key, maker, value};
-use super::script::Stage;
+use super::script::Setup;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
@@ -54,10 +54,10 @@ fn poll_once<F: Future>(future: Pin<&mut F>) {
 }
 
 impl Attack {
-    pub(crate) fn perform(self, stage: &Arc<Stage>) {
-        let (plan, gate) = (&stage.plan, &stage.gate);
+    pub(crate) fn perform(self, setup: &Arc<Setup>) {
+        let (plan, gate) = (&setup.plan, &setup.gate);
         let key = |id| key(plan, id);
-        for group in [&stage.plain, &stage.ruled] {
+        for group in [&setup.plain, &setup.ruled] {
             for id in KEYS {
                 match self {
                     Attack::BeginAndDrop => {
@@ -81,9 +81,9 @@ impl Attack {
                         for way in [Way::RunsInline, Way::Drops] {
                             let plan = plan.clone();
                             let runtime = Inline { plan, way };
-                            let made = maker(&stage.plan, 1);
+                            let made = maker(&setup.plan, 1);
                             drop(group.spawn_on(&runtime, key(id), made));
-                            drop(group.spawn_blocking_on(&runtime, key(id), call(&stage.plan)));
+                            drop(group.spawn_blocking_on(&runtime, key(id), call(&setup.plan)));
                         }
                     }
                     Attack::Forget => {
@@ -112,7 +112,7 @@ impl Attack {
                     black_box((gate.waiters(&key(3)), gate.is_busy(), gate.stats()));
                 }
             }
-            Attack::TurnTheClock => stage.clock.turn(100),
+            Attack::TurnTheClock => setup.clock.turn(100),
             Attack::Panic => quiet_panic(),
             #[cfg(feature = "std")]
             Attack::PanicTwice => {

@@ -17,7 +17,7 @@ use oneflight_core::{Begin, Group, Primary, Waiter};
 
 use self::attack::{Attack, REENTERING};
 use self::plan::{Key, PARTS, Part, Plan, Value, key};
-use self::script::Stage;
+use self::script::Setup;
 use crate::limit::{ISOLATES_PANICS, outside_of_every_section, panics, quiet_panic, survive};
 
 /// Cases whose panic came out of the call that ran the code, and cases whose panic ended inside of
@@ -26,11 +26,11 @@ static CAME_OUT: AtomicUsize = AtomicUsize::new(0);
 static STAYED: AtomicUsize = AtomicUsize::new(0);
 
 /// How often the script runs each part, when nothing attacks.
-fn rehearsal() -> [usize; PARTS.len()] {
+fn count_calls() -> [usize; PARTS.len()] {
     let plan = Arc::new(Plan::default());
-    let stage = Stage::new(&plan);
-    assert_eq!(stage.play(), 0);
-    drop(stage);
+    let setup = Setup::new(&plan);
+    assert_eq!(setup.run(), 0);
+    drop(setup);
     assert_eq!(plan.alive(), 0);
     PARTS.map(|part| plan.calls(part))
 }
@@ -38,32 +38,32 @@ fn rehearsal() -> [usize; PARTS.len()] {
 /// The script, with one attack at one call of one part.
 fn perform(part: Part, at: usize, attack: Attack) {
     let plan = Arc::new(Plan::default());
-    let stage = Arc::new(Stage::new(&plan));
+    let setup = Arc::new(Setup::new(&plan));
     let inside = Arc::new(AtomicBool::new(false));
-    let (weak, found) = (Arc::downgrade(&stage), inside.clone());
+    let (weak, found) = (Arc::downgrade(&setup), inside.clone());
     plan.arm(part, at, move || {
         found.store(!outside_of_every_section(), Ordering::SeqCst);
         match weak.upgrade() {
-            Some(stage) => attack.perform(&stage),
+            Some(setup) => attack.perform(&setup),
             // While the groups themselves are dropped, there is nothing left to call.
             None if attack == Attack::Panic => quiet_panic(),
             None => {}
         }
     });
-    let mut panicked = stage.play();
+    let mut panicked = setup.run();
 
-    for group in [&stage.plain, &stage.ruled] {
+    for group in [&setup.plain, &setup.ruled] {
         assert_idle(group);
         // The script has closed it, but for a call of that which panicked. A key of another plan:
         // what is armed may be the drop of what is retained.
         drop(group.begin(key(&Arc::default(), 1)));
         assert!(group.is_empty());
     }
-    let stats = stage.gate.stats();
-    assert!(!stage.gate.is_busy(), "{:?}", stage.gate);
+    let stats = setup.gate.stats();
+    assert!(!setup.gate.is_busy(), "{:?}", setup.gate);
     assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
-    panicked += usize::from(panics(|| drop(stage)));
-    assert!(plan.has_struck(), "never reached");
+    panicked += usize::from(panics(|| drop(setup)));
+    assert!(plan.has_attacked(), "never reached");
     assert!(!inside.load(Ordering::SeqCst), "inside a critical section");
     assert_eq!(plan.alive(), 0, "something of the user's is kept");
     assert_eq!(Arc::strong_count(&plan), 1, "something keeps the plan");
@@ -115,7 +115,7 @@ fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
 
 /// Every call of these parts, with each of the attacks.
 fn sweep(parts: &[Part], attacks: &'static [Attack], at_least: usize) {
-    let calls = rehearsal();
+    let calls = count_calls();
     let cases = parts.iter().flat_map(|part| {
         let (part, calls) = (*part, calls[*part as usize]);
         assert_ne!(calls, 0, "the script never reaches {part:?}");

@@ -60,7 +60,7 @@ pub(crate) struct Plan {
     calls: [AtomicUsize; PARTS.len()],
     armed: Mutex<Vec<(Part, usize, Attack)>>,
     /// An attack has been made.
-    struck: AtomicBool,
+    attacked: AtomicBool,
     /// The next destructor of an operation that runs while its thread unwinds panics too.
     #[cfg(feature = "std")]
     pub(crate) twice: AtomicBool,
@@ -89,8 +89,8 @@ impl Plan {
     }
 
     /// Whether an attack was reached.
-    pub(crate) fn has_struck(&self) -> bool {
-        self.struck.load(Ordering::SeqCst)
+    pub(crate) fn has_attacked(&self) -> bool {
+        self.attacked.load(Ordering::SeqCst)
     }
 
     pub(crate) fn calls(&self, part: Part) -> usize {
@@ -110,7 +110,7 @@ impl Plan {
         let due = due.map(|index| armed.swap_remove(index));
         drop(armed);
         if let Some((_, _, attack)) = due {
-            self.struck.store(true, Ordering::SeqCst);
+            self.attacked.store(true, Ordering::SeqCst);
             attack();
         }
         #[cfg(feature = "std")]
@@ -124,12 +124,12 @@ impl Plan {
 }
 
 /// Something that is counted while it is alive, and whose drop is a part.
-pub(crate) struct Mortal {
+pub(crate) struct Counted {
     plan: Arc<Plan>,
     part: Part,
 }
 
-impl Mortal {
+impl Counted {
     fn new(plan: &Arc<Plan>, part: Part) -> Self {
         plan.alive.fetch_add(1, Ordering::SeqCst);
         let plan = plan.clone();
@@ -137,7 +137,7 @@ impl Mortal {
     }
 }
 
-impl Drop for Mortal {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.plan.alive.fetch_sub(1, Ordering::SeqCst);
         self.plan.reached(self.part);
@@ -146,24 +146,24 @@ impl Drop for Mortal {
 
 pub(crate) struct Key {
     id: u32,
-    life: Mortal,
+    counted: Counted,
 }
 
 pub(crate) fn key(plan: &Arc<Plan>, id: u32) -> Key {
-    let life = Mortal::new(plan, Part::KeyDrop);
-    Key { id, life }
+    let counted = Counted::new(plan, Part::KeyDrop);
+    Key { id, counted }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.life.plan.reached(Part::Hash);
+        self.counted.plan.reached(Part::Hash);
         state.write_u32(self.id);
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.life.plan.reached(Part::Eq);
+        self.counted.plan.reached(Part::Eq);
         self.id == other.id
     }
 }
@@ -172,18 +172,18 @@ impl Eq for Key {}
 
 impl Clone for Key {
     fn clone(&self) -> Self {
-        self.life.plan.reached(Part::KeyClone);
-        key(&self.life.plan, self.id)
+        self.counted.plan.reached(Part::KeyClone);
+        key(&self.counted.plan, self.id)
     }
 }
 
 pub(crate) struct Value {
-    _life: Mortal,
+    _counted: Counted,
 }
 
 pub(crate) fn value(plan: &Arc<Plan>) -> Value {
-    let _life = Mortal::new(plan, Part::ValueDrop);
-    Value { _life }
+    let _counted = Counted::new(plan, Part::ValueDrop);
+    Value { _counted }
 }
 
 /// All keys share one hash, so that every search compares.
@@ -238,16 +238,16 @@ impl Clock for Ticks {
 /// Pending for some polls, then a value.
 pub(crate) struct Operation {
     left: usize,
-    life: Mortal,
+    counted: Counted,
 }
 
 impl Future for Operation {
     type Output = Value;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Value> {
-        self.life.plan.reached(Part::Poll);
+        self.counted.plan.reached(Part::Poll);
         if self.left == 0 {
-            return Poll::Ready(value(&self.life.plan));
+            return Poll::Ready(value(&self.counted.plan));
         }
         self.left -= 1;
         cx.waker().wake_by_ref();
@@ -260,21 +260,21 @@ pub(crate) fn maker(
     plan: &Arc<Plan>,
     pending: usize,
 ) -> impl FnOnce() -> Operation + Send + 'static + use<> {
-    let closure = Mortal::new(plan, Part::MakerDrop);
+    let closure = Counted::new(plan, Part::MakerDrop);
     move || {
         let plan = closure.plan.clone();
         plan.reached(Part::Make);
         // A panic after the operation is on its way out would leak it.
         drop(closure);
-        let life = Mortal::new(&plan, Part::OperationDrop);
+        let counted = Counted::new(&plan, Part::OperationDrop);
         let left = pending;
-        Operation { left, life }
+        Operation { left, counted }
     }
 }
 
 /// A blocking call.
 pub(crate) fn call(plan: &Arc<Plan>) -> impl FnOnce() -> Value + Send + 'static + use<> {
-    let closure = Mortal::new(plan, Part::MakerDrop);
+    let closure = Counted::new(plan, Part::MakerDrop);
     move || {
         let plan = closure.plan.clone();
         plan.reached(Part::Call);

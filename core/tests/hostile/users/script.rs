@@ -19,7 +19,7 @@ pub(crate) type Line = Gate<Key, Value>;
 const FLIGHTS: u32 = 8;
 
 /// Two groups, one with all rules, and a gate.
-pub(crate) struct Stage {
+pub(crate) struct Setup {
     pub(crate) plan: Arc<Plan>,
     pub(crate) plain: Registry,
     pub(crate) ruled: Registry,
@@ -46,7 +46,7 @@ fn assert_waiting(group: &Registry, at_most: usize) {
     assert!(stats.waiting <= at_most, "{stats:?}");
 }
 
-impl Stage {
+impl Setup {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
         let clock = Ticks::new(plan);
         let keep = plan.clone();
@@ -100,7 +100,7 @@ impl Stage {
     }
 
     /// Returns how many calls panicked.
-    pub(crate) fn play(&self) -> usize {
+    pub(crate) fn run(&self) -> usize {
         for group in [&self.plain, &self.ruled] {
             self.begin_and_join(group);
             self.work(group);
@@ -111,7 +111,7 @@ impl Stage {
             let stats = group.stats();
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
             // Its calls would count, and not be there to be attacked.
-            if self.plan.has_struck() {
+            if self.plan.has_attacked() {
                 self.assert_usable(group);
             }
             self.stop(group);

@@ -10,8 +10,8 @@ use std::task::{Wake, Waker};
 use crate::limit::quiet_panic;
 use oneflight_core::{Begin, Budget, Fingerprint};
 
+use super::case::{CROWD, Case};
 use super::place::{KEY, poll};
-use super::scene::{CROWD, Scene};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -71,8 +71,8 @@ const OTHER: u32 = 1;
 
 impl Act {
     /// By the waker of the victim `index`; `earlier` were reached before.
-    pub(crate) fn perform(self, scene: &Arc<Scene>, index: usize, earlier: usize) {
-        let (group, gate) = (&scene.ground.group, &scene.ground.gate);
+    pub(crate) fn perform(self, case: &Arc<Case>, index: usize, earlier: usize) {
+        let (group, gate) = (&case.setup.group, &case.setup.gate);
         let crowd = CROWD as usize;
         // One before, one after, and one that is in another batch or in the same one.
         let others = [
@@ -82,25 +82,25 @@ impl Act {
         ];
         let keys = [KEY, KEY + index as u32, OTHER];
         match self {
-            Act::PollItself => scene.poll_inline(index, &scene.harmless(index)),
+            Act::PollItself => case.poll_inline(index, &case.harmless(index)),
             Act::PollOthers => {
                 for other in others {
-                    scene.poll_inline(other, &scene.harmless(other));
+                    case.poll_inline(other, &case.harmless(other));
                 }
             }
-            Act::DropItself => scene.evict_inline(index),
+            Act::DropItself => case.drop_inline(index),
             Act::DropOthers => {
                 for other in others {
-                    scene.evict_inline(other);
+                    case.drop_inline(other);
                 }
             }
             Act::PollAndDropOthers => {
                 for other in others {
-                    scene.poll_inline(other, &scene.harmless(other));
-                    scene.evict_inline(other);
+                    case.poll_inline(other, &case.harmless(other));
+                    case.drop_inline(other);
                 }
             }
-            Act::EndEverything => scene.end(),
+            Act::EndEverything => case.end(),
             Act::BeginAndDrop => {
                 for key in keys {
                     drop(group.begin(key));

@@ -2,20 +2,20 @@
 //! the waker's code runs, every act. Each case has a name and a time limit.
 
 mod act;
-mod ground;
+mod case;
+mod hooked;
 mod place;
-mod scene;
+mod setup;
 mod told;
-mod wild;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use self::act::{Act, REENTERING};
-#[cfg(feature = "std")]
-pub(crate) use self::ground::Shelf;
+use self::case::{Case, Part};
 use self::place::{PLACES, Place};
-use self::scene::{Part, Scene};
+#[cfg(feature = "std")]
+pub(crate) use self::setup::Shelf;
 use crate::limit::survive;
 #[cfg(feature = "std")]
 use crate::limit::while_unwinding;
@@ -51,25 +51,25 @@ const MOMENTS: [Moment; 7] = [
 
 impl Moment {
     /// Lets every waker come to this moment. `during` makes the calls in which it comes.
-    fn come(self, scene: &Arc<Scene>, act: Act, during: fn(&mut dyn FnMut())) {
+    fn come(self, case: &Arc<Case>, act: Act, during: fn(&mut dyn FnMut())) {
         let park = |part: Option<Part>| {
-            for index in scene.everyone() {
+            for index in case.indices() {
                 let waker = match part {
-                    Some(part) => scene.hostile(index, part, act),
-                    None => scene.harmless(index),
+                    Some(part) => case.hostile(index, part, act),
+                    None => case.harmless(index),
                 };
-                scene.poll(index, &waker);
+                case.poll(index, &waker);
             }
         };
-        let each = |step: &dyn Fn(usize)| scene.everyone().for_each(step);
+        let each = |step: &dyn Fn(usize)| case.indices().for_each(step);
         match self {
             Moment::Woken => {
                 park(Some(Part::Wake));
-                during(&mut || scene.end());
+                during(&mut || case.end());
             }
             Moment::DroppedAfterItsWake => {
                 park(Some(Part::Drop));
-                during(&mut || scene.end());
+                during(&mut || case.end());
             }
             Moment::ClonedToPark => during(&mut || park(Some(Part::Clone))),
             Moment::ClonedToReplace => {
@@ -78,17 +78,17 @@ impl Moment {
             }
             Moment::Replaced => {
                 park(Some(Part::Drop));
-                during(&mut || each(&|index| scene.poll(index, &scene.harmless(index))));
+                during(&mut || each(&|index| case.poll(index, &case.harmless(index))));
             }
             Moment::TakenBack => {
                 park(Some(Part::Drop));
-                during(&mut || each(&|index| scene.evict(index)));
+                during(&mut || each(&|index| case.drop_victim(index)));
             }
             Moment::ClonedTooLate => {
-                for index in scene.everyone().skip(1) {
-                    scene.poll(index, &scene.harmless(index));
+                for index in case.indices().skip(1) {
+                    case.poll(index, &case.harmless(index));
                 }
-                during(&mut || scene.poll(0, &scene.too_late(0, act)));
+                during(&mut || case.poll(0, &case.too_late(0, act)));
             }
         }
     }
@@ -119,11 +119,11 @@ fn plainly(call: &mut dyn FnMut()) {
 #[test]
 fn a_waker_may_come_back_at_any_moment() {
     table(&REENTERING, 2_464, |place, moment, act| {
-        let scene = Scene::new(place);
-        moment.come(&scene, act, plainly);
-        scene.end();
-        let caught = scene.caught.load(Ordering::SeqCst);
-        scene.close_up();
+        let case = Case::new(place);
+        moment.come(&case, act, plainly);
+        case.end();
+        let caught = case.caught.load(Ordering::SeqCst);
+        case.assert_over();
         assert_eq!(caught, 0, "panics that nobody asked for");
     });
 }
@@ -131,10 +131,10 @@ fn a_waker_may_come_back_at_any_moment() {
 #[test]
 fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
     table(&[Act::Panic], 154, |place, moment, act| {
-        let scene = Scene::new(place);
-        moment.come(&scene, act, plainly);
-        let caught = scene.caught.load(Ordering::SeqCst);
-        scene.close_up();
+        let case = Case::new(place);
+        moment.come(&case, act, plainly);
+        let caught = case.caught.load(Ordering::SeqCst);
+        case.assert_over();
         let kept = moment.is_in_the_end() && !place.lets_panics_of_the_end_through();
         assert_eq!(caught, usize::from(!kept), "panics that came out");
     });
@@ -146,10 +146,10 @@ fn a_waker_may_panic_at_any_moment_and_strands_nobody() {
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_and_strand_nobody() {
     table(&[Act::PanicEachTime], 154, |place, moment, act| {
-        let scene = Scene::new(place);
-        moment.come(&scene, act, plainly);
-        let caught = scene.caught.load(Ordering::SeqCst);
-        scene.close_up();
+        let case = Case::new(place);
+        moment.come(&case, act, plainly);
+        let caught = case.caught.load(Ordering::SeqCst);
+        case.assert_over();
         let kept = moment.is_in_the_end() && !place.lets_panics_of_the_end_through();
         assert_eq!(caught == 0, kept, "{caught} panics came out");
     });
@@ -160,8 +160,8 @@ fn wakers_may_all_panic_and_strand_nobody() {
 #[cfg(feature = "std")]
 fn wakers_may_all_panic_while_the_thread_unwinds() {
     table(&[Act::PanicEachTime], 154, |place, moment, act| {
-        let scene = Scene::new(place);
-        moment.come(&scene, act, |call| while_unwinding(call));
-        scene.close_up();
+        let case = Case::new(place);
+        moment.come(&case, act, |call| while_unwinding(call));
+        case.assert_over();
     });
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::ground::{Ground, Shelf};
+use super::setup::{Setup, Shelf};
 use crate::limit::lock;
 use oneflight_core::{Begin, Budget, Primary, SettleCell};
 
@@ -122,8 +122,8 @@ fn poll_idly<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 impl Place {
     /// `count` futures that wait, and the call that ends what they wait for.
-    pub(crate) fn populate(self, ground: &Ground, count: u32) -> (Vec<Victim>, End) {
-        let group = ground.group.clone();
+    pub(crate) fn populate(self, setup: &Setup, count: u32) -> (Vec<Victim>, End) {
+        let group = setup.group.clone();
         // What an operation waits for.
         let cell = Arc::new(SettleCell::new());
         let operation = {
@@ -139,13 +139,13 @@ impl Place {
             | Place::OrphanedWaiter
             | Place::AbortedWaiter
             | Place::SupersededWaiter => {
-                let primary = ground.primary(KEY);
-                let waiters = (0..count).map(|_| victim(ground.waiter(KEY)));
-                (waiters.collect(), self.end_of_waiters(ground, primary))
+                let primary = setup.primary(KEY);
+                let waiters = (0..count).map(|_| victim(setup.waiter(KEY)));
+                (waiters.collect(), self.end_of_waiters(setup, primary))
             }
             Place::AbortedWaiters => {
-                let primaries: Vec<_> = own_keys.clone().map(|key| ground.primary(key)).collect();
-                let waiters = own_keys.map(|key| victim(ground.waiter(key)));
+                let primaries: Vec<_> = own_keys.clone().map(|key| setup.primary(key)).collect();
+                let waiters = own_keys.map(|key| victim(setup.waiter(key)));
                 let waiters = waiters.collect();
                 assert!(group.forget(&(KEY + 1)));
                 let end = move || {
@@ -204,18 +204,18 @@ impl Place {
                 let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
                 assert!(poll_idly(driver.as_mut()).is_pending());
                 let reruns = (1..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
-                let last = std::iter::once_with(|| victim(ground.waiter(KEY)));
+                let last = std::iter::once_with(|| victim(setup.waiter(KEY)));
                 (reruns.chain(last).collect(), Box::new(move || drop(driver)))
             }
             Place::RerunDriver => {
                 let budget = Budget::times(0);
                 let reruns =
                     own_keys.map(|key| victim(group.work_rerun(key, budget, pending::<u32>)));
-                (reruns.collect(), ground.abort_all())
+                (reruns.collect(), setup.abort_all())
             }
             Place::Run => {
-                let runs = own_keys.map(|key| victim(ground.primary(key).run(pending())));
-                (runs.collect(), ground.abort_all())
+                let runs = own_keys.map(|key| victim(setup.primary(key).run(pending())));
+                (runs.collect(), setup.abort_all())
             }
             Place::Owner | Place::Caller => {
                 let shelf = Shelf::default();
@@ -241,7 +241,7 @@ impl Place {
                 (calls, Box::new(end))
             }
             Place::GateWaiter => {
-                let gate = &ground.gate;
+                let gate = &setup.gate;
                 let Begin::Primary(holder) = gate.begin(Some(KEY)) else {
                     panic!("the gate is free")
                 };
@@ -256,14 +256,14 @@ impl Place {
                 )
             }
             Place::Turn => {
-                let Begin::Primary(holder) = ground.gate.begin(None) else {
+                let Begin::Primary(holder) = setup.gate.begin(None) else {
                     panic!("the gate is free")
                 };
-                let turns = own_keys.map(|key| victim(ground.gate.turn(Some(key))));
+                let turns = own_keys.map(|key| victim(setup.gate.turn(Some(key))));
                 (turns.collect(), Box::new(|| drop(holder.settle(7))))
             }
             Place::Drained => {
-                let primary = ground.primary(KEY);
+                let primary = setup.primary(KEY);
                 group.close();
                 let drained = (0..count).map(|_| victim(group.drained()));
                 (drained.collect(), Box::new(|| drop(primary.settle(7))))
@@ -282,11 +282,11 @@ impl Place {
         }
     }
 
-    fn end_of_waiters(self, ground: &Ground, primary: Primary<u32, u32>) -> End {
+    fn end_of_waiters(self, setup: &Setup, primary: Primary<u32, u32>) -> End {
         match self {
             Place::OrphanedWaiter => Box::new(move || drop(primary)),
             Place::AbortedWaiter => {
-                let abort_all = ground.abort_all();
+                let abort_all = setup.abort_all();
                 Box::new(move || {
                     // Kept until then.
                     let _primary = primary;
@@ -294,12 +294,12 @@ impl Place {
                 })
             }
             Place::SupersededWaiter => {
-                let ground = ground.clone();
+                let setup = setup.clone();
                 Box::new(move || {
                     // Where the group was closed, the old one is spared, and has to end by itself.
                     let _primary = primary;
-                    ground.grow_old();
-                    drop(ground.group.begin(KEY));
+                    setup.grow_old();
+                    drop(setup.group.begin(KEY));
                 })
             }
             _ => Box::new(move || drop(primary.settle(7))),

@@ -10,10 +10,10 @@ use std::thread;
 
 use oneflight_core::{Begin, Cause, SettleCell, Work};
 
-use super::ground::Ground;
+use super::case::{Case, Part};
+use super::hooked::{Hook, Hooks, hooked};
 use super::place::{KEY, Place, poll};
-use super::scene::{Part, Scene};
-use super::wild::{Hook, Hooks, wild};
+use super::setup::Setup;
 use crate::limit::{alone, lock, panic_text, panics, quiet_panic, survive};
 #[cfg(feature = "std")]
 use crate::limit::{quiet_panic_of, while_unwinding};
@@ -37,19 +37,19 @@ fn in_each_place(test: impl Fn(Place) + Copy + Send + 'static) {
     survive(cases.into_iter(), places.len());
 }
 
-fn crowd(place: Place) -> Arc<Scene> {
-    Scene::crowded(place, CROWD as u32)
+fn crowd(place: Place) -> Arc<Case> {
+    Case::crowded(place, CROWD as u32)
 }
 
 /// Polls a victim with a waker that does this when it is woken. Returns how often that is.
-fn park(scene: &Arc<Scene>, index: usize, attack: impl Fn() + Send + Sync + 'static) -> Counter {
+fn park(case: &Arc<Case>, index: usize, attack: impl Fn() + Send + Sync + 'static) -> Counter {
     let wakes = Counter::default();
     let count = wakes.clone();
-    let waker = scene.waker(index, Part::Wake, move |_| {
+    let waker = case.waker(index, Part::Wake, move |_| {
         count.add();
         attack();
     });
-    scene.poll(index, &waker);
+    case.poll(index, &waker);
     wakes
 }
 
@@ -72,7 +72,7 @@ impl Counter {
 }
 
 fn on_wake(attack: impl Fn() + Send + Sync + 'static) -> Waker {
-    wild(Hooks {
+    hooked(Hooks {
         on_wake: Some(Box::new(attack)),
         ..Hooks::default()
     })
@@ -86,7 +86,7 @@ fn parks<F: Future + Unpin>(future: &mut F, waker: &Waker) -> bool {
     poll(Pin::new(future), waker).is_pending()
 }
 
-impl Ground {
+impl Setup {
     /// A driver whose operation waits for the cell.
     fn driver(&self, cell: &Arc<SettleCell<u32>>) -> Work<u32, u32> {
         let cell = cell.clone();
@@ -98,27 +98,27 @@ impl Ground {
 #[test]
 fn one_that_is_dropped_before_its_batch_is_woken_is_not_woken() {
     in_each_place(|place| {
-        let scene = crowd(place);
-        let evicted = Arc::new(OnceLock::new());
-        let wakes = scene.everyone().map(|index| {
-            let (myself, evicted) = (scene.clone(), evicted.clone());
-            park(&scene, index, move || {
+        let case = crowd(place);
+        let dropped = Arc::new(OnceLock::new());
+        let wakes = case.indices().map(|index| {
+            let (myself, dropped) = (case.clone(), dropped.clone());
+            park(&case, index, move || {
                 // Far enough away to be in another batch, whichever way they are taken.
-                evicted.get_or_init(|| {
+                dropped.get_or_init(|| {
                     let victim = (index + CROWD / 2) % CROWD;
-                    myself.evict_inline(victim);
+                    myself.drop_inline(victim);
                     victim
                 });
             })
         });
         let wakes: Vec<_> = wakes.collect();
-        scene.end();
-        let victim = *evicted.get().expect("somebody was woken");
+        case.end();
+        let victim = *dropped.get().expect("somebody was woken");
         for (index, wakes) in wakes.iter().enumerate() {
             assert_eq!(wakes.get(), usize::from(index != victim), "victim {index}");
         }
         drop(wakes);
-        scene.close_up();
+        case.assert_over();
     });
 }
 
@@ -128,11 +128,11 @@ fn wherever_a_waker_panics(
     hostile: impl Fn(usize) -> bool + Copy + Send + Sync + 'static,
     place: Place,
 ) {
-    let scene = crowd(place);
+    let case = crowd(place);
     let first = Arc::new(OnceLock::new());
-    let wakes = scene.everyone().map(|index| {
+    let wakes = case.indices().map(|index| {
         let first = first.clone();
-        park(&scene, index, move || {
+        park(&case, index, move || {
             if hostile(index) {
                 first.get_or_init(|| index);
                 std::panic::resume_unwind(Box::new(format!("waker {index}")));
@@ -140,14 +140,14 @@ fn wherever_a_waker_panics(
         })
     });
     let wakes: Vec<_> = wakes.collect();
-    let text = panic_text(|| scene.end_inline());
+    let text = panic_text(|| case.end_inline());
     let first = first.get().map(|index| format!("waker {index}"));
     assert!(first.is_some());
     let kept = !place.lets_panics_of_the_end_through();
     assert_eq!(text, first.filter(|_| !kept));
     assert!(wakes.iter().all(|wakes| wakes.get() == 1));
     drop(wakes);
-    scene.close_up();
+    case.assert_over();
 }
 
 #[test]
@@ -166,50 +166,50 @@ fn wakers_that_all_panic_are_each_woken_once() {
 #[test]
 fn the_key_is_free_before_anyone_is_woken() {
     in_each_place(|place| {
-        let scene = crowd(place);
+        let case = crowd(place);
         let found = Arc::new(Mutex::new(Vec::new()));
-        for index in scene.everyone() {
-            let (group, found) = (scene.ground.group.clone(), found.clone());
-            park(&scene, index, move || {
+        for index in case.indices() {
+            let (group, found) = (case.setup.group.clone(), found.clone());
+            park(&case, index, move || {
                 let free = !group.contains(&KEY) && !group.forget(&KEY);
                 let begun = matches!(group.begin(KEY), Begin::Primary(_));
                 lock(&found).push(free && begun && group.waiters(&KEY) == 0);
             });
         }
-        scene.end();
+        case.end();
         assert_eq!(*lock(&found), [true; CROWD]);
-        scene.close_up();
+        case.assert_over();
     });
 }
 
 #[test]
 fn a_waker_whose_drop_panics_when_it_is_replaced_is_replaced_all_the_same() {
     in_each_place(|place| {
-        let scene = Scene::crowded(place, 3);
-        for index in scene.everyone() {
-            let waker = scene.waker(index, Part::Drop, |_| quiet_panic());
-            scene.poll(index, &waker);
+        let case = Case::crowded(place, 3);
+        for index in case.indices() {
+            let waker = case.waker(index, Part::Drop, |_| quiet_panic());
+            case.poll(index, &waker);
         }
         let wakes = Counter::default();
         let count = wakes.clone();
-        let heir = scene.waker(1, Part::Wake, move |_| count.add());
-        assert!(panics(|| scene.poll_inline(1, &heir)));
+        let heir = case.waker(1, Part::Wake, move |_| count.add());
+        assert!(panics(|| case.poll_inline(1, &heir)));
         for index in [0, 2] {
-            assert!(panics(|| scene.evict_inline(index)));
+            assert!(panics(|| case.drop_inline(index)));
         }
-        scene.end();
+        case.end();
         assert_eq!(wakes.get(), 1);
         drop(heir);
-        scene.close_up();
+        case.assert_over();
     });
 }
 
 #[test]
 #[cfg(feature = "std")]
 fn wakers_that_panic_end_there_when_the_primary_is_dropped_by_a_panic() {
-    let ground = Ground::new();
-    let lost = ground.primary(KEY);
-    let mut waiters: Vec<_> = (0..CROWD).map(|_| ground.waiter(KEY)).collect();
+    let setup = Setup::new();
+    let lost = setup.primary(KEY);
+    let mut waiters: Vec<_> = (0..CROWD).map(|_| setup.waiter(KEY)).collect();
     let woken = Counter::default();
     for waiting in &mut waiters {
         let woken = woken.clone();
@@ -225,24 +225,22 @@ fn wakers_that_panic_end_there_when_the_primary_is_dropped_by_a_panic() {
         let outcome = waiting.get().expect("ended");
         assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
     }
-    ground.assert_room();
+    setup.assert_room();
 }
 
 #[test]
 #[cfg(feature = "std")]
 fn wakers_that_panic_end_there_when_an_operation_panics() {
-    let ground = Ground::new();
+    let setup = Setup::new();
     let cell = Arc::new(SettleCell::<u32>::new());
     let inner = cell.clone();
-    let mut driver = ground.group.work(KEY, move || async move {
+    let mut driver = setup.group.work(KEY, move || async move {
         inner.wait().await;
         quiet_panic_of("the operation's own");
     });
     assert!(poll_idly(&mut driver).is_pending());
-    let mut others: Vec<_> = (0..CROWD)
-        .map(|_| ground.group.work(KEY, pending))
-        .collect();
-    let mut plain: Vec<_> = (0..CROWD).map(|_| ground.waiter(KEY)).collect();
+    let mut others: Vec<_> = (0..CROWD).map(|_| setup.group.work(KEY, pending)).collect();
+    let mut plain: Vec<_> = (0..CROWD).map(|_| setup.waiter(KEY)).collect();
     for other in &mut others {
         assert!(parks(
             other,
@@ -266,15 +264,15 @@ fn wakers_that_panic_end_there_when_an_operation_panics() {
         assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
     }
     drop(driver);
-    ground.assert_room();
+    setup.assert_room();
 }
 
 #[test]
 fn a_driver_whose_waker_panics_hands_over_when_it_leaves() {
-    let (ground, cell) = (Ground::new(), Arc::default());
-    let mut driver = ground.driver(&cell);
+    let (setup, cell) = (Setup::new(), Arc::default());
+    let mut driver = setup.driver(&cell);
     assert!(parks(&mut driver, &on_wake(|| quiet_panic())));
-    let mut heir = ground.group.work(KEY, pending);
+    let mut heir = setup.group.work(KEY, pending);
     let wakes = Counter::default();
     assert!(parks(&mut heir, &wakes.waker()));
     // The operation is ready now, and the one who should drive it lost its wake to a panic.
@@ -287,44 +285,44 @@ fn a_driver_whose_waker_panics_hands_over_when_it_leaves() {
 
 #[test]
 fn a_waker_that_drops_the_driver_inline_hands_the_operation_on() {
-    let (ground, cell) = (Ground::new(), Arc::default());
-    let mut driver = ground.driver(&cell);
-    let seat = Arc::new(Mutex::new(None));
-    let own = seat.clone();
+    let (setup, cell) = (Setup::new(), Arc::default());
+    let mut driver = setup.driver(&cell);
+    let slot = Arc::new(Mutex::new(None));
+    let own = slot.clone();
     assert!(parks(
         &mut driver,
         &on_wake(move || drop(lock(&own).take()))
     ));
-    *lock(&seat) = Some(driver);
-    let mut heir = ground.group.work(KEY, pending);
+    *lock(&slot) = Some(driver);
+    let mut heir = setup.group.work(KEY, pending);
     let wakes = Counter::default();
     assert!(parks(&mut heir, &wakes.waker()));
     cell.settle(7).expect("settled once");
-    assert!(lock(&seat).is_none());
+    assert!(lock(&slot).is_none());
     assert_eq!(wakes.get(), 1);
     assert!(poll_idly(&mut heir).is_ready());
 }
 
 #[test]
 fn a_waker_that_begins_the_superseded_key_again_joins_the_new_flight() {
-    let ground = Ground::new();
-    let old = ground.primary(KEY);
-    let mut duplicate = ground.waiter(KEY);
-    let (group, joined) = (ground.group.clone(), Arc::new(Mutex::new(None)));
+    let setup = Setup::new();
+    let old = setup.primary(KEY);
+    let mut duplicate = setup.waiter(KEY);
+    let (group, joined) = (setup.group.clone(), Arc::new(Mutex::new(None)));
     let result = joined.clone();
     let waker = on_wake(move || {
         *lock(&result) = Some(group.begin(KEY));
         quiet_panic();
     });
     assert!(parks(&mut duplicate, &waker));
-    ground.grow_old();
+    setup.grow_old();
     // The panic of the waker goes on in the begin, and takes the new primary with it.
-    assert!(panics(|| drop(ground.group.begin(KEY))));
+    assert!(panics(|| drop(setup.group.begin(KEY))));
     let outcome = duplicate.get().expect("ended");
     assert_eq!(outcome.unwrap_err().cause(), Cause::Superseded);
     assert!(matches!(lock(&joined).take(), Some(Begin::Waiter(_))));
     drop(old);
-    ground.assert_room();
+    setup.assert_room();
 }
 
 /// A waiter is polled again, with a new waker, while the flight ends on another thread, which is
@@ -332,11 +330,11 @@ fn a_waker_that_begins_the_superseded_key_again_joins_the_new_flight() {
 /// happen under a lock.
 fn drop_a_useless_clone_during_the_end(crowd: usize) {
     alone(move || {
-        let ground = Ground::new();
-        let owner = ground.primary(KEY);
+        let setup = Setup::new();
+        let owner = setup.primary(KEY);
         let (entered, in_wake) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let mut blocker = ground.waiter(KEY);
+        let mut blocker = setup.waiter(KEY);
         let released = Mutex::new(released);
         let waker = on_wake(move || {
             entered.send(()).expect("the test listens");
@@ -344,7 +342,7 @@ fn drop_a_useless_clone_during_the_end(crowd: usize) {
         });
         assert!(parks(&mut blocker, &waker));
 
-        let mut others: Vec<_> = (0..crowd).map(|_| ground.waiter(KEY)).collect();
+        let mut others: Vec<_> = (0..crowd).map(|_| setup.waiter(KEY)).collect();
         for other in &mut others {
             assert!(poll_idly(other).is_pending());
         }
@@ -360,7 +358,7 @@ fn drop_a_useless_clone_during_the_end(crowd: usize) {
             }
         });
         let drops: Hook = Box::new(move || drop(lock(&sibling).take()));
-        let waker = wild(Hooks {
+        let waker = hooked(Hooks {
             on_clone: Some(ends),
             on_drop: Some(drops),
             ..Hooks::default()
@@ -372,7 +370,7 @@ fn drop_a_useless_clone_during_the_end(crowd: usize) {
             7
         );
         drop((victim, others));
-        ground.assert_room();
+        setup.assert_room();
     });
 }
 

@@ -22,13 +22,13 @@ const FLIGHTS: usize = 200;
 
 /// Where the futures stand.
 #[derive(Clone)]
-pub(crate) struct Ground {
+pub(crate) struct Setup {
     pub(crate) group: Registry,
     pub(crate) gate: Line,
     clock: Hand,
 }
 
-impl Ground {
+impl Setup {
     pub(crate) fn new() -> Self {
         let clock = Hand::default();
         Self {

@@ -14,20 +14,20 @@ pub(crate) struct Hooks {
     pub(crate) on_wake: Option<Hook>,
     pub(crate) on_clone: Option<Hook>,
     pub(crate) on_drop: Option<Hook>,
-    /// Clones that are alive, of all wakers of a scene.
+    /// Clones that are alive, of all wakers of a case.
     pub(crate) kept: Arc<AtomicUsize>,
 }
 
-struct Wild {
+struct Hooked {
     hooks: Arc<Hooks>,
     is_clone: bool,
 }
 
 /// The case's own handle: its drop does nothing.
-pub(crate) fn wild(hooks: Hooks) -> Waker {
+pub(crate) fn hooked(hooks: Hooks) -> Waker {
     let hooks = Arc::new(hooks);
     let is_clone = false;
-    Box::new(Wild { hooks, is_clone }).into_waker()
+    Box::new(Hooked { hooks, is_clone }).into_waker()
 }
 
 fn perform(hook: &Option<Hook>) {
@@ -36,7 +36,7 @@ fn perform(hook: &Option<Hook>) {
     }
 }
 
-impl Clone for Wild {
+impl Clone for Hooked {
     fn clone(&self) -> Self {
         perform(&self.hooks.on_clone);
         self.hooks.kept.fetch_add(1, Ordering::SeqCst);
@@ -47,7 +47,7 @@ impl Clone for Wild {
     }
 }
 
-impl Drop for Wild {
+impl Drop for Hooked {
     fn drop(&mut self) {
         if self.is_clone {
             self.hooks.kept.fetch_sub(1, Ordering::SeqCst);
@@ -56,10 +56,10 @@ impl Drop for Wild {
     }
 }
 
-impl WakeRef for Wild {
+impl WakeRef for Hooked {
     fn wake_by_ref(&self) {
         perform(&self.hooks.on_wake);
     }
 }
 
-impl Wake for Wild {}
+impl Wake for Hooked {}
