@@ -13,7 +13,6 @@ use crate::group::shard::line::{Signal, Ticket};
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
-#[derive(Clone)]
 pub(crate) struct Request {
     pub(super) hash: u64,
     pub(super) fingerprint: Option<Fingerprint>,
@@ -114,15 +113,15 @@ where
 
 /// What one kind of call adds to a search.
 pub(crate) trait Call<K, T> {
-    /// Whether the call can share this flight, which has its key and which it has joined. If not,
+    /// Takes part in this flight, which has its key and which it has joined. If it returns false,
     /// the flight is about to end, and a new one begins in its place.
-    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let _ = (shard, flight);
         true
     }
 
     /// The operation of a new flight. It is made under the lock: allocates at most.
-    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
         None
     }
 }
