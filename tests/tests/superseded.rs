@@ -142,9 +142,11 @@ fn an_expired_outcome_is_not_forgotten() {
     assert!(!group.forget("k"), "it was not retained any more");
 }
 
+type Shot = Option<Box<dyn FnOnce() + Send>>;
+
 /// A key whose comparison runs what is armed, once.
 #[derive(Clone, Default)]
-struct Armed(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Armed(Arc<Mutex<Shot>>);
 
 impl PartialEq for Armed {
     fn eq(&self, _: &Self) -> bool {

@@ -118,7 +118,6 @@ impl<T> SettleCell<T> {
     }
 
     /// The value, if it is settled.
-    #[inline]
     pub fn get(&self) -> Option<&T> {
         self.state.load().settled().then(|| {
             self.value.with(|slot| {
@@ -158,7 +157,6 @@ impl<T> SettleCell<T> {
     }
 
     /// Claims, writes and publishes. Wakes nobody: the caller does, with the state this returns.
-    #[inline(always)]
     pub(crate) fn record(&self, value: T) -> Result<Snapshot, T> {
         if !self.state.claim() {
             return Err(value);
@@ -179,7 +177,6 @@ impl<T> SettleCell<T> {
     }
 
     /// Wakes everybody who waits. `before` is the state that the end returned.
-    #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         // Nobody has registered, so nobody is told; a notify would allocate for nothing.
         if before.has_registered() {
@@ -187,8 +184,6 @@ impl<T> SettleCell<T> {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn tell_room(&self) {
         self.room().tell(&self.state);
     }
@@ -198,7 +193,6 @@ impl<T> SettleCell<T> {
         self.state.set_told();
     }
 
-    #[inline(always)]
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.state.load()
     }
@@ -212,7 +206,6 @@ impl<T> SettleCell<T> {
     }
 
     /// Ready with the state once the cell has ended. Until then the task is parked in `place`.
-    #[inline]
     pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let mut state = self.state.load();
         if !state.ended() {
@@ -225,7 +218,6 @@ impl<T> SettleCell<T> {
     }
 
     /// Gives the place back, so that no waker of it is kept.
-    #[inline]
     pub(crate) fn vacate(&self, place: &mut Place) {
         if place.is_taken() && !self.state.load().is_told() {
             self.room().vacate(place);
@@ -248,7 +240,6 @@ impl<T> SettleCell<T> {
         unsafe { &*room }
     }
 
-    #[cold]
     fn make_room(&self) -> *mut WaitingRoom {
         let fresh = Box::into_raw(waiting_room::take());
         let null = core::ptr::null_mut();

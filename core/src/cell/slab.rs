@@ -56,7 +56,6 @@ impl Place {
     /// # Panics
     ///
     /// Panics when there are no more places: the slab then holds 64 gigabytes of wakers.
-    #[inline(always)]
     fn at(index: usize) -> Self {
         match u32::try_from(index) {
             Ok(index) if Self(index).is_taken() => Self(index),
@@ -64,12 +63,10 @@ impl Place {
         }
     }
 
-    #[inline(always)]
     const fn index(self) -> usize {
         self.0 as usize
     }
 
-    #[inline(always)]
     pub(crate) fn is_taken(self) -> bool {
         self.0 < Self::DONE.0
     }

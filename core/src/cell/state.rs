@@ -73,14 +73,12 @@ impl State {
 
     /// Takes the right to write the value. Returns true for exactly one caller, and for none after
     /// an abort.
-    #[inline(always)]
     pub(super) fn claim(&self) -> bool {
         self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
     }
 
     /// Publishes the value written under a claim. Returns the state before. The bit is known to be
     /// unset, so it is added: setting it would take a loop, as the state before is wanted.
-    #[inline(always)]
     pub(super) fn publish(&self) -> Snapshot {
         Snapshot(self.0.fetch_add(SETTLED, Ordering::AcqRel))
     }
@@ -105,7 +103,6 @@ impl State {
     }
 
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
-    #[inline]
     pub(super) fn join(&self, most: usize) -> Join {
         let joined = self.update(|word| {
             if word & (SETTLED | ABORTED) != 0 || word >> COUNT_SHIFT >= most {
@@ -123,13 +120,11 @@ impl State {
 
     /// Takes a duplicate's count back, unless the state is ended (invariant 2): then it returns
     /// false.
-    #[inline]
     pub(super) fn leave(&self) -> bool {
         self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
             .is_ok()
     }
 
-    #[inline(always)]
     fn update(&self, f: impl Fn(usize) -> Option<usize>) -> Result<Snapshot, Snapshot> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {
@@ -148,28 +143,23 @@ impl State {
 }
 
 impl Snapshot {
-    #[inline(always)]
     pub(crate) fn ended(self) -> bool {
         self.0 & (SETTLED | ABORTED) != 0
     }
 
-    #[inline(always)]
     pub(crate) fn settled(self) -> bool {
         self.0 & SETTLED != 0
     }
 
-    #[inline(always)]
     pub(crate) fn has_registered(self) -> bool {
         self.0 & REGISTERED != 0
     }
 
-    #[inline(always)]
     pub(crate) fn is_told(self) -> bool {
         self.0 & TOLD != 0
     }
 
     /// How many duplicates have joined and not left; frozen by the end.
-    #[inline(always)]
     pub(crate) fn duplicates(self) -> usize {
         self.0 >> COUNT_SHIFT
     }

@@ -61,7 +61,6 @@ struct Firing<F: FnMut(&mut Vec<Slot>) -> bool> {
 }
 
 impl<F: FnMut(&mut Vec<Slot>) -> bool> Firing<F> {
-    #[inline(always)]
     fn fire(&mut self, wake: impl Fn(Waker)) {
         while self.take_next() {
             while let Some(slot) = self.batch.pop() {

@@ -79,7 +79,6 @@ impl<K, T> Flight<K, T> {
     /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
     /// flight, so a waiter that leaves need not look for its own. `before` is the state that the
     /// end returned.
-    #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         match &self.operation {
             None => self.cell.tell(before),
@@ -102,7 +101,6 @@ impl<K, T> Flight<K, T> {
     }
 
     /// The outcome, given the state of an ended flight.
-    #[inline]
     pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Aborted> {
         match state.cause() {
             None => Ok(Settled::new(this.clone())),
@@ -111,14 +109,12 @@ impl<K, T> Flight<K, T> {
     }
 
     /// The outcome, if it has ended.
-    #[inline]
     pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
         let state = this.cell.snapshot();
         state.ended().then(|| Self::outcome(this, state))
     }
 
     /// How often its operation was run again.
-    #[inline(always)]
     pub(crate) fn reruns(&self) -> usize {
         self.operation
             .as_ref()

@@ -30,7 +30,6 @@ pub(crate) struct ReportEnd<'a> {
 }
 
 impl Drop for ReportEnd<'_> {
-    #[inline(always)]
     fn drop(&mut self) {
         if cfg!(any(feature = "tracing", feature = "metrics")) && panicking() {
             isolate(|| self.observed.report_end(self.cause));
@@ -47,7 +46,6 @@ pub(crate) struct EnteredSpan {
 }
 
 impl Observed {
-    #[inline(always)]
     pub(crate) fn new() -> Self {
         Self {
             #[cfg(feature = "tracing")]
@@ -56,7 +54,6 @@ impl Observed {
     }
 
     /// Reports that a primary began the flight.
-    #[inline(always)]
     pub(crate) fn report_begun(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
@@ -69,7 +66,6 @@ impl Observed {
     }
 
     /// Reports that a duplicate joined: in the duplicate's own span, with a link to the flight's.
-    #[inline(always)]
     pub(crate) fn report_joined(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
@@ -85,7 +81,6 @@ impl Observed {
 
     /// The flight has ended: without a cause it was settled. The end is reported when the result is
     /// dropped, after everybody has been woken.
-    #[inline(always)]
     pub(crate) fn report_end_on_drop(&self, cause: Option<Cause>) -> ReportEnd<'_> {
         ReportEnd {
             observed: self,
@@ -93,7 +88,6 @@ impl Observed {
         }
     }
 
-    #[inline(always)]
     fn report_end(&self, cause: Option<Cause>) {
         let _ = cause;
         #[cfg(feature = "tracing")]
@@ -118,7 +112,6 @@ impl Observed {
     }
 
     /// Enters the flight's span, while its operation is polled or made.
-    #[inline(always)]
     pub(crate) fn enter(&self) -> EnteredSpan {
         EnteredSpan {
             #[cfg(feature = "tracing")]
@@ -131,7 +124,6 @@ impl Observed {
 }
 
 /// Reports that a call was rejected.
-#[inline(always)]
 pub(crate) fn report_rejected(why: Rejected) {
     let _ = why;
     #[cfg(feature = "tracing")]

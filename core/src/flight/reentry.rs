@@ -25,7 +25,6 @@ pub(crate) struct Entered<'a, K, T> {
 }
 
 impl<'a, K, T> Entered<'a, K, T> {
-    #[inline]
     pub(crate) fn new(flight: &'a Arc<Flight<K, T>>) -> Self {
         // Before the flight is on the stack: a subscriber can panic, and then nothing would remove
         // the flight.
@@ -41,7 +40,6 @@ impl<'a, K, T> Entered<'a, K, T> {
 }
 
 impl<K, T> Drop for Entered<'_, K, T> {
-    #[inline]
     fn drop(&mut self) {
         if self.pushed {
             let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
@@ -50,14 +48,12 @@ impl<K, T> Drop for Entered<'_, K, T> {
 }
 
 /// Whether this thread is inside the operation of this flight.
-#[inline]
 pub(crate) fn is_inside<K, T>(flight: &Arc<Flight<K, T>>) -> bool {
     // Nearly always the stack is empty, and this is all that a duplicate asks.
     let empty = STACK.try_with(|stack| stack.borrow().is_empty());
     !empty.unwrap_or(true) && contains(address(flight))
 }
 
-#[cold]
 fn contains(address: usize) -> bool {
     STACK
         .try_with(|stack| stack.borrow().contains(&address))

@@ -31,7 +31,6 @@ pub struct Settled<K, T> {
 
 impl<K, T> Settled<K, T> {
     /// Only for a flight that has settled.
-    #[inline]
     pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
         Self { flight }
     }
@@ -50,7 +49,6 @@ impl<K, T> Settled<K, T> {
 impl<K, T> Deref for Settled<K, T> {
     type Target = T;
 
-    #[inline]
     fn deref(&self) -> &T {
         self.flight
             .cell
@@ -66,7 +64,6 @@ impl<K, T> AsRef<T> for Settled<K, T> {
 }
 
 impl<K, T> Clone for Settled<K, T> {
-    #[inline]
     fn clone(&self) -> Self {
         Self {
             flight: self.flight.clone(),

@@ -14,7 +14,6 @@ pub(crate) struct Watch<K, T> {
 }
 
 impl<K, T> Watch<K, T> {
-    #[inline]
     pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
         Self {
             flight,
@@ -22,7 +21,6 @@ impl<K, T> Watch<K, T> {
         }
     }
 
-    #[inline]
     pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
         &self.flight
     }
@@ -45,7 +43,6 @@ impl<K, T> Watch<K, T> {
     }
 
     /// Whether it has its outcome, and its drop has nothing to do.
-    #[inline]
     pub(crate) fn is_done(&self) -> bool {
         self.place == Place::DONE
     }
@@ -57,7 +54,6 @@ impl<K, T> Watch<K, T> {
 }
 
 impl<K, T> Drop for Watch<K, T> {
-    #[inline]
     fn drop(&mut self) {
         self.flight.cell.vacate(&mut self.place);
     }

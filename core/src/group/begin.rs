@@ -87,7 +87,6 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 }
 
 impl<K, T, S> Group<K, T, S> {
-    #[inline(always)]
     pub(crate) fn entry<Q>(&self, key: Q) -> Entry<'_, Self, Q> {
         Entry {
             of: self,
@@ -151,7 +150,6 @@ impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
     }
 }
 
-#[inline(never)]
 fn begin_by_search<K: Eq, T>(
     shard: &Arc<Shard<K, T>>,
     hash: u64,

@@ -189,7 +189,6 @@ impl<K, T, S> Group<K, T, S> {
         gather(self.inner.shards.iter().map(|shard| shard.figures()))
     }
 
-    #[inline(always)]
     fn shard_of(&self, hash: u64) -> &Arc<Shard<K, T>> {
         // Spread, so that a poor hasher does not put everything into one shard. The bits are
         // taken from the middle, since the shard's table uses the lowest and the highest.

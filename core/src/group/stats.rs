@@ -160,7 +160,6 @@ impl Counts {
         self.rejected[why as usize] += 1;
     }
 
-    #[inline(always)]
     pub(crate) fn settled(&mut self, waiting: usize) {
         self.settled += 1;
         self.waited = self.waited.wrapping_add(waiting as u64);

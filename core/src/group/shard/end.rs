@@ -52,8 +52,6 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Settles a flight that can be retained.
-    #[cold]
-    #[inline(never)]
     fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
         if flight.cell.snapshot().ended() {
             return Err(too_late(flight, value));
@@ -85,7 +83,6 @@ impl<K, T> Shard<K, T> {
 
     /// The steps after the outcome is recorded. `before` is the state that the end returned. A
     /// flight with a cause was aborted; one with a window is retained.
-    #[inline(never)]
     fn free_and_tell(
         &self,
         flight: &Arc<Flight<K, T>>,
@@ -272,7 +269,6 @@ struct Pending<K, T> {
 }
 
 impl<K, T> Default for After<K, T> {
-    #[inline(always)]
     fn default() -> Self {
         Self(None)
     }

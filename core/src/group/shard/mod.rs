@@ -70,7 +70,6 @@ impl<K, T> Shard<K, T> {
         }
     }
 
-    #[inline(always)]
     pub(crate) fn rules(&self) -> Option<&Rules<T>> {
         self.rules.as_deref()
     }

@@ -140,7 +140,6 @@ impl<K, T> Table<K, T> {
     }
 
     /// Begins a flight and registers it, unless the request is for one that cannot be joined.
-    #[inline(never)]
     pub(super) fn begin(
         &mut self,
         shard: &Shard<K, T>,
@@ -288,7 +287,6 @@ fn find<K, T>(
 
 /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
 /// else in between.
-#[inline(always)]
 fn new_flight<K, T>(
     counts: &mut Counts,
     shard: &Shard<K, T>,
