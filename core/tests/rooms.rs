@@ -117,7 +117,7 @@ fn rooms_come_and_go_inside_of_a_tell() {
         };
         let bell = Arc::new(Bell::default());
         assert!(poll(&mut neighbour, &bell).is_pending());
-        // It drops a neighbour's seat, parks where it is too late, and makes and frees rooms of others.
+        // It drops a neighbour's place, parks where it is too late, and makes and frees rooms of others.
         let first = Bell::new(move || {
             drop(neighbour);
             assert!(poll(&mut late, &Arc::default()).is_ready());
@@ -163,7 +163,7 @@ impl Drop for Last {
     fn drop(&mut self) {
         self.0.clear();
         self.1.clear();
-        // What was a thread's shelf may be gone by now.
+        // What was a thread's pool of rooms may be gone by now.
         lives(2);
     }
 }

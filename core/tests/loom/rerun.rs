@@ -1,4 +1,4 @@
-//! The baton of `work_rerun`.
+//! The shared operation of `work_rerun`.
 
 use std::future::{Ready, pending, ready};
 use std::pin::Pin;

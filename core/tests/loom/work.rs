@@ -1,4 +1,4 @@
-//! The baton of `work`.
+//! The shared operation of `work`.
 
 use std::future::poll_fn;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::{Counter, bounded_model, group, model};
 /// An event the operation waits for: set by another thread, which then wakes it.
 ///
 /// Flag and waker stand behind one lock of `std`, which loom does not see: it is held for a moment only, so that the
-/// model explores the baton's interleavings and not this one's.
+/// model explores the interleavings of the shared operation and not this one's.
 #[derive(Clone, Default)]
 struct Signal(std::sync::Arc<Mutex<(bool, Option<Waker>)>>);
 

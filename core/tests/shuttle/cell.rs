@@ -1,4 +1,4 @@
-//! The cell and its crowd.
+//! The cell and its waiting room.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,7 +48,7 @@ fn tasks_that_come_go_and_change_their_wakers_share_seats_and_none_is_lost() {
             let (mut wait, kept) = (waits.wait(), Count::default());
             for _ in 0..choose(3) {
                 if poll_counted(&mut wait, &kept).is_pending() && choose(2) == 0 {
-                    // Its seat is free for the next.
+                    // Its place is free for the next.
                     wait = waits.wait();
                     // But for the one batch that is being fired.
                     assert!(kept.get() == 0 || batch.get() == 1, "a waker is kept");

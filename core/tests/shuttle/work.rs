@@ -1,4 +1,4 @@
-//! The baton of `work`.
+//! The shared operation of `work`.
 
 use std::future::poll_fn;
 
