@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -108,6 +109,9 @@ impl<K, T, S: Future<Output = ()>> Future for Timeout<'_, K, T, S> {
         this.sleep.poll(cx).map(|()| Err(WaitError::TimedOut))
     }
 }
+
+impl<K, T, S: UnwindSafe> UnwindSafe for Timeout<'_, K, T, S> {}
+impl<K, T, S: RefUnwindSafe> RefUnwindSafe for Timeout<'_, K, T, S> {}
 
 impl<K, T, S> fmt::Debug for Timeout<'_, K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

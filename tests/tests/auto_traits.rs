@@ -12,7 +12,7 @@ use std::sync::MutexGuard;
 use oneflight_core::rt::Timeout;
 use oneflight_core::{
     Aborted, Begin, Builder, Cause, DefaultHasher, Detached, FlightId, Group, Primary, RandomState,
-    Rejected, Run, SettleCell, SettleError, Settled, Stats, Wait, WaitError, Waiter, Work,
+    Rejected, Rerun, Run, SettleCell, SettleError, Settled, Stats, Wait, WaitError, Waiter, Work,
     WorkError,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -148,6 +148,18 @@ fn plain_data_is_plain() {
         )* };
     }
     errors!(Aborted Rejected WaitError WorkError);
+}
+
+#[test]
+fn an_operation_decides_whether_a_panic_can_be_caught_around_it() {
+    type Unsafe = Ready<&'static mut u8>;
+    assert_impl_all!(Run<Neither, Neither, Ready<u8>>: UnwindSafe, RefUnwindSafe);
+    assert_not_impl_any!(Run<u8, u8, Unsafe>: UnwindSafe);
+    assert_impl_all!(Rerun<u8, u8, fn() -> Ready<u8>, Ready<u8>>: UnwindSafe, RefUnwindSafe);
+    assert_not_impl_any!(Rerun<u8, u8, fn() -> Unsafe, Unsafe>: UnwindSafe);
+    assert_impl_all!(Timeout<'static, u8, u8, Ready<()>>: UnwindSafe, RefUnwindSafe);
+    assert_not_impl_any!(Timeout<'static, u8, u8, Unsafe>: UnwindSafe);
+    assert_impl_all!(Builder<u8, u8>: UnwindSafe, RefUnwindSafe);
 }
 
 #[test]

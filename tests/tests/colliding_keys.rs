@@ -3,12 +3,14 @@
 mod support;
 
 use std::cell::Cell;
+use std::future::ready;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use oneflight_conformance::watched;
-use oneflight_core::{Begin, Group};
+use oneflight_core::{Begin, Budget, Fingerprint, Group};
 use support::{assert_idle, assert_ledger, primary, waiter};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,4 +177,48 @@ fn a_key_that_equals_nothing_is_always_primary_and_leaves_nothing() {
         drop(owners);
         assert_idle(&group);
     });
+}
+
+thread_local! {
+    static HASHES: Cell<usize> = const { Cell::new(0) };
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Counted(u32);
+
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        HASHES.set(HASHES.get() + 1);
+        self.0.hash(state);
+    }
+}
+
+type Call<'a> = (&'a str, &'a dyn Fn(&Group<Counted, u32>));
+
+#[test]
+fn a_call_hashes_its_key_once_whatever_the_rules_are() {
+    let payload = Fingerprint::of(&1);
+    let calls: [Call<'_>; 5] = [
+        ("begin", &|group| drop(group.begin(Counted(1)))),
+        ("begin_ref", &|group| drop(group.begin_ref(&Counted(1)))),
+        ("with a fingerprint", &|group| {
+            drop(group.fingerprinted(payload).begin(Counted(1)));
+        }),
+        ("work", &|group| drop(group.work(Counted(1), || ready(1)))),
+        ("work_rerun", &|group| {
+            drop(group.work_rerun(Counted(1), Budget::times(1), || ready(1)));
+        }),
+    ];
+    let groups: [Group<Counted, u32>; 3] = [
+        Group::new(),
+        Group::builder().max_waiters(9).build(),
+        Group::builder().retain(Duration::from_secs(60)).build(),
+    ];
+    for group in &groups {
+        for (name, call) in &calls {
+            let before = HASHES.get();
+            call(group);
+            assert_eq!(HASHES.get() - before, 1, "{name}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ impl Tokio {
     pub fn in_context<F: Future>(&self, operation: F) -> InContext<F> {
         InContext {
             handle: self.handle.clone(),
-            operation,
+            operation: Some(operation),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Runtime for Tokio {
 }
 
 pin_project! {
-    /// A future that is polled inside a tokio runtime, whoever polls it. From
+    /// A future that is polled and dropped inside a tokio runtime, whoever polls or drops it. From
     /// [`Tokio::in_context`].
     ///
     /// # Cancel safety
@@ -116,8 +116,17 @@ pin_project! {
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct InContext<F> {
         handle: Handle,
+        // Taken out by the drop alone.
         #[pin]
-        operation: F,
+        operation: Option<F>,
+    }
+
+    impl<F> PinnedDrop for InContext<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _entered = this.handle.enter();
+            this.operation.set(None);
+        }
     }
 }
 
@@ -127,6 +136,9 @@ impl<F: Future> Future for InContext<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let _entered = this.handle.enter();
-        this.operation.poll(cx)
+        match this.operation.as_pin_mut() {
+            Some(operation) => operation.poll(cx),
+            None => unreachable!("only the drop takes it"),
+        }
     }
 }

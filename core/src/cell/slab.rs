@@ -16,6 +16,7 @@
 
 use alloc::vec::{self, Vec};
 use core::mem;
+use core::ops::Range;
 use core::task::Waker;
 
 use crate::cell::wake::BATCH;
@@ -156,16 +157,20 @@ impl Slab {
         old
     }
 
-    /// Takes the next batch of wakers at or after `cursor`, in reverse order. Their slots stay
-    /// reserved. Returns false when there are no more.
-    pub(crate) fn take_some(&mut self, cursor: &mut usize, batch: &mut Vec<Slot>) -> bool {
+    /// How many slots it has, parked or vacant.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Takes the next batch of wakers in `places`, in reverse order, and takes those places off
+    /// `places`. Their slots stay reserved. Returns false when there are no more.
+    pub(crate) fn take_some(&mut self, places: &mut Range<usize>, batch: &mut Vec<Slot>) -> bool {
         while batch.len() < BATCH {
-            let Some(slot) = self.slots.get_mut(*cursor) else {
+            let Some(place) = places.next() else {
                 batch.reverse();
                 return false;
             };
-            *cursor += 1;
-            if let Some(waker) = slot.take() {
+            if let Some(waker) = self.slots.get_mut(place).and_then(Slot::take) {
                 batch.push(Slot::Parked(waker));
             }
         }
@@ -282,11 +287,11 @@ mod tests {
         for _ in 0..=BATCH {
             slab.park(&mut Place::NONE.clone(), Waker::noop().clone());
         }
-        let (mut cursor, mut batch) = (0, Vec::new());
-        assert!(slab.take_some(&mut cursor, &mut batch));
-        assert_eq!((cursor, batch.len()), (BATCH, BATCH));
+        let (mut places, mut batch) = (0..slab.len(), Vec::new());
+        assert!(slab.take_some(&mut places, &mut batch));
+        assert_eq!((places.start, batch.len()), (BATCH, BATCH));
         batch.clear();
-        assert!(!slab.take_some(&mut cursor, &mut batch));
+        assert!(!slab.take_some(&mut places, &mut batch));
         assert_eq!(batch.len(), 1);
         let mut slab = Slab::new();
         slab.reuse(Vec::with_capacity(BATCH));

@@ -295,11 +295,16 @@ impl<T> SharedOperation<T> {
         fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
     }
 
+    /// Wakes those who are parked when it begins. Participants that park meanwhile look at the stage
+    /// themselves; if they were woken too, and each woken one brought another, this had no end.
     fn wake_everyone(&self) {
-        let mut cursor = 0;
+        let mut places = None;
         fire(|batch| {
-            self.driving
-                .with(|driving| driving.parked.take_some(&mut cursor, batch))
+            self.driving.with(|driving| {
+                let parked = &mut driving.parked;
+                let places = places.get_or_insert(0..parked.len());
+                parked.take_some(places, batch)
+            })
         });
     }
 }

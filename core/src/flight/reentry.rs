@@ -19,7 +19,7 @@ thread_local! {
 /// This thread polls or makes the operation of a flight, until this is dropped.
 pub(crate) struct Entered<'a, K, T> {
     /// Keeps the flight alive, so that no other flight has its address.
-    _flight: &'a Arc<Flight<K, T>>,
+    flight: &'a Arc<Flight<K, T>>,
     pushed: bool,
     _span: EnteredSpan,
 }
@@ -32,7 +32,7 @@ impl<'a, K, T> Entered<'a, K, T> {
         // Fails while the thread is torn down.
         let pushed = STACK.try_with(|stack| stack.borrow_mut().push(address(flight)));
         Self {
-            _flight: flight,
+            flight,
             pushed: pushed.is_ok(),
             _span: span,
         }
@@ -42,7 +42,15 @@ impl<'a, K, T> Entered<'a, K, T> {
 impl<K, T> Drop for Entered<'_, K, T> {
     fn drop(&mut self) {
         if self.pushed {
-            let _ = STACK.try_with(|stack| stack.borrow_mut().pop());
+            let this = address(self.flight);
+            let _ = STACK.try_with(|stack| {
+                let mut stack = stack.borrow_mut();
+                // By identity: with stackful coroutines polls can end in any order. Nearly always it
+                // is the last one.
+                if let Some(at) = stack.iter().rposition(|other| *other == this) {
+                    stack.remove(at);
+                }
+            });
         }
     }
 }
@@ -62,4 +70,35 @@ fn contains(address: usize) -> bool {
 
 fn address<K, T>(flight: &Arc<Flight<K, T>>) -> usize {
     core::ptr::from_ref::<Flight<K, T>>(flight).addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::SettleCell;
+    use crate::flight::FlightId;
+    use crate::flight::observe::Observed;
+
+    #[test]
+    fn polls_can_end_in_any_order() {
+        let [one, other] = [1, 2].map(|count| {
+            Arc::new(Flight::<_, u8> {
+                cell: SettleCell::new(),
+                key: count,
+                hash: 0,
+                id: FlightId::new(count, 0, 1),
+                operation: None,
+                observed: Observed::new(),
+            })
+        });
+        let first = Entered::new(&one);
+        let second = Entered::new(&other);
+        let again = Entered::new(&other);
+        drop(first);
+        assert!(!is_inside(&one) && is_inside(&other));
+        drop(second);
+        assert!(is_inside(&other));
+        drop(again);
+        assert!(!is_inside(&other));
+    }
 }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use crate::clock::{self, Clock};
@@ -210,6 +211,9 @@ impl<K, T, S> Builder<K, T, S> {
         Group::from_parts(self.hasher, self.shards, rules)
     }
 }
+
+impl<K, T, S: UnwindSafe> UnwindSafe for Builder<K, T, S> {}
+impl<K, T, S: RefUnwindSafe> RefUnwindSafe for Builder<K, T, S> {}
 
 impl<K, T, S> fmt::Debug for Builder<K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -259,8 +259,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     {
         let now = self.now();
         let (shard, found) = self.lookup(key);
-        let flight = found.filter(|flight| flight.cell.snapshot().settled())?;
-        (!shard.is_expired(&flight, now)).then(|| Settled::new(flight))
+        let flight = found.filter(|flight| shard.is_retained(flight, now))?;
+        Some(Settled::new(flight))
     }
 
     /// How many duplicates wait for the key now: joined, polled or not, and neither dropped nor

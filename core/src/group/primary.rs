@@ -275,6 +275,9 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
     }
 }
 
+impl<K, T, F: UnwindSafe> UnwindSafe for Run<K, T, F> {}
+impl<K, T, F: RefUnwindSafe> RefUnwindSafe for Run<K, T, F> {}
+
 impl<K, T, F> fmt::Debug for Run<K, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")

@@ -80,16 +80,13 @@ impl Stats {
         }
         self.reruns += counts.reruns;
         self.retained += retained;
-        // It can be less than none for a moment: see `Counts::take_back`.
-        self.waited += u64::try_from(counts.waited as i64).unwrap_or(0);
+        // For a moment there can be more withdrawn than waited: see `Counts::take_back`.
+        let waited = counts.waited.saturating_sub(counts.withdrawn);
+        self.waited += waited;
         // A waiter that leaves changes only its flight. So the flights know how many wait, and the
         // rest of those who joined and have not waited has left.
-        self.cancelled = self.cancelled.wrapping_add(
-            counts
-                .joined
-                .wrapping_sub(counts.waited)
-                .wrapping_sub(waiting as u64),
-        );
+        let here = waited.saturating_add(waiting as u64);
+        self.cancelled += counts.joined.saturating_sub(here);
         self.in_flight += in_flight;
         self.waiting += waiting;
         self.largest_flight = self.largest_flight.max(counts.largest);
@@ -120,10 +117,13 @@ pub(crate) struct Figures {
 pub(crate) struct Counts {
     pub(crate) begun: u64,
     settled: u64,
+    /// Duplicates that were there when their flight ended.
     waited: u64,
     pub(crate) joined: u64,
     largest: usize,
     reruns: u64,
+    /// Of those who waited, the wrong joins: an end counted them, and they were taken back.
+    withdrawn: u64,
     aborted: [u64; Cause::COUNT],
     rejected: [u64; Rejected::COUNT],
 }
@@ -147,12 +147,13 @@ impl Counts {
         self.waited += 1;
     }
 
-    /// Takes a wrong join back. `waited` can go below none for a moment, if the end of the flight
-    /// is not counted yet.
+    /// Takes a wrong join back. If the flight's end came first, that counts it among those who
+    /// waited, now or in a moment. So it is not subtracted there, but counted beside it: no figure
+    /// is ever less than none.
     pub(crate) fn take_back(&mut self, wrong: Option<WrongJoin>) {
         if let Some(WrongJoin { waited }) = wrong {
-            self.joined = self.joined.wrapping_sub(1);
-            self.waited = self.waited.wrapping_sub(u64::from(waited));
+            self.joined -= 1;
+            self.withdrawn += u64::from(waited);
         }
     }
 
@@ -162,7 +163,7 @@ impl Counts {
 
     pub(crate) fn settled(&mut self, waiting: usize) {
         self.settled += 1;
-        self.waited = self.waited.wrapping_add(waiting as u64);
+        self.waited += waiting as u64;
     }
 
     /// Counts the end of a flight. Without a cause it was settled.
@@ -172,7 +173,7 @@ impl Counts {
             None => self.settled += 1,
             Some(cause) => self.aborted[cause as usize] += 1,
         }
-        self.waited = self.waited.wrapping_add(waiting as u64);
+        self.waited += waiting as u64;
     }
 }
 
@@ -193,5 +194,16 @@ mod tests {
             retained: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
+        // A call is given a settled outcome meanwhile; then the end is counted.
+        counts.join_settled();
+        counts.end(None, 1, 0);
+        let mut stats = Stats::default();
+        stats.add(Figures {
+            counts,
+            in_flight: 0,
+            waiting: 0,
+            retained: 0,
+        });
+        assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));
     }
 }

@@ -4,6 +4,7 @@
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -237,6 +238,9 @@ fn poll_own<K, T, M, F>(
         drop(shard.settle(&flight, value));
     }
 }
+
+impl<K, T, M: UnwindSafe, F: UnwindSafe> UnwindSafe for Rerun<K, T, M, F> {}
+impl<K, T, M: RefUnwindSafe, F: RefUnwindSafe> RefUnwindSafe for Rerun<K, T, M, F> {}
 
 impl<K, T, M, F> fmt::Debug for Rerun<K, T, M, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

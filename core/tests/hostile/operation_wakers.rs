@@ -1,7 +1,7 @@
 //! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere
 //! at once.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
-use oneflight_core::Group;
+use oneflight_core::{Group, Work};
 
 use crate::limit::{alone, lock};
 
@@ -105,7 +105,7 @@ fn a_wake_after_the_end_wakes_nobody() {
     waker.wake_by_ref();
     drop(work);
     waker.wake_by_ref();
-    let mut next = group.work("k", std::future::pending);
+    let mut next = group.work("k", pending);
     let next_spy = Arc::new(Spy::default());
     assert!(poll(&mut next, &next_spy.clone().into()).is_pending());
     waker.wake();
@@ -142,7 +142,7 @@ fn many_wakes_at_once_wake_the_driver_once_for_each_poll() {
                 Poll::Pending
             })
         });
-        let mut other = group.work("k", std::future::pending);
+        let mut other = group.work("k", pending);
         let (spy, idle) = (Arc::new(Spy::default()), Arc::new(Spy::default()));
         let waker = Waker::from(spy.clone());
         assert!(poll(&mut driver, &waker).is_pending());
@@ -218,7 +218,7 @@ fn no_wake_is_lost_while_drivers_come_and_go() {
                 })
             });
             assert!(poll_idly(&mut first).is_pending());
-            let last = group.work("k", std::future::pending);
+            let last = group.work("k", pending);
             thread::scope(|scope| {
                 let (group, left, keeper) = (&group, &left, &keeper);
                 scope.spawn(move || {
@@ -239,5 +239,59 @@ fn no_wake_is_lost_while_drivers_come_and_go() {
             });
             assert_idle(&group);
         }
+    });
+}
+
+/// When it is woken it lets one more caller park, as an executor can that runs a task at once.
+struct Multiplies {
+    group: Registry,
+    wakes: AtomicUsize,
+    callers: Mutex<Vec<Work<&'static str, u32>>>,
+}
+
+impl Multiplies {
+    const AT_MOST: usize = 2_000;
+
+    fn park(self: &Arc<Self>) {
+        let mut caller = self.group.work("k", pending);
+        let waker = Waker::from(self.clone());
+        let polled = Pin::new(&mut caller).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        self.callers.lock().unwrap().push(caller);
+    }
+}
+
+impl Wake for Multiplies {
+    fn wake(self: Arc<Self>) {
+        if self.wakes.fetch_add(1, Ordering::SeqCst) < Self::AT_MOST {
+            self.park();
+        }
+    }
+}
+
+#[test]
+fn those_who_park_while_all_are_woken_are_not_woken_in_the_same_call() {
+    const PARKED: usize = 200;
+    alone(|| {
+        let task = Arc::new(Multiplies {
+            group: Registry::builder().build(),
+            wakes: AtomicUsize::new(0),
+            callers: Mutex::default(),
+        });
+        let keeper = Keeper::default();
+        let inner = keeper.clone();
+        let mut driver = task.group.work("k", move || {
+            poll_fn(move |cx| {
+                inner.keep(cx.waker());
+                Poll::Pending
+            })
+        });
+        assert!(poll_idly(&mut driver).is_pending());
+        (0..PARKED).for_each(|_| task.park());
+        // Without a driver, progress of the operation wakes everybody.
+        drop(driver);
+        keeper.waker().wake();
+        assert_eq!(task.wakes.load(Ordering::SeqCst), PARKED);
+        task.callers.lock().unwrap().clear();
     });
 }

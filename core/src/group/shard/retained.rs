@@ -164,6 +164,13 @@ impl<K, T> Shard<K, T> {
             .is_some_and(|(now, deadline)| deadline <= now)
     }
 
+    /// Whether a flight is retained, and within its window.
+    pub(crate) fn is_retained(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+        let note = self.table.with(|table| table.note(flight.id));
+        now.zip(note.deadline)
+            .is_some_and(|(now, deadline)| deadline > now)
+    }
+
     /// No handle of the group is left: drops what is retained, and retains nothing more.
     pub(crate) fn orphan(&self) {
         let mut after = After::default();

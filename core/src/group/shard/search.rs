@@ -314,10 +314,11 @@ impl<'a, K, T> Search<'a, K, T> {
         self.wrong = Some(WrongJoin { waited });
     }
 
-    /// After a wrong join: passes over all other keys with this whole hash in one lock acquisition.
-    /// There are none except by malice or by a poor hasher.
+    /// After a candidate with another key: passes over all other keys with this whole hash in one
+    /// lock acquisition. There are none except by malice or by a poor hasher.
     fn pass_other_keys(&mut self, key: &impl Key<K>) {
-        if self.wrong.is_none() {
+        if self.stale.is_some() || self.too_old.is_some() {
+            // The candidate had this key.
             return;
         }
         let mut others = self.shard.table.with(|table| {
@@ -356,6 +357,50 @@ impl<K, T> Drop for Search<'_, K, T> {
     fn drop(&mut self) {
         if self.counted_in {
             self.shard.count_out();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingerprint::Fingerprint;
+    use crate::group::shard::request::BorrowedKey;
+
+    const OTHERS: u32 = 500;
+
+    /// How many looks a call for a new key takes among others with its hash.
+    fn looks(shard: &Arc<Shard<u32, u8>>, request: &Request, mut key: impl Key<u32>) -> usize {
+        let mut search = Search::new(shard, request);
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match search.look(&mut key, &mut Plain) {
+                Look::Begun(_) => return looks,
+                Look::NoKey => key.make(),
+                Look::Rejected(why) => panic!("{why}"),
+                Look::Candidate(candidate) => {
+                    assert!(search.compare(candidate, &mut key, &mut Plain).is_none());
+                    search.pass_other_keys(&key);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_keys_with_the_same_hash_are_passed_over_in_one_step() {
+        let shard = Arc::new(Shard::<u32, u8>::new(0, 1, None));
+        let request = |mine| Request::new(&shard, 7, mine);
+        let (mine, theirs) = (Fingerprint::new(1), Fingerprint::new(2));
+        let _others: Vec<_> = (1..=OTHERS)
+            .map(|key| {
+                let key = OwnedKey(Some(key));
+                Shard::search(&shard, &request(Some(theirs)), key, &mut Plain)
+            })
+            .collect();
+        for request in [request(None), request(Some(mine))] {
+            assert_eq!(looks(&shard, &request, OwnedKey(Some(0))), 2);
+            assert_eq!(looks(&shard, &request, BorrowedKey::new(&0)), 3);
         }
     }
 }

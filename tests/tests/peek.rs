@@ -1,0 +1,61 @@
+//! What `peek` gives out: retained outcomes and nothing else.
+
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use oneflight::Group;
+use oneflight_conformance::{primary, watched};
+
+thread_local! {
+    /// Runs once, when two keys are next compared.
+    static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+#[derive(Debug)]
+struct Key(u32);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        if let Some(meanwhile) = MEANWHILE.take() {
+            meanwhile();
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+/// The primary settles while `peek` compares keys. Returns what that `peek` gave out.
+fn settled_during_a_peek(group: &Group<Key, u32>) -> Option<u32> {
+    let running = primary(group.begin(Key(1)));
+    MEANWHILE.set(Some(Box::new(|| drop(running.settle(7)))));
+    let peeked = group.peek(&Key(1));
+    assert!(MEANWHILE.take().is_none(), "the keys were compared");
+    assert_eq!(group.peek(&Key(1)).is_some(), peeked.is_some());
+    peeked.map(|value| *value)
+}
+
+#[test]
+fn an_outcome_that_is_not_retained_is_not_given_out() {
+    watched("peek during a settle", || {
+        let hour = Duration::from_secs(3600);
+        let groups: [Group<Key, u32>; 3] = [
+            Group::new(),
+            Group::builder().max_waiters(9).build(),
+            Group::builder()
+                .retain(hour)
+                .keep(|value: &u32| *value != 7)
+                .build(),
+        ];
+        assert_eq!(groups.map(|group| settled_during_a_peek(&group)), [None; 3]);
+        let retains = Group::builder().retain(hour).build();
+        assert_eq!(settled_during_a_peek(&retains), Some(7));
+    });
+}
