@@ -25,7 +25,7 @@ use core::task::{Context, Poll};
 
 use crate::fingerprint::{Fingerprint, Fingerprinted};
 use crate::group::begin::Entry;
-use crate::group::shard::{OwnedKey, Plain, Request, Shard, Ticket};
+use crate::group::shard::{OwnedKey, Plain, Request, Shard, Ticket, random_id};
 use crate::group::stats::gather;
 use crate::group::{Begin, Primary, RandomState, Stats};
 use crate::sync::Arc;
@@ -89,7 +89,7 @@ impl<K, T> Gate<K, T> {
     /// A gate that nobody holds.
     pub fn new(mode: Mode) -> Self {
         let shard = if mode == Mode::Reentrant {
-            Shard::new(0, 1, None)
+            Shard::new(random_id(), 1, None)
         } else {
             Shard::with_line()
         };

@@ -34,17 +34,22 @@ use crate::unwind::OnDrop;
 use observe::Observed;
 use operation::SharedOperation;
 
-/// The identity of a flight. Never repeats in a group, and rises for each key.
+/// The identity of a flight. It never repeats in a group, and increases for each key.
 ///
-/// Use it to tag an effect, so that the effect itself can tell two flights of one key apart.
+/// Use it to tell two flights of one key apart, in a log or beside an effect. With `std` each group
+/// starts at a random number below 2^52, so ids of two groups, or of a process before and after a
+/// restart, are very unlikely to be the same: with a million flights in each of two groups, about
+/// one in two thousand million. They stay below 2^53 for 2^52 flights, so a JSON number holds them.
+/// Without `std` ids start at 1. To make an effect idempotent, give it the client's own token first:
+/// that also survives a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlightId(NonZeroU64);
 
 impl FlightId {
-    /// `count` is how many flights the shard has begun, this one included. With `shard` and
-    /// `shards` the id is unique in the group.
-    pub(crate) fn new(count: u64, shard: u32, shards: u32) -> Self {
-        Self(NonZeroU64::MIN.saturating_add((count - 1) * u64::from(shards) + u64::from(shard)))
+    /// The id of a shard's flight: `count` is how many flights the shard has begun, this one
+    /// included; `first` is the shard's first id, and `step` is from one of its ids to the next.
+    pub(crate) fn new(first: u64, count: u64, step: u32) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(first + (count - 1) * u64::from(step)))
     }
 
     /// As a number.
@@ -134,7 +139,7 @@ mod tests {
 
     #[test]
     fn ids_of_two_shards_never_meet() {
-        let id = |count, shard| FlightId::new(count, shard, 4).get();
+        let id = |count, shard| FlightId::new(shard, count, 4).get();
         assert_eq!([id(1, 0), id(1, 3), id(2, 0), id(2, 1)], [1, 4, 5, 6]);
     }
 }

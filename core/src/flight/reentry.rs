@@ -86,7 +86,7 @@ mod tests {
                 cell: SettleCell::new(),
                 key: count,
                 hash: 0,
-                id: FlightId::new(count, 0, 1),
+                id: FlightId::new(0, count, 1),
                 operation: None,
                 observed: Observed::new(),
             })

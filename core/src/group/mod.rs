@@ -46,7 +46,7 @@ use crate::sync::Arc;
 use crate::unwind::for_each;
 use hasher::spread;
 use rules::Rules;
-use shard::{Drain, Shard};
+use shard::{Drain, Shard, random_id};
 use stats::gather;
 
 /// The registry: one flight for each key.
@@ -151,8 +151,12 @@ impl<K, T, S> Group<K, T, S> {
     fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
         let rules = rules.map(Arc::new);
         let drain = Arc::new(Drain::new(shards as usize));
+        let first_id = random_id();
         let shards = (0..shards)
-            .map(|index| Arc::new(Shard::new(index, shards, rules.clone())))
+            .map(|index| {
+                let first_id = first_id + u64::from(index);
+                Arc::new(Shard::new(first_id, shards, rules.clone()))
+            })
             .collect();
         Self {
             inner: Arc::new(Inner {

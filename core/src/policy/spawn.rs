@@ -1,5 +1,6 @@
 //! [`Detached`]: an operation that outlives every caller. Policy *Detach*, on any [`Runtime`].
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
@@ -11,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Rejected, WorkError};
 use crate::fingerprint::Fingerprinted;
-use crate::flight::{Flight, FlightId, Settled, Watch};
+use crate::flight::{FlightId, Settled, Watch};
 use crate::group::begin::Entry;
 use crate::group::shard::Shard;
 use crate::group::{Begin, Group, Primary, Run, Waiter};
@@ -215,12 +216,11 @@ enum Caller<K, T> {
     Rejected(Rejected),
 }
 
-impl<K, T> Detached<K, T> {
-    /// Whether this call started the operation.
-    pub fn is_primary(&self) -> bool {
-        matches!(self.caller, Caller::Owner(..))
-    }
-
+impl<K, T> Detached<K, T>
+where
+    K: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     /// A handle that aborts the operation; `None` if this call did not start it.
     ///
     /// ```
@@ -243,14 +243,22 @@ impl<K, T> Detached<K, T> {
     ///     _ => unreachable!(),
     /// }
     /// ```
-    pub fn abort_handle(&self) -> Option<AbortHandle<K, T>> {
+    pub fn abort_handle(&self) -> Option<AbortHandle> {
         match &self.caller {
             Caller::Owner(watch, shard) => Some(AbortHandle {
-                flight: watch.flight().clone(),
-                shard: shard.clone(),
+                shard: Arc::new(Box::new(shard.clone())),
+                hash: watch.flight().hash,
+                id: watch.flight().id,
             }),
             Caller::Waiter(_) | Caller::Rejected(_) => None,
         }
+    }
+}
+
+impl<K, T> Detached<K, T> {
+    /// Whether this call started the operation.
+    pub fn is_primary(&self) -> bool {
+        matches!(self.caller, Caller::Owner(..))
     }
 
     /// The identity of the flight; `None` if the call was rejected.
@@ -275,37 +283,44 @@ impl<K, T> Detached<K, T> {
 
 /// Aborts a detached operation on purpose. From [`Detached::abort_handle`].
 ///
-/// Dropping it aborts nothing.
-pub struct AbortHandle<K, T> {
-    flight: Arc<Flight<K, T>>,
-    shard: Arc<Shard<K, T>>,
+/// Dropping it aborts nothing. A handle that is kept holds neither the key nor the value of the
+/// flight: it finds the flight by its id.
+#[derive(Clone)]
+pub struct AbortHandle {
+    /// No pointer to an unsized `Arc` is relied on, so what is erased is in a box.
+    shard: Arc<Box<dyn AbortById>>,
+    hash: u64,
+    id: FlightId,
 }
 
-impl<K, T> AbortHandle<K, T> {
+/// A shard, whatever its keys and values are.
+trait AbortById: Send + Sync {
+    fn abort(&self, hash: u64, id: FlightId) -> bool;
+}
+
+impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
+    fn abort(&self, hash: u64, id: FlightId) -> bool {
+        self.find(hash, id)
+            .is_some_and(|flight| Shard::abort(self, &flight, Cause::Cancelled))
+    }
+}
+
+impl AbortHandle {
     /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
     /// once, and the task is woken to drop the operation. A blocking call cannot be stopped; its
     /// value is dropped. True if this ended it.
     pub fn abort(&self) -> bool {
-        self.shard.abort(&self.flight, Cause::Cancelled)
+        self.shard.abort(self.hash, self.id)
     }
 }
 
-impl<K, T> Clone for AbortHandle<K, T> {
-    fn clone(&self) -> Self {
-        Self {
-            flight: self.flight.clone(),
-            shard: self.shard.clone(),
-        }
-    }
-}
+impl UnwindSafe for AbortHandle {}
+impl RefUnwindSafe for AbortHandle {}
 
-impl<K, T> UnwindSafe for AbortHandle<K, T> {}
-impl<K, T> RefUnwindSafe for AbortHandle<K, T> {}
-
-impl<K, T> fmt::Debug for AbortHandle<K, T> {
+impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AbortHandle")
-            .field("id", &self.flight.id)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }

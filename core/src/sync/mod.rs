@@ -97,3 +97,12 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     #[cfg(not(feature = "std"))]
     return Ok(f());
 }
+
+/// A number that nobody can foresee. Without `std` it is 0, and so it is under a model checker,
+/// where no run may differ from another.
+pub(crate) fn random() -> u64 {
+    #[cfg(all(feature = "std", not(any(loom, shuttle))))]
+    return std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), ());
+    #[cfg(not(all(feature = "std", not(any(loom, shuttle)))))]
+    return 0;
+}

@@ -13,6 +13,7 @@ use crate::flight::FlightId;
 use crate::group::hasher::spread;
 use crate::group::shard::line::Line;
 use crate::group::shard::retained::Retained;
+use crate::group::shard::table::shrink;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -81,6 +82,7 @@ impl<K, T> Extras<K, T> {
             .find_entry(id_hash(id), |(other, _)| *other == id)
         {
             entry.remove();
+            shrink(&mut self.notes, |(id, _)| id_hash(*id));
         }
     }
 }

@@ -12,8 +12,8 @@ use core::task::{Context, Poll};
 
 use crate::cell::{Place, SettleCell};
 use crate::flight::{Flight, FlightId};
-use crate::group::shard::Shard;
 use crate::group::shard::table::Table;
+use crate::group::shard::{Shard, random_id};
 use crate::sync::Arc;
 
 pub(super) struct Line<K, T> {
@@ -116,7 +116,7 @@ impl<K, T> Table<K, T> {
 impl<K, T> Shard<K, T> {
     /// The only shard of a gate.
     pub(crate) fn with_line() -> Self {
-        let shard = Self::new(0, 1, None);
+        let shard = Self::new(random_id(), 1, None);
         shard.table.with(|table| {
             table.extras_mut().line = Some(Line {
                 holder: None,

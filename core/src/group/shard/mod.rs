@@ -38,14 +38,14 @@ pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 
 use crate::cell::Snapshot;
-use crate::flight::Flight;
 use crate::flight::reentry::is_inside;
+use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::rules::Rules;
 use crate::group::stats::Figures;
 use crate::group::waiter::Waiter;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, random};
 use end::After;
 use search::Search;
 use table::{JoinOrBegin, Table};
@@ -54,17 +54,24 @@ use table::{JoinOrBegin, Table};
 #[repr(C)]
 pub(crate) struct Shard<K, T> {
     rules: Option<Arc<Rules<T>>>,
-    index: u32,
+    /// Of the flights of this shard.
+    first_id: u64,
+    /// How many shards the group has: the step from one id to the next.
     shards: u32,
     table: Mutex<Table<K, T>>,
 }
 
+/// Where the ids of a group start. Below 2^52, so that a JSON number holds them.
+pub(crate) fn random_id() -> u64 {
+    random() >> 12
+}
+
 impl<K, T> Shard<K, T> {
-    pub(crate) fn new(index: u32, shards: u32, rules: Option<Arc<Rules<T>>>) -> Self {
+    pub(crate) fn new(first_id: u64, shards: u32, rules: Option<Arc<Rules<T>>>) -> Self {
         let extras = rules.as_ref().map(|_| Box::default());
         Self {
             rules,
-            index,
+            first_id,
             shards,
             table: Mutex::new(Table::new(extras)),
         }
@@ -160,6 +167,11 @@ impl<K, T> Shard<K, T> {
             flights.cloned().collect::<Vec<_>>()
         });
         others.into_iter().find(|flight| eq(&flight.key))
+    }
+
+    /// The flight with this id, forgotten or not, if it is still here.
+    pub(crate) fn find(&self, hash: u64, id: FlightId) -> Option<Arc<Flight<K, T>>> {
+        self.table.with(|table| table.by_id(hash, id).cloned())
     }
 
     /// Every flight that has not ended, forgotten ones too.

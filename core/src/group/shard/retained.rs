@@ -150,7 +150,7 @@ impl<K, T> Table<K, T> {
 
     /// Removes a retained flight, unless it was forgotten before.
     fn give_up(&mut self, mark: &Mark, after: &mut After<K, T>) {
-        if let Some(flight) = self.by_id(mark.hash, mark.id).cloned() {
+        if let Some(flight) = self.registered_by_id(mark.hash, mark.id).cloned() {
             self.unregister(&flight, after);
         }
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn id(count: usize) -> FlightId {
-        FlightId::new(count as u64, 0, 1)
+        FlightId::new(0, count as u64, 1)
     }
 
     fn marks(retained: &Retained) -> usize {

@@ -101,7 +101,9 @@ impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
         let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
         table.counts.settled(self.before.duplicates());
-        Some(entry.remove().0.flight)
+        let flight = entry.remove().0.flight;
+        shrink(&mut table.registered, |entry| entry.hash);
+        Some(flight)
     }
 }
 
@@ -209,7 +211,9 @@ impl<K, T> Table<K, T> {
     fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
-        Some(entry.remove().0.flight)
+        let flight = entry.remove().0.flight;
+        shrink(&mut self.registered, |entry| entry.hash);
+        Some(flight)
     }
 
     pub(super) fn remove_unregistered(
@@ -229,8 +233,15 @@ impl<K, T> Table<K, T> {
         self.registered.find(flight.hash, same).is_some()
     }
 
-    /// The registered flight with this id.
+    /// The flight with this id, registered or not.
     pub(super) fn by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
+        let same = |flight: &Arc<Flight<K, T>>| flight.id == id;
+        self.registered_by_id(hash, id)
+            .or_else(|| self.unregistered.find(id_hash(id), same))
+    }
+
+    /// The registered flight with this id.
+    pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
         find(&self.registered, hash, id)
     }
 
@@ -295,7 +306,7 @@ fn new_flight<K, T>(
     operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
 ) -> Arc<Flight<K, T>> {
     counts.begun += 1;
-    let id = FlightId::new(counts.begun, shard.index, shard.shards);
+    let id = FlightId::new(shard.first_id, counts.begun, shard.shards);
     arc(|| Flight {
         cell: SettleCell::new(),
         key: key(),
@@ -305,3 +316,26 @@ fn new_flight<K, T>(
         observed: Observed::new(),
     })
 }
+
+/// Gives memory back when few entries are left of many: of at most 4,096 entries, so that no call
+/// moves more under the lock. It keeps room for twice as many, so that the next ones do not grow the
+/// table again.
+#[inline(always)]
+pub(super) fn shrink<E>(table: &mut HashTable<E>, hash: impl Fn(&E) -> u64) {
+    let (len, capacity) = (table.len(), table.capacity());
+    if capacity > SMALL && len <= MOVED && len < capacity / 8 {
+        shrink_to(table, 2 * len, hash);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn shrink_to<E>(table: &mut HashTable<E>, capacity: usize, hash: impl Fn(&E) -> u64) {
+    table.shrink_to(capacity, hash);
+}
+
+/// A table that is not worth shrinking.
+const SMALL: usize = 64;
+
+/// The maximum number of entries that one call moves to shrink a table.
+const MOVED: usize = 4_096;

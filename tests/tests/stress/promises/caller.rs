@@ -52,7 +52,7 @@ pub(crate) enum Held {
     Waiter(Waiter<Key, Value>),
     /// Any other future.
     Future(Waiting, Arc<Bell>),
-    Abort(AbortHandle<Key, Value>),
+    Abort(AbortHandle),
 }
 
 #[derive(Clone)]
