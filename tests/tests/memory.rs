@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::future::{Pending, pending};
 use std::panic::resume_unwind;
+use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
-use oneflight_core::{Begin, Group, SettleCell};
+use oneflight_core::rt::Runtime;
+use oneflight_core::{Begin, Fingerprint, Group, SettleCell};
 use support::{Shelf, assert_idle, poll_idly, primary, waiter};
 
 const MEBI: usize = 1 << 20;
@@ -426,4 +429,70 @@ fn a_begin_that_is_dropped_at_once_leaves_nothing() {
         }
     });
     assert_eq!((churn.bytes_current, churn.count_total), (0, 10_000));
+}
+
+/// Begins and settles each key, in a group that has had a burst of keys before. Returns the bytes
+/// that the group keeps of that beyond what it kept when it was new.
+fn kept_after_a_burst(group: &Group<u64, u64>, begin: impl Fn(u64) -> Begin<u64, u64>) -> i64 {
+    const BURST: u64 = 200_000;
+    const ORDINARY: u64 = 100_000;
+    let kept = measure(|| {
+        let burst: Vec<_> = (0..BURST).map(&begin).collect();
+        assert_eq!(group.len(), BURST as usize);
+        drop(burst);
+        for key in 0..ORDINARY {
+            let Begin::Primary(owner) = begin(key) else {
+                panic!("{key} is free")
+            };
+            owner.settle(key).unwrap();
+        }
+    });
+    assert!(group.is_empty());
+    kept.bytes_current
+}
+
+#[test]
+fn after_a_burst_the_tables_shrink() {
+    const MOST: i64 = 1 << 20;
+    let plain = Group::new();
+    let kept = kept_after_a_burst(&plain, |key| plain.begin(key));
+    assert!(kept <= MOST, "{kept} bytes");
+    let noted = Group::new();
+    let payload = Fingerprint::new(1);
+    let kept = kept_after_a_burst(&noted, |key| noted.fingerprinted(payload).begin(key));
+    assert!(kept <= MOST, "{kept} bytes, with fingerprints");
+}
+
+/// A runtime that runs at once what it is given.
+struct Inline;
+
+impl Runtime for Inline {
+    type Sleep = Pending<()>;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        assert!(poll_idly(&mut Box::pin(task)).is_ready());
+    }
+
+    fn sleep(&self, _: Duration) -> Pending<()> {
+        pending()
+    }
+
+    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+#[test]
+fn an_abort_handle_keeps_neither_key_nor_value() {
+    let group: Group<Vec<u8>, Vec<u8>> = Group::new();
+    let mut handle = None;
+    let kept = measure(|| {
+        let ended = group.spawn_on(&Inline, vec![1; MEBI], || async { vec![2; MEBI] });
+        handle = ended.abort_handle();
+        let outcome = ended.get().expect("it has ended").unwrap();
+        assert_eq!(outcome.len(), MEBI);
+    });
+    assert!(group.is_empty());
+    assert!(!handle.expect("it began the flight").abort());
+    assert!(kept.bytes_current < 4_096, "{} bytes", kept.bytes_current);
 }
