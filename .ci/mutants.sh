@@ -15,9 +15,7 @@ readonly home=$PWD tree=$PWD/target/mutants/tree out=$PWD/target/mutants/results
 readonly oracles=(--package oneflight-oracle --test replay)
 readonly wide=(--package oneflight-core --package oneflight-conformance --lib --test by_hand --test superseded
   --test colliding_keys --test memory --test drops --test peers_bugs --test refusals --test ended_while_polled
-  --test retained_memory --test bad_input --test shutdown --test hostile_gate --test hostile_keys
-  --test hostile_operation_wakers --test hostile_operations --test hostile_rerun --test hostile_retain
-  --test hostile_stopping --test hostile_values --test hostile_waker_clones --test hostile_wakers)
+  --test retained_memory --test bad_input --test shutdown --test hostile)
 
 go_on=
 if [ "${1:-}" = --go-on ]; then

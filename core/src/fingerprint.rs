@@ -74,7 +74,8 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// A [`Group`] or [`Gate`], called with a payload's fingerprint. From their `fingerprinted`.
+/// A [`Group`](crate::Group) or [`Gate`](crate::Gate), called with a payload's fingerprint. From
+/// their `fingerprinted`.
 ///
 /// It has the calls of what it stands for, with the same meaning.
 #[derive(Debug)]

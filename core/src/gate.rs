@@ -196,7 +196,7 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>, Option<K>> {
     fn turn(self) -> Turn<K, T> {
         if self.of.inner.mode != Mode::Queue {
             return Turn {
-                state: State::Ready(self.begin()),
+                state: TurnState::Ready(self.begin()),
             };
         }
         let ticket = Ticket::new();
@@ -205,9 +205,9 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>, Option<K>> {
         let begin = Shard::search(shard, &request, OwnedKey(Some(self.key)), &mut Plain);
         let state = match begin {
             Begin::Primary(primary) if !shard.holds(primary.flight()) => {
-                State::Queued(primary, ticket)
+                TurnState::Queued(primary, ticket)
             }
-            begin => State::Ready(begin),
+            begin => TurnState::Ready(begin),
         };
         Turn { state }
     }
@@ -258,10 +258,10 @@ impl<K, T> fmt::Debug for Gate<K, T> {
 /// Polling it again after it was ready panics.
 #[must_use = "futures do nothing unless polled or awaited; dropping this one gives the place up"]
 pub struct Turn<K, T> {
-    state: State<K, T>,
+    state: TurnState<K, T>,
 }
 
-enum State<K, T> {
+enum TurnState<K, T> {
     Queued(Primary<Option<K>, T>, Ticket),
     Ready(Begin<Option<K>, T>),
     Done,
@@ -270,7 +270,7 @@ enum State<K, T> {
 impl<K, T> Turn<K, T> {
     /// Whether it still waits for its turn.
     pub fn is_queued(&self) -> bool {
-        matches!(&self.state, State::Queued(_, ticket) if !ticket.is_called())
+        matches!(&self.state, TurnState::Queued(_, ticket) if !ticket.is_called())
     }
 }
 
@@ -281,7 +281,7 @@ impl<K, T> Future for Turn<K, T> {
     type Output = Begin<Option<K>, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Queued(primary, ticket) = &mut self.state {
+        if let TurnState::Queued(primary, ticket) = &mut self.state {
             // A flight that was ended from outside gets no turn. Its caller learns that from the
             // primary.
             let ended = primary.flight().cell.snapshot().ended();
@@ -289,10 +289,10 @@ impl<K, T> Future for Turn<K, T> {
                 return Poll::Pending;
             }
         }
-        match core::mem::replace(&mut self.state, State::Done) {
-            State::Queued(primary, _) => Poll::Ready(Begin::Primary(primary)),
-            State::Ready(begin) => Poll::Ready(begin),
-            State::Done => panic!("`Turn` polled after it was ready"),
+        match core::mem::replace(&mut self.state, TurnState::Done) {
+            TurnState::Queued(primary, _) => Poll::Ready(Begin::Primary(primary)),
+            TurnState::Ready(begin) => Poll::Ready(begin),
+            TurnState::Done => panic!("`Turn` polled after it was ready"),
         }
     }
 }

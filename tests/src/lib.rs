@@ -10,6 +10,7 @@
 //! | `cases` | the cases, a file for each theme |
 //! | `clock` | [`HandClock`], which stands still until it is turned |
 //! | `counting` | [`CountingWaker`] and [`Counted`]: who was polled, woken, kept |
+//! | `figures` | settings from the environment, and the memory of the process |
 //! | `scripted` | an operation that does what the case tells it |
 //! | `task` | [`until`], and tasks that give their output back or are dropped on demand |
 //! | `watchdog` | nothing hangs for ever |
@@ -22,6 +23,7 @@ pub mod cases;
 pub mod clock;
 pub mod counting;
 pub mod executors;
+pub mod figures;
 pub mod runtime;
 pub mod scripted;
 pub mod task;

@@ -7,8 +7,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use oneflight_conformance::watched;
 use oneflight_core::{Begin, Group};
-use support::{assert_idle, assert_ledger, primary, waiter, within_limit};
+use support::{assert_idle, assert_ledger, primary, waiter};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Same(usize);
@@ -23,7 +24,7 @@ impl Hash for Same {
 fn many_keys_with_one_hash_are_many_keys() {
     // Unoptimised, the search for one key among so many of its hash is too slow for the time limit.
     const KEYS: usize = if cfg!(debug_assertions) { 250 } else { 1_000 };
-    within_limit(|| {
+    watched("many keys", || {
         let group: Group<Same, usize> = Group::new();
         let owners: Vec<_> = (0..KEYS).map(|id| primary(&group, Same(id))).collect();
         assert_eq!(group.len(), KEYS);
@@ -67,7 +68,7 @@ fn passing_a_stranger_with_the_same_hash_is_not_waiting_on_it() {
 fn colliding_keys_stay_apart_while_four_threads_begin_and_forget_them() {
     const KEYS: usize = 8;
     const ROUNDS: usize = 400;
-    within_limit(|| {
+    watched("colliding keys", || {
         let group: Group<Same, usize> = Group::new();
         let running: [AtomicBool; KEYS] = Default::default();
         thread::scope(|scope| {
@@ -125,7 +126,7 @@ impl Hash for Fickle {
 
 #[test]
 fn a_hash_that_changes_between_calls_neither_hangs_nor_leaks() {
-    within_limit(|| {
+    watched("a hash that changes", || {
         let group: Group<Fickle, u32> = Group::new();
         let mut begun: Vec<_> = (0..500).map(|id| group.begin(Fickle(id % 7))).collect();
         for id in 0..7 {
@@ -164,7 +165,7 @@ impl Hash for Unequal {
 
 #[test]
 fn a_key_that_equals_nothing_is_always_primary_and_leaves_nothing() {
-    within_limit(|| {
+    watched("a key that equals nothing", || {
         let group: Group<Unequal, u32> = Group::new();
         let owners: Vec<_> = (0..50)
             .map(|_| primary(&group, Unequal(AtomicU64::new(0))))

@@ -1,4 +1,5 @@
-//! What a retained outcome holds: itself, and nothing of the crowd that waited for it.
+//! What a retained outcome holds: itself, and nothing of the crowd that waited for it. What a
+//! superseded flight holds: nothing.
 
 use std::future::pending;
 use std::task::Waker;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use oneflight::Group;
-use oneflight_conformance::{poll, primary, scripted, waiter};
+use oneflight_conformance::{HandClock, poll, primary, scripted, waiter};
 
 const CROWD: usize = 10_000;
 
@@ -47,4 +48,25 @@ fn a_retained_outcome_keeps_nothing_of_its_crowd() {
         remote.finish();
         assert!(poll(&mut crowd[0], Waker::noop()).is_ready());
     });
+}
+
+#[test]
+fn a_superseded_flight_leaves_no_memory_behind() {
+    let clock = HandClock::default();
+    let builder = Group::<u64, u64>::builder().shards(1);
+    let group = builder
+        .max_age(Duration::from_secs(10))
+        .clock(clock.clone())
+        .build();
+    let supersede = |times: u32| {
+        let mut current = primary(group.begin(1));
+        for _ in 0..times {
+            clock.forward(11);
+            current = primary(group.begin(1));
+        }
+        drop(current);
+    };
+    supersede(100);
+    let cost = measure(|| supersede(10_000));
+    assert!(cost.bytes_current < 1_000, "{cost:?}");
 }

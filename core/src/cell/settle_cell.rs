@@ -182,7 +182,7 @@ impl<T> SettleCell<T> {
     #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         // Nobody has registered, so nobody is told; a notify would allocate for nothing.
-        if before.has_waiters() {
+        if before.has_registered() {
             self.tell_room();
         }
     }

@@ -6,7 +6,7 @@
 //! | `CLAIMED`            | one settler owns the value slot        | claim        | its publish |
 //! | `CLAIMED \| SETTLED` | the value is in place, forever         | publish      | nobody |
 //! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
-//! | `WAITERS`            | a task or a thread has registered      | register     | nobody |
+//! | `REGISTERED`            | a task or a thread has registered      | register     | nobody |
 //! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
 //! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
@@ -17,12 +17,12 @@
 //!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns,
 //!    and so does `stats`, which can read the state before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
-//!    `WAITERS`, or the registration sees the end. No wake-up is lost between the two.
+//!    `REGISTERED`, or the registration sees the end. No wake-up is lost between the two.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
 //! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is
-//! made lazily, and an ender that sees `WAITERS` acquires it.
+//! made lazily, and an ender that sees `REGISTERED` acquires it.
 
 use crate::error::Cause;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 const CLAIMED: usize = 1 << 0;
 const SETTLED: usize = 1 << 1;
 const ABORTED: usize = 1 << 2;
-const WAITERS: usize = 1 << 3;
+const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
 const CAUSE_SHIFT: u32 = 5;
 const CAUSE_MASK: usize = 0b111;
@@ -95,7 +95,7 @@ impl State {
     /// Registers that somebody is to be told. Returns the state before: if that had ended, the
     /// ender will not come and tell (invariant 3).
     pub(crate) fn register(&self) -> Snapshot {
-        Snapshot(self.0.fetch_or(WAITERS, Ordering::AcqRel))
+        Snapshot(self.0.fetch_or(REGISTERED, Ordering::AcqRel))
     }
 
     /// After the end: every waker has been taken out, so that leaving needs no lock.
@@ -114,7 +114,7 @@ impl State {
             }
         });
         match joined {
-            Ok(before) => Join::Open(before.waiting() + 1),
+            Ok(before) => Join::Open(before.duplicates() + 1),
             Err(now) if now.ended() => Join::Ended(now),
             Err(_) => Join::Full,
         }
@@ -158,8 +158,8 @@ impl Snapshot {
     }
 
     #[inline(always)]
-    pub(crate) fn has_waiters(self) -> bool {
-        self.0 & WAITERS != 0
+    pub(crate) fn has_registered(self) -> bool {
+        self.0 & REGISTERED != 0
     }
 
     #[inline(always)]
@@ -169,7 +169,7 @@ impl Snapshot {
 
     /// How many duplicates have joined and not left; frozen by the end.
     #[inline(always)]
-    pub(crate) fn waiting(self) -> usize {
+    pub(crate) fn duplicates(self) -> usize {
         self.0 >> COUNT_SHIFT
     }
 
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn each_bit_is_read_by_itself() {
-        let seen = |word: Snapshot| [word.has_waiters(), word.is_told(), word.ended()];
+        let seen = |word: Snapshot| [word.has_registered(), word.is_told(), word.ended()];
         let state = State::new();
         assert_eq!(seen(state.load()), [false, false, false]);
         assert_eq!(seen(state.register()), [false, false, false]);
@@ -196,6 +196,6 @@ mod tests {
         state.set_told();
         assert_eq!(seen(state.load()), [true, true, true]);
         assert!(state.load().settled() && state.load().cause().is_none());
-        assert_eq!(state.load().waiting(), 0);
+        assert_eq!(state.load().duplicates(), 0);
     }
 }

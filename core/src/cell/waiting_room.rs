@@ -12,13 +12,12 @@
 //! 1. A waker is parked under the lock of the tasks, and only while they have a listener. The first
 //!    task makes the listener and registers it in the state of the cell, in the same critical
 //!    section. Only the ender takes the listener away, in the critical section in which it begins
-//!    to hand out the wakers. So the ender fires every waker that is in the slab while the lock is
-//!    free.
+//!    to hand out the wakers. No waker is parked after that, so the ender fires them all.
 //! 2. A place is given back by its owner or made stale by the ender, never both: see `slab`.
 //!
 //! # The window in which a wake-up could be lost
 //! Ending is: publish the state, notify, hand out the wakers. Registering is, in one critical
-//! section: listen, register, park. If the registration comes first, the ender sees `WAITERS`, its
+//! section: listen, register, park. If the registration comes first, the ender sees `REGISTERED`, its
 //! notify finds the listener, and it waits for the lock before it hands out. If the publication
 //! comes first, the registration returns an ended state, and every task that gets the lock later
 //! reads one. Both are read-modify-writes of one atomic word, so there is no third case.
@@ -39,7 +38,7 @@ use crate::cell::slab::{Place, Slab};
 use crate::cell::state::{Snapshot, State};
 use crate::cell::wake::fire;
 use crate::sync::{Event, EventListener, Mutex, thread_local};
-use crate::unwind::Fragile;
+use crate::unwind::{Fragile, OnDrop};
 
 pub(crate) struct WaitingRoom {
     event: Event,
@@ -118,6 +117,8 @@ impl WaitingRoom {
     /// Wakes everybody who has registered. Called once, by the call that ended the cell.
     pub(crate) fn tell(&self, state: &State) {
         self.event.notify(usize::MAX);
+        // Also if a waker panics: by then the others have been fired.
+        let _told = OnDrop(|| state.set_told());
         let memory = fire(|batch| {
             self.tasks
                 .with(|tasks| tasks.are_due() && tasks.slab.take_rest(batch))
@@ -125,7 +126,6 @@ impl WaitingRoom {
         if SMALL.contains(&memory.capacity()) {
             self.tasks.with(|tasks| tasks.slab.reuse(memory));
         }
-        state.set_told();
     }
 
     /// Makes it ready for another cell. Returns false if a waker or a listener was left in it.

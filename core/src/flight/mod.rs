@@ -94,7 +94,7 @@ impl<K, T> Flight<K, T> {
         // Also if a participant's waker panics.
         let _then = OnDrop(|| {
             self.cell.tell(before);
-            if !before.has_waiters() {
+            if !before.has_registered() {
                 self.cell.set_told();
             }
         });
@@ -128,7 +128,7 @@ impl<K, T> Flight<K, T> {
     /// How many duplicates wait now.
     pub(crate) fn waiting(&self) -> usize {
         let state = self.cell.snapshot();
-        if state.ended() { 0 } else { state.waiting() }
+        if state.ended() { 0 } else { state.duplicates() }
     }
 }
 

@@ -86,7 +86,7 @@ impl Observed {
     /// The flight has ended: without a cause it was settled. The end is reported when the result is
     /// dropped, after everybody has been woken.
     #[inline(always)]
-    pub(crate) fn ended(&self, cause: Option<Cause>) -> ReportEnd<'_> {
+    pub(crate) fn report_end_on_drop(&self, cause: Option<Cause>) -> ReportEnd<'_> {
         ReportEnd {
             observed: self,
             cause,

@@ -68,7 +68,7 @@ impl<T> Operation<T> {
         Self(Fragile(Some(Box::pin(future))))
     }
 
-    const fn elsewhere() -> Self {
+    fn elsewhere() -> Self {
         Self(Fragile(None))
     }
 
@@ -103,16 +103,9 @@ enum Stage<T> {
     Ended,
 }
 
-/// What a participant that is polled has to do.
-pub(crate) enum Step<T> {
-    /// Poll this. Then give it back with the waker to [`SharedOperation::pause`], or end the
-    /// flight.
-    Drive(Operation<T>, TakenWaker),
-    /// It is parked: another participant drives, or the operation waits.
-    Parked,
-    /// The flight has ended.
-    Ended,
-}
+/// What the driver polls, and its waker in *Continue*. It gives both to [`SharedOperation::pause`],
+/// or ends the flight.
+pub(crate) type Drive<T> = (Operation<T>, TakenWaker);
 
 /// What a participant leaves behind.
 pub(crate) struct LeftBehind<T> {
@@ -178,17 +171,17 @@ impl<T> SharedOperation<T> {
     ///
     /// Also returns a waker that must be dropped after the operation is put back: its drop is the
     /// user's and can panic.
-    pub(crate) fn step(&self, place: &mut Place, waker: &Waker) -> (Step<T>, TakenWaker) {
+    pub(crate) fn step(&self, place: &mut Place, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
         let own = waker.clone();
         self.driving.with(|driving| {
             if matches!(driving.stage, Stage::Ended) {
-                return (Step::Ended, Fragile(Some(own)));
+                return (None, Fragile(Some(own)));
             }
             if self.policy == Policy::Continue && matches!(driving.stage, Stage::Ready(_)) {
                 let old = driving.parked.take(*place);
                 driving.driver = None;
-                let operation = driving.take();
-                return (Step::Drive(operation, Fragile(Some(own))), Fragile(old));
+                let operation = driving.take_ready();
+                return (Some((operation, Fragile(Some(own)))), Fragile(old));
             }
             let spare = Fragile(if driving.parked.will_wake(*place, waker) {
                 Some(own)
@@ -198,9 +191,9 @@ impl<T> SharedOperation<T> {
             if matches!(driving.stage, Stage::Ready(_)) {
                 driving.driver = Some(*place);
                 driving.runs += 1;
-                (Step::Drive(driving.take(), Fragile(None)), spare)
+                (Some((driving.take_ready(), Fragile(None))), spare)
             } else {
-                (Step::Parked, spare)
+                (None, spare)
             }
         })
     }
@@ -218,7 +211,14 @@ impl<T> SharedOperation<T> {
                 }
                 driving.driver = Some(*place);
             }
-            (unwanted, if woken { driving.take_driver() } else { None })
+            (
+                unwanted,
+                if woken {
+                    driving.take_driver_waker()
+                } else {
+                    None
+                },
+            )
         });
         if let Some(waker) = driver {
             fire_one(waker);
@@ -315,14 +315,14 @@ impl<T> Driving<T> {
     }
 
     /// Takes what is ready to be polled.
-    fn take(&mut self) -> Operation<T> {
+    fn take_ready(&mut self) -> Operation<T> {
         match mem::replace(&mut self.stage, Stage::Polling { woken: false }) {
             Stage::Ready(operation) => operation,
             _ => unreachable!("looked at in the same critical section"),
         }
     }
 
-    fn take_driver(&mut self) -> Option<Waker> {
+    fn take_driver_waker(&mut self) -> Option<Waker> {
         self.driver.and_then(|place| self.parked.take(place))
     }
 
@@ -339,27 +339,24 @@ impl<T: 'static> Wakes for SharedOperation<T> {
     /// is no driver.
     fn wakes(&self) {
         let mut everyone = false;
-        let driver =
-            self.driving.with(
-                |driving| match mem::replace(&mut driving.stage, Stage::Ended) {
-                    Stage::Parked(operation) => {
-                        driving.stage = Stage::Ready(operation);
-                        everyone = driving.driver.is_none();
-                        driving.take_driver()
-                    }
-                    // Its poller looks when the poll returns.
-                    Stage::Polling { .. } => {
-                        driving.stage = Stage::Polling { woken: true };
-                        None
-                    }
-                    // A participant is woken for it already (invariant 3), or the flight has ended.
-                    other => {
-                        driving.stage = other;
-                        None
-                    }
-                },
-            );
-        if let Some(waker) = driver {
+        let driver_waker = self.driving.with(|driving| {
+            match &mut driving.stage {
+                Stage::Parked(_) => {}
+                // Its poller looks when the poll returns.
+                Stage::Polling { woken } => {
+                    *woken = true;
+                    return None;
+                }
+                // A participant is woken for it already (invariant 3), or the flight has ended.
+                Stage::Ready(_) | Stage::Ended => return None,
+            }
+            if let Some(operation) = driving.end() {
+                driving.stage = Stage::Ready(operation);
+            }
+            everyone = driving.driver.is_none();
+            driving.take_driver_waker()
+        });
+        if let Some(waker) = driver_waker {
             fire_one(waker);
         } else if everyone {
             self.wake_everyone();
@@ -375,10 +372,7 @@ mod tests {
     fn a_waker_that_comes_too_late_is_returned() {
         let shared = SharedOperation::<u8>::new(Policy::Rerun(1));
         let mut place = Place::NONE;
-        assert!(matches!(
-            shared.step(&mut place, Waker::noop()).0,
-            Step::Drive(..)
-        ));
+        assert!(shared.step(&mut place, Waker::noop()).0.is_some());
         drop(shared.end());
         // Otherwise it would be dropped under the lock.
         assert!(shared.repark(&mut place, Waker::noop()).0.is_some());

@@ -9,9 +9,8 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, RunError, SettleError};
-use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled, Watch};
-use crate::group::shard::{AbortOnUnwind, Shard};
+use crate::group::shard::Shard;
 use crate::sync::{Arc, panicking};
 use crate::unwind::FragilePin;
 
@@ -53,7 +52,7 @@ use crate::unwind::FragilePin;
 #[doc(alias = "leader")]
 #[must_use = "dropping the primary aborts its flight; settle it, or run an operation"]
 pub struct Primary<K, T> {
-    /// Taken out by `settle`, so that the drop after it has nothing to do.
+    /// Taken out by `settle` and `into_flight`, so that the drop after them has nothing to do.
     flight: Option<Arc<Flight<K, T>>>,
     shard: Arc<Shard<K, T>>,
 }
@@ -69,16 +68,16 @@ impl<K, T> Primary<K, T> {
 
     #[inline(always)]
     pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
-        self.flight.as_ref().unwrap_or_else(|| {
-            unreachable!("only a settle takes it, and that consumes the primary")
-        })
+        self.flight
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
     }
 
     /// Gives up the guard: from here on the caller has to end the flight.
     pub(crate) fn into_flight(mut self) -> Arc<Flight<K, T>> {
         self.flight
             .take()
-            .unwrap_or_else(|| unreachable!("only a settle takes it"))
+            .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
     }
 
     #[inline(always)]
@@ -93,13 +92,7 @@ impl<K, T> Primary<K, T> {
     /// Calls a part of the operation. A panic ends the flight as panicked, and a begin of its own
     /// key is detected.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
-        let guard = AbortOnUnwind::new(self.flight(), &self.shard);
-        let result = {
-            let _entered = Entered::new(self.flight());
-            part()
-        };
-        guard.defuse();
-        result
+        self.shard.guarded(self.flight(), part)
     }
 
     /// A watch on the flight's end that is not counted as a waiter.
@@ -197,9 +190,7 @@ impl<K, T> Drop for Primary<K, T> {
             } else {
                 Cause::Dropped
             };
-            if !self.shard.abort(flight, cause) {
-                self.shard.primary_is_done(flight);
-            }
+            self.shard.lose(flight, cause);
         }
     }
 }

@@ -15,9 +15,10 @@ use crate::sync::Arc;
 use crate::unwind::for_each;
 
 impl<K, T, S> Group<K, T, S> {
-    /// Begins nothing more: a key that is not in flight is [`Rejected::Closed`]. Duplicates of a
-    /// flight still join, and retained outcomes are still given out. From any thread, any
-    /// number of times; there is no way back.
+    /// Begins nothing more: a key that is not in flight is
+    /// [`Rejected::Closed`](crate::Rejected::Closed). Duplicates of a flight still join, and
+    /// retained outcomes are still given out. From any thread, any number of times; there is no way
+    /// back.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group, Rejected};
@@ -44,8 +45,8 @@ impl<K, T, S> Group<K, T, S> {
     /// begin nothing new either, [`close`](Self::close) first.
     ///
     /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
-    /// a caller runs itself ([`Primary::run`], `spawn`, [`work_rerun`](Self::work_rerun)) is
-    /// dropped when that caller is polled next.
+    /// a caller runs itself ([`Primary::run`](crate::Primary::run), `spawn`,
+    /// [`work_rerun`](Self::work_rerun)) is dropped when that caller is polled next.
     ///
     /// ```
     /// use oneflight_core::{Begin, Cause, Group};

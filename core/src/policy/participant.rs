@@ -6,11 +6,10 @@ use core::task::Waker;
 
 use crate::cell::{Place, TakenWaker};
 use crate::error::{Rejected, WorkError};
-use crate::flight::operation::{Operation, Policy, SharedOperation, Step};
-use crate::flight::reentry::Entered;
+use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::begin::Entry;
-use crate::group::shard::{AbortOnUnwind, Call, Shard};
+use crate::group::shard::{Call, Shard};
 use crate::group::{Begin, Group, Primary, Waiter};
 use crate::sync::{Arc, Wakeable};
 
@@ -32,10 +31,10 @@ pub(crate) struct Participant<K, T> {
 /// How a participant takes part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// It began the flight and is not counted as a waiter.
-    First,
+    /// It is not counted as a waiter: it began the flight, or its waiter has not come yet.
+    Uncounted,
     /// It is counted as a waiter of the flight.
-    Duplicate,
+    Counted,
     /// It has left. It can still be polled, if its operation panicked.
     Left,
 }
@@ -50,7 +49,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// If the last participant of a flight has left, the flight is about to end, and a newcomer
     /// begins the next one. A flight that has settled is shared, whoever drove it. A flight with
     /// another policy, or without a shared operation, is driven by others.
-    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let policy = discriminant(&self.policy);
         let shared = flight.operation.as_ref();
         let Some(shared) = shared.filter(|shared| discriminant(&shared.policy) == policy) else {
@@ -64,7 +63,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         joined || flight.cell.snapshot().settled()
     }
 
-    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
         Some(Arc::new(Wakeable(SharedOperation::new(self.policy))))
     }
 }
@@ -120,7 +119,7 @@ impl<K, T> Participant<K, T> {
             flight,
             shard,
             place: Place::NONE,
-            part: Part::First,
+            part: Part::Uncounted,
         }
     }
 
@@ -132,7 +131,7 @@ impl<K, T> Participant<K, T> {
     /// Takes over the waiter's place in the count.
     fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
         waiter.disarm();
-        self.part = Part::Duplicate;
+        self.part = Part::Counted;
         self
     }
 
@@ -144,19 +143,14 @@ impl<K, T> Participant<K, T> {
         }
     }
 
-    pub(super) fn step(&mut self, waker: &Waker) -> (Step<T>, TakenWaker) {
+    pub(super) fn step(&mut self, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
         let (operation, place) = self.operation();
         operation.step(place, waker)
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
-    pub(crate) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
-        let guard = AbortOnUnwind::new(&self.flight, &self.shard);
-        let operation = {
-            let _entered = Entered::new(&self.flight);
-            make()
-        };
-        guard.defuse();
+    pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
+        let operation = self.shard.guarded(&self.flight, make);
         self.operation().0.hand_in(operation);
     }
 
@@ -168,7 +162,7 @@ impl<K, T> Participant<K, T> {
         if part == Part::Left || state.is_told() {
             return;
         }
-        if part == Part::Duplicate {
+        if part == Part::Counted {
             self.flight.cell.leave();
         }
         if state.ended() && !self.place.is_taken() {
@@ -184,7 +178,7 @@ impl<K, T> Participant<K, T> {
 
     /// Whether it began the flight.
     pub(super) fn is_first(&self) -> bool {
-        self.part == Part::First
+        self.part == Part::Uncounted
     }
 
     pub(super) fn has_left(&self) -> bool {

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Aborted, Cause, WorkError};
 use crate::fingerprint::Fingerprinted;
-use crate::flight::operation::{Policy, Step};
+use crate::flight::operation::Policy;
 use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::Group;
@@ -187,7 +187,7 @@ where
                 (true, shared.repark(place, cx.waker()))
             } else {
                 let (step, old) = participant.step(cx.waker());
-                (matches!(step, Step::Drive(..)), old)
+                (step.is_some(), old)
             };
             if drives {
                 poll_own(participant, this.make, this.operation.as_mut(), cx);

@@ -11,12 +11,10 @@ use core::task::{Context, Poll};
 use crate::cell::TakenWaker;
 use crate::error::WorkError;
 use crate::fingerprint::Fingerprinted;
-use crate::flight::operation::{Operation, Policy, Step};
-use crate::flight::reentry::Entered;
+use crate::flight::operation::{Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::Group;
 use crate::group::begin::Entry;
-use crate::group::shard::AbortOnUnwind;
 use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
 
@@ -164,7 +162,7 @@ where
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
             let (step, _old) = self.step(cx.waker());
-            if let Step::Drive(operation, waker) = step {
+            if let Some((operation, waker)) = step {
                 self.drive(operation, waker);
             }
         }
@@ -177,14 +175,10 @@ where
     /// Polls the operation once, as the driver.
     fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
         let waker = waker(self.operation().0.clone());
-        // Declared after the operation, so that on a panic the others are woken before the
-        // operation is dropped.
-        let guard = AbortOnUnwind::new(&self.flight, &self.shard);
-        let poll = {
-            let _entered = Entered::new(&self.flight);
+        // On a panic the others are woken first, and then the operation is dropped.
+        let poll = self.shard.guarded(&self.flight, || {
             operation.poll(&mut Context::from_waker(&waker))
-        };
-        guard.defuse();
+        });
         match poll {
             // It fails only if the flight was ended from outside. Then that is the outcome, for
             // this caller too.

@@ -166,4 +166,14 @@ pub async fn an_invocation_that_begins_its_own_token_is_told<R: TestRuntime>(rt:
     });
     assert_eq!(*rt.task(run).await.unwrap(), 7);
     until(|| !gate.is_busy()).await;
+
+    let gate = Gate::new(Mode::Queue);
+    let inside = gate.clone();
+    let run = primary(gate.begin(Some("a"))).run(async move {
+        assert_eq!(rejected(inside.turn(Some("a")).await), Rejected::Reentrant);
+        assert!(inside.turn(Some("b")).is_queued());
+        7
+    });
+    assert_eq!(*rt.task(run).await.unwrap(), 7);
+    until(|| !gate.is_busy()).await;
 }

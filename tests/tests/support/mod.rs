@@ -1,19 +1,13 @@
-//! What the hostile tests share: a time limit, the ledger of a group, wakers and runtimes that do as they are told.
+//! What these tests share: the ledger of a group, and a runtime that keeps what it is given.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
-
-pub(crate) mod arena;
-pub(crate) mod hand;
-pub(crate) mod operation;
-pub(crate) mod runtimes;
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -23,35 +17,9 @@ use oneflight_core::{Begin, Group, Primary, Waiter};
 pub(crate) type Act = Box<dyn FnOnce() + Send>;
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Generous: reached only by a dead-lock.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Runs `f` on a thread of its own. A hang becomes a failure.
-pub(crate) fn within_limit<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, finished) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        let result = f();
-        done.send(()).expect("the test waits");
-        result
-    });
-    if finished.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("still running after {LIMIT:?}: dead-locked");
-    }
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 /// Whether `f` panics.
 pub(crate) fn panics<R>(f: impl FnOnce() -> R) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
-}
-
-/// What `f` panics with, if that is a text.
-pub(crate) fn panic_text<R>(f: impl FnOnce() -> R) -> Option<String> {
-    let payload = catch_unwind(AssertUnwindSafe(f)).err()?;
-    let text = payload.downcast_ref::<String>().cloned();
-    text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()))
 }
 
 /// Runs `f` while this thread unwinds. A panic that leaves it there would abort the process.
@@ -125,73 +93,8 @@ pub(crate) fn assert_idle<K, T, S>(group: &Group<K, T, S>) {
     assert_ledger(group);
 }
 
-pub(crate) fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(waker))
-}
-
 pub(crate) fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll(future, Waker::noop())
-}
-
-/// A waker that counts, and does what it was told at its first wake and at its drop.
-#[derive(Default)]
-pub(crate) struct Spy {
-    wakes: AtomicUsize,
-    on_wake: Mutex<Option<Act>>,
-    on_drop: Mutex<Option<Act>>,
-}
-
-impl Spy {
-    pub(crate) fn counting() -> Arc<Self> {
-        Arc::default()
-    }
-
-    pub(crate) fn on_wake(act: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        Self::new(Some(Box::new(act)), None)
-    }
-
-    pub(crate) fn on_drop(act: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        Self::new(None, Some(Box::new(act)))
-    }
-
-    fn new(on_wake: Option<Act>, on_drop: Option<Act>) -> Arc<Self> {
-        Arc::new(Self {
-            wakes: AtomicUsize::new(0),
-            on_wake: Mutex::new(on_wake),
-            on_drop: Mutex::new(on_drop),
-        })
-    }
-
-    pub(crate) fn wakes(&self) -> usize {
-        self.wakes.load(Ordering::SeqCst)
-    }
-}
-
-impl Wake for Spy {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wakes.fetch_add(1, Ordering::SeqCst);
-        let act = self
-            .on_wake
-            .lock()
-            .expect("never held over user code")
-            .take();
-        if let Some(act) = act {
-            act();
-        }
-    }
-}
-
-impl Drop for Spy {
-    fn drop(&mut self) {
-        let act = self.on_drop.get_mut().expect("never held over user code");
-        if let Some(act) = act.take() {
-            act();
-        }
-    }
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// A runtime that keeps what it is given until the test takes it.

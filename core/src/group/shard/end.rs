@@ -7,19 +7,21 @@
 //! 3. **tell**: under no lock, participants and waiters are woken, the end is reported, and what
 //!    else this end brings about is done ([`After`]).
 //!
-//! A flight that is older than `max_age` is ended in the middle of a search, under the lock (see
-//! `search`); it is told in the same place of the order.
+//! A flight that is too old is ended in the middle of a search ([`Table::supersede`]): recorded and
+//! freed in one critical section, and told after it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
+use crate::flight::reentry::Entered;
 use crate::group::rules::Window;
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
-use crate::group::shard::line::Turn;
+use crate::group::shard::line::Signal;
 use crate::group::shard::table::{RemoveSettled, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
@@ -38,7 +40,7 @@ impl<K, T> Shard<K, T> {
         match flight.cell.record(value) {
             Ok(before) => {
                 if self.remove_settled(flight, before) {
-                    let _reported_last = flight.observed.ended(None);
+                    let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
                 } else {
                     self.free_and_tell(flight, before, None, None);
@@ -57,9 +59,12 @@ impl<K, T> Shard<K, T> {
             return Err(too_late(flight, value));
         }
         // The user's code decides whether the outcome is retained. Its panic ends the flight.
-        let guard = AbortOnUnwind::new(flight, self);
+        let guard = AbortOnUnwind {
+            flight,
+            shard: self,
+        };
         let window = self.rules().and_then(|rules| rules.window(&value));
-        guard.defuse();
+        mem::forget(guard);
         match flight.cell.record(value) {
             Ok(before) => {
                 self.free_and_tell(flight, before, None, window);
@@ -90,7 +95,7 @@ impl<K, T> Shard<K, T> {
     ) {
         // Both are dropped last, also if a waker panics.
         let _after = self.free_key(flight, before, cause, window);
-        let _reported = flight.observed.ended(cause);
+        let _reported = flight.observed.report_end_on_drop(cause);
         flight.tell(before);
     }
 
@@ -117,7 +122,7 @@ impl<K, T> Shard<K, T> {
         let reruns = flight.reruns();
         let mut after = After::default();
         let _removed = self.table.with(|table| {
-            table.counts.end(cause, before.waiting(), reruns);
+            table.counts.end(cause, before.duplicates(), reruns);
             let Some(extras) = &table.extras else {
                 return table.remove(flight);
             };
@@ -136,6 +141,28 @@ impl<K, T> Shard<K, T> {
             }
         });
         after
+    }
+
+    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
+    /// the flight's own key is detected meanwhile.
+    pub(crate) fn guarded<R>(&self, flight: &Arc<Flight<K, T>>, part: impl FnOnce() -> R) -> R {
+        let guard = AbortOnUnwind {
+            flight,
+            shard: self,
+        };
+        let result = {
+            let _entered = Entered::new(flight);
+            part()
+        };
+        mem::forget(guard);
+        result
+    }
+
+    /// The primary is lost: ends the flight, unless it was ended from outside.
+    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
+        if !self.abort(flight, cause) {
+            self.primary_is_done(flight);
+        }
     }
 
     /// The primary of a flight that was ended from outside is done with it. Only a superseded
@@ -180,11 +207,37 @@ impl<K, T> Table<K, T> {
     ) {
         shard.count_out();
         if let Some(line) = self.line_mut() {
-            if let Some(turn) = line.release(flight) {
-                after.pending().turn = Some(turn);
+            if let Some(signal) = line.release(flight) {
+                after.pending().turn = Some(signal);
             }
         }
         self.drain_if_idle(after);
+    }
+
+    /// Ends a flight that is too old. Returns false if it has ended before. A flight with a shared
+    /// operation is finished with that; any other one stays until its primary is done with it.
+    pub(super) fn supersede(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let cause = Cause::Superseded;
+        let Some(before) = flight.cell.abort(cause) else {
+            return false;
+        };
+        self.counts
+            .end(Some(cause), before.duplicates(), flight.reruns());
+        if flight.operation.is_some() {
+            // The caller holds the flight too, so this drops nothing of the user's.
+            let _removed = self.remove(flight);
+            self.extras_mut().drop_note(flight.id);
+            self.finish(shard, flight, after);
+        } else {
+            self.unregister(flight, after);
+        }
+        after.pending().superseded = Some((flight.clone(), before));
+        true
     }
 
     fn drain_if_idle(&mut self, after: &mut After<K, T>) {
@@ -210,7 +263,7 @@ struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken.
     superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
     /// The next flight has the gate: its caller is to be woken.
-    turn: Option<Turn>,
+    turn: Option<Signal>,
     /// This shard is closed and has no flight left.
     drain: Option<Arc<Drain>>,
     /// Flights that were removed. Their last handles can be here, and then their drop is the
@@ -241,10 +294,6 @@ impl<K, T> After<K, T> {
         self.pending().removed.push(flight);
     }
 
-    pub(super) fn tell_superseded(&mut self, flight: Arc<Flight<K, T>>, before: Snapshot) {
-        self.pending().superseded = Some((flight, before));
-    }
-
     /// Does what is pending now.
     pub(super) fn run(&mut self) {
         drop(self.0.take());
@@ -264,13 +313,14 @@ impl<K, T> Drop for Pending<K, T> {
         let steps: [&mut dyn FnMut(); 4] = [
             &mut || {
                 if let Some((flight, before)) = superseded.take() {
-                    let _reported_last = flight.observed.ended(Some(Cause::Superseded));
+                    let _reported_last =
+                        flight.observed.report_end_on_drop(Some(Cause::Superseded));
                     flight.tell(before);
                 }
             },
             &mut || {
-                if let Some(turn) = turn.take() {
-                    let _ = turn.settle(());
+                if let Some(signal) = turn.take() {
+                    let _ = signal.settle(());
                 }
             },
             &mut || {
@@ -284,29 +334,17 @@ impl<K, T> Drop for Pending<K, T> {
     }
 }
 
-/// Ends the flight as panicked when its scope is left by unwinding. It works without `std` too,
-/// since it does not have to ask whether the thread unwinds.
-pub(crate) struct AbortOnUnwind<'a, K, T> {
+/// Ends the flight as panicked when its scope is left by unwinding. It is forgotten when the scope
+/// is left in the ordinary way, so it works without `std` too: it does not have to ask whether the
+/// thread unwinds.
+struct AbortOnUnwind<'a, K, T> {
     flight: &'a Arc<Flight<K, T>>,
     shard: &'a Shard<K, T>,
 }
 
-impl<'a, K, T> AbortOnUnwind<'a, K, T> {
-    pub(crate) fn new(flight: &'a Arc<Flight<K, T>>, shard: &'a Shard<K, T>) -> Self {
-        Self { flight, shard }
-    }
-
-    /// The scope is left in the ordinary way.
-    pub(crate) fn defuse(self) {
-        core::mem::forget(self);
-    }
-}
-
 impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
     fn drop(&mut self) {
-        if !self.shard.abort(self.flight, Cause::Panicked) {
-            self.shard.primary_is_done(self.flight);
-        }
+        self.shard.lose(self.flight, Cause::Panicked);
     }
 }
 

@@ -59,22 +59,25 @@ impl<K, T> Default for Extras<K, T> {
 impl<K, T> Extras<K, T> {
     pub(super) fn note(&self, id: FlightId) -> Note {
         self.notes
-            .find(by_id(id), |(other, _)| *other == id)
+            .find(id_hash(id), |(other, _)| *other == id)
             .map_or(Note::default(), |(_, note)| *note)
     }
 
     pub(super) fn set_note(&mut self, id: FlightId, note: Note) {
-        match self.notes.find_mut(by_id(id), |(other, _)| *other == id) {
+        match self.notes.find_mut(id_hash(id), |(other, _)| *other == id) {
             Some((_, old)) => *old = note,
             None => {
                 self.notes
-                    .insert_unique(by_id(id), (id, note), |(id, _)| by_id(*id));
+                    .insert_unique(id_hash(id), (id, note), |(id, _)| id_hash(*id));
             }
         }
     }
 
     pub(super) fn drop_note(&mut self, id: FlightId) {
-        if let Ok(entry) = self.notes.find_entry(by_id(id), |(other, _)| *other == id) {
+        if let Ok(entry) = self
+            .notes
+            .find_entry(id_hash(id), |(other, _)| *other == id)
+        {
             entry.remove();
         }
     }
@@ -97,6 +100,6 @@ impl Drain {
 }
 
 /// The hash of an id. It spreads consecutive ids.
-pub(super) fn by_id(id: FlightId) -> u64 {
+pub(super) fn id_hash(id: FlightId) -> u64 {
     id.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }

@@ -18,44 +18,44 @@ use crate::sync::Arc;
 
 pub(super) struct Line<K, T> {
     holder: Option<Arc<Flight<K, T>>>,
-    queue: BTreeMap<FlightId, (Arc<Flight<K, T>>, Turn)>,
+    queue: BTreeMap<FlightId, (Arc<Flight<K, T>>, Signal)>,
 }
 
 /// Settled when it is the turn of a queued flight.
-pub(super) type Turn = Arc<SettleCell<()>>;
+pub(super) type Signal = Arc<SettleCell<()>>;
 
 /// What a queued caller holds: it waits here for its turn.
 pub(crate) struct Ticket {
-    turn: Turn,
+    signal: Signal,
     place: Place,
 }
 
 impl Ticket {
     pub(crate) fn new() -> Self {
         Self {
-            turn: Arc::new(SettleCell::new()),
+            signal: Arc::new(SettleCell::new()),
             place: Place::NONE,
         }
     }
 
-    pub(super) fn turn(&self) -> Turn {
-        self.turn.clone()
+    pub(super) fn signal(&self) -> Signal {
+        self.signal.clone()
     }
 
     /// Whether the turn has come.
     pub(crate) fn is_called(&self) -> bool {
-        self.turn.get().is_some()
+        self.signal.get().is_some()
     }
 
     /// Ready when the turn has come.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.turn.poll_end(&mut self.place, cx).map(|_| ())
+        self.signal.poll_end(&mut self.place, cx).map(|_| ())
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.turn.vacate(&mut self.place);
+        self.signal.vacate(&mut self.place);
     }
 }
 
@@ -77,10 +77,10 @@ impl<K, T> Line<K, T> {
 
     /// A new flight takes the gate, or a place in the queue if the gate is busy and its caller
     /// waits for a turn.
-    pub(super) fn enter(&mut self, flight: &Arc<Flight<K, T>>, turn: Option<&Turn>) {
-        match turn {
-            Some(turn) if self.is_busy() => {
-                let queued = (flight.clone(), turn.clone());
+    pub(super) fn enter(&mut self, flight: &Arc<Flight<K, T>>, signal: Option<&Signal>) {
+        match signal {
+            Some(signal) if self.is_busy() => {
+                let queued = (flight.clone(), signal.clone());
                 self.queue.insert(flight.id, queued);
             }
             _ => self.holder = Some(flight.clone()),
@@ -88,8 +88,8 @@ impl<K, T> Line<K, T> {
     }
 
     /// The flight has ended: it neither holds the gate nor waits for it any more. Lets the next
-    /// flight in, if the gate is free, and returns its turn.
-    pub(super) fn release(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Turn> {
+    /// flight in, if the gate is free, and returns its signal.
+    pub(super) fn release(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Signal> {
         self.queue.remove(&flight.id);
         if self.holds(flight) {
             self.holder = None;
@@ -97,9 +97,9 @@ impl<K, T> Line<K, T> {
         if self.is_held() {
             return None;
         }
-        let (_, (flight, turn)) = self.queue.pop_first()?;
+        let (_, (flight, signal)) = self.queue.pop_first()?;
         self.holder = Some(flight);
-        Some(turn)
+        Some(signal)
     }
 }
 

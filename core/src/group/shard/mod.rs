@@ -33,7 +33,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub(crate) use end::AbortOnUnwind;
 pub(crate) use extras::Drain;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
@@ -112,14 +111,19 @@ impl<K, T> Shard<K, T> {
                 primary.report_begun();
                 Begin::Primary(primary)
             }
-            (found, Some(key)) => Self::join(this, hash, key, found.map(Waiter::new)),
+            (found, Some(key)) => Self::finish_short_way(this, hash, key, found.map(Waiter::new)),
             (None, None) => unreachable!("a key is taken for a flight only"),
         }
     }
 
     /// The second half of the short way: the flight with this hash has been joined, if it is open.
     #[inline(always)]
-    fn join(this: &Arc<Self>, hash: u64, key: K, found: Option<Waiter<K, T>>) -> Begin<K, T>
+    fn finish_short_way(
+        this: &Arc<Self>,
+        hash: u64,
+        key: K,
+        found: Option<Waiter<K, T>>,
+    ) -> Begin<K, T>
     where
         K: Eq,
     {
@@ -181,7 +185,7 @@ impl<K, T> Shard<K, T> {
             Figures {
                 counts: table.counts,
                 in_flight: uncounted().count(),
-                waiting: uncounted().map(Snapshot::waiting).sum(),
+                waiting: uncounted().map(Snapshot::duplicates).sum(),
                 retained: table.retained(),
             }
         })

@@ -9,18 +9,17 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::Flight;
 use crate::flight::operation::SharedOperation;
 use crate::group::shard::Shard;
-use crate::group::shard::line::{Ticket, Turn};
+use crate::group::shard::line::{Signal, Ticket};
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
-#[derive(Clone)]
 pub(crate) struct Request {
     pub(super) hash: u64,
     pub(super) fingerprint: Option<Fingerprint>,
     /// Read before the lock is taken, if the rules depend on it.
     pub(super) now: Option<Duration>,
     pub(super) alone: bool,
-    pub(super) queued: Option<Turn>,
+    pub(super) queued: Option<Signal>,
 }
 
 impl Request {
@@ -51,7 +50,7 @@ impl Request {
     /// At a gate that is busy: take a place in the queue instead of being refused.
     pub(crate) fn queued(self, ticket: &Ticket) -> Self {
         Self {
-            queued: Some(ticket.turn()),
+            queued: Some(ticket.signal()),
             ..self
         }
     }
@@ -114,15 +113,15 @@ where
 
 /// What one kind of call adds to a search.
 pub(crate) trait Call<K, T> {
-    /// Whether the call can share this flight, which has its key and which it has joined. If not,
+    /// Takes part in this flight, which has its key and which it has joined. If it returns false,
     /// the flight is about to end, and a new one begins in its place.
-    fn admits(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let _ = (shard, flight);
         true
     }
 
     /// The operation of a new flight. It is made under the lock: allocates at most.
-    fn operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
         None
     }
 }

@@ -27,7 +27,7 @@ use crate::sync::Arc;
 
 /// The maximum number of expired outcomes that one call clears away. It is more than one call can
 /// add, so none is left for long.
-const SWEEP: usize = 8;
+const EXPIRED_PER_CALL: usize = 8;
 
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
@@ -83,9 +83,9 @@ impl Retained {
     }
 
     /// Drops the marks without a flight, when they outnumber the others.
-    pub(super) fn sweep(&mut self, has_flight: impl Fn(&Mark) -> bool) {
+    pub(super) fn drop_orphan_marks(&mut self, has_flight: impl Fn(&Mark) -> bool) {
         let marks: usize = self.windows.iter().map(|(_, queue)| queue.len()).sum();
-        if marks > 2 * self.count + 4 * SWEEP {
+        if marks > 2 * self.count + 4 * EXPIRED_PER_CALL {
             for (_, queue) in &mut self.windows {
                 queue.retain(&has_flight);
             }
@@ -139,13 +139,13 @@ impl<K, T> Table<K, T> {
         let (Some(now), true) = (now, self.retained() > 0) else {
             return;
         };
-        for _ in 0..SWEEP {
+        for _ in 0..EXPIRED_PER_CALL {
             let Some(mark) = self.extras_mut().retained.pop_due(now) else {
                 break;
             };
             self.give_up(&mark, after);
         }
-        self.sweep_marks();
+        self.drop_orphan_marks();
     }
 
     /// Removes a retained flight, unless it was forgotten before.
@@ -200,24 +200,24 @@ mod tests {
     fn marks_without_their_flights_are_swept() {
         let mut retained = Retained::default();
         // All but one are forgotten: each loses its flight and keeps its mark.
-        let most = 2 + 4 * SWEEP;
+        let most = 2 + 4 * EXPIRED_PER_CALL;
         for count in 1..=most {
             retained.push(window(0), 0, id(count));
         }
         retained.count = 1;
         let has_flight = |mark: &Mark| mark.id == id(1);
-        retained.sweep(has_flight);
+        retained.drop_orphan_marks(has_flight);
         assert_eq!(marks(&retained), most, "swept before it is worth it");
         retained.push(window(0), 0, id(most + 1));
         retained.count = 1;
-        retained.sweep(has_flight);
+        retained.drop_orphan_marks(has_flight);
         assert_eq!(marks(&retained), 1);
         retained.count = 0;
-        for count in 1..=4 * SWEEP {
+        for count in 1..=4 * EXPIRED_PER_CALL {
             retained.push(window(0), 0, id(count));
             retained.count = 0;
         }
-        retained.sweep(|_| false);
+        retained.drop_orphan_marks(|_| false);
         assert!(retained.windows.is_empty(), "an empty queue is kept");
     }
 

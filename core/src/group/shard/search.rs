@@ -11,20 +11,19 @@
 //!    that is the answer, or the flight has to make room for a new one; if not, the search
 //!    continues after the candidate.
 //!
-//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined when it is
-//! taken, before it is compared, so that its flight cannot end in between; a wrong join is taken
-//! back.
+//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined under the lock,
+//! before its key is compared, so that its end counts this call and no limit is passed. A wrong
+//! join is taken back.
 //!
 //! # Invariants
 //! 1. Each flight with this hash is a candidate once, in the order of ids (shard, invariant 2), but
 //!    for one that is too old and is joined after all.
-//! 2. A place that was counted for a new flight is given back if none begins, also if a comparison
-//!    panics.
+//! 2. What was counted for a new flight is taken back if none begins, also if a comparison panics.
 
 use alloc::vec::Vec;
 
 use crate::cell::Join;
-use crate::error::{Cause, Rejected};
+use crate::error::Rejected;
 use crate::flight::observe::report_rejected;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
@@ -61,7 +60,7 @@ pub(super) struct Search<'a, K, T> {
 enum Look<K, T> {
     Candidate(Candidate<K, T>),
     Begun(Primary<K, T>),
-    Refused(Rejected),
+    Rejected(Rejected),
     /// A new flight can begin, and its key has not been made.
     NoKey,
 }
@@ -73,7 +72,7 @@ enum Candidate<K, T> {
     /// Ended without a value and not removed yet, or past its window.
     Ended(Arc<Flight<K, T>>),
     /// If it has this key, the call cannot share it.
-    Refused(Arc<Flight<K, T>>, Rejected),
+    Rejected(Arc<Flight<K, T>>, Rejected),
     TooOld(Arc<Flight<K, T>>),
 }
 
@@ -132,7 +131,7 @@ impl<'a, K, T> Search<'a, K, T> {
             self.after.run();
             let answer = match look {
                 Look::Begun(primary) => Some(Begin::Primary(primary)),
-                Look::Refused(why) => Some(Begin::Rejected(why)),
+                Look::Rejected(why) => Some(Begin::Rejected(why)),
                 Look::Candidate(candidate) => self.compare(candidate, &mut key, call),
                 Look::NoKey => {
                     key.make();
@@ -164,19 +163,19 @@ impl<'a, K, T> Search<'a, K, T> {
             table.expire(self.request.now, &mut self.after);
             if let Some(flight) = self.next(table) {
                 if core::mem::take(&mut self.counted_in) {
-                    // The place was for a flight that begins now.
+                    // This look begins no flight, so the count for it is taken back.
                     self.shard.count_out();
                 }
-                return Look::Candidate(self.join(table, flight));
+                return Look::Candidate(self.try_join(table, flight));
             }
-            if let Some(why) = self.refusal(table) {
-                return Look::Refused(why);
+            if let Some(why) = self.rejection(table) {
+                return Look::Rejected(why);
             }
             let Some(key) = key.take() else {
                 return Look::NoKey;
             };
             self.counted_in = false;
-            let flight = table.begin(self.shard, self.request, key, call.operation());
+            let flight = table.begin(self.shard, self.request, key, call.make_operation());
             Look::Begun(Primary::new(flight, self.shard.clone()))
         })
     }
@@ -191,7 +190,7 @@ impl<'a, K, T> Search<'a, K, T> {
     }
 
     /// Joins a candidate, if it can be joined.
-    fn join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
+    fn try_join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
         let now = self.request.now;
@@ -199,14 +198,14 @@ impl<'a, K, T> Search<'a, K, T> {
         if expired || state.cause().is_some() {
             return Candidate::Ended(flight);
         }
-        // Before it takes a place that another call could have. A payload that differs is reported
+        // Checked before the join, which counts for `max_waiters`. A payload that differs is reported
         // before anything else.
         let both = self.request.fingerprint.zip(note.fingerprint);
         if both.is_some_and(|(mine, its)| mine != its) {
-            return Candidate::Refused(flight, Rejected::Mismatch);
+            return Candidate::Rejected(flight, Rejected::Mismatch);
         }
         if is_inside(&flight) {
-            return Candidate::Refused(flight, Rejected::Reentrant);
+            return Candidate::Rejected(flight, Rejected::Reentrant);
         }
         let rules = self.shard.rules();
         let max_age = rules.and_then(|rules| rules.max_age);
@@ -221,47 +220,35 @@ impl<'a, K, T> Search<'a, K, T> {
             Join::Open(waiting) => table.counts.join(waiting),
             Join::Ended(state) if state.settled() => table.counts.join_settled(),
             Join::Ended(_) => return Candidate::Ended(flight),
-            Join::Full => return Candidate::Refused(flight, Rejected::Full),
+            Join::Full => return Candidate::Rejected(flight, Rejected::Full),
         }
         Candidate::Joined(Waiter::new(flight))
     }
 
-    /// Ends a flight that is too old, if a new one can take its place. Many calls can find it too
-    /// old at once. The call whose abort ends it begins the next flight.
+    /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
+    /// once: the call whose abort ends it begins the next flight.
     fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
-        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        let counted_in = !closed && self.shard.count_in();
-        let before = if counted_in {
-            old.cell.abort(Cause::Superseded)
-        } else {
-            None
-        };
-        let Some(before) = before else {
-            // Also if its settler is about to end it: then this call joins it and does not spin.
-            self.joins_old = true;
-            if counted_in {
-                self.shard.count_out();
-            }
-            // This can be the last handle by now.
+        if !table.is_registered(&old) {
+            // It has lost its key since it was found, so it continues for those already in it.
             self.after.drop_flight(old);
             return;
-        };
-        self.counted_in = true;
-        let cause = Some(Cause::Superseded);
-        table.counts.end(cause, before.waiting(), old.reruns());
-        if old.operation.is_some() {
-            // Its operation ends with it, so there is no primary to wait for.
-            let _removed = table.remove(&old);
-            table.extras_mut().drop_note(old.id);
-            table.finish(self.shard, &old, &mut self.after);
-        } else {
-            table.unregister(&old, &mut self.after);
         }
-        self.after.tell_superseded(old, before);
+        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
+        self.counted_in = !closed && self.shard.count_in();
+        if self.counted_in && table.supersede(self.shard, &old, &mut self.after) {
+            return;
+        }
+        // Also if its settler is about to end it: then this call joins it and does not spin.
+        self.joins_old = true;
+        if core::mem::take(&mut self.counted_in) {
+            self.shard.count_out();
+        }
+        // This can be the last handle by now.
+        self.after.drop_flight(old);
     }
 
     /// Why no new flight can begin. If one can, it is counted.
-    fn refusal(&mut self, table: &Table<K, T>) -> Option<Rejected> {
+    fn rejection(&mut self, table: &Table<K, T>) -> Option<Rejected> {
         let extras = table.extras.as_ref()?;
         if extras.closed {
             return Some(Rejected::Closed);
@@ -283,7 +270,7 @@ impl<'a, K, T> Search<'a, K, T> {
         match candidate {
             Candidate::Joined(waiter) => {
                 let same = key.is(waiter.key());
-                if same && call.admits(self.shard, waiter.flight()) {
+                if same && call.try_share(self.shard, waiter.flight()) {
                     return Some(Begin::Waiter(waiter));
                 }
                 self.pass(waiter.flight(), same);
@@ -293,7 +280,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 let same = key.is(&flight.key);
                 self.pass(&flight, same);
             }
-            Candidate::Refused(flight, why) => {
+            Candidate::Rejected(flight, why) => {
                 if key.is(&flight.key) {
                     return Some(Begin::Rejected(why));
                 }
@@ -301,7 +288,7 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             Candidate::TooOld(flight) => {
                 if key.is(&flight.key) {
-                    // Before the flight is ended for a new one, since this can panic.
+                    // The key is made before the flight is ended for a new one, since that can panic.
                     key.make();
                     self.too_old = Some(flight);
                 } else {
@@ -312,10 +299,10 @@ impl<'a, K, T> Search<'a, K, T> {
         None
     }
 
-    /// The candidate is not the answer. If it is stale, it has this key, which it must lose.
-    fn pass(&mut self, flight: &Arc<Flight<K, T>>, stale: bool) {
+    /// The candidate is not the answer. If it has the same key, the next look unregisters it.
+    fn pass(&mut self, flight: &Arc<Flight<K, T>>, same: bool) {
         self.compared = Some(flight.id);
-        self.stale = stale.then(|| flight.clone());
+        self.stale = same.then(|| flight.clone());
     }
 
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.

@@ -21,7 +21,7 @@ use crate::flight::operation::SharedOperation;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::end::After;
-use crate::group::shard::extras::{Extras, Note, by_id};
+use crate::group::shard::extras::{Extras, Note, id_hash};
 use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
@@ -100,7 +100,7 @@ impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
         }
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
         let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
-        table.counts.settled(self.before.waiting());
+        table.counts.settled(self.before.duplicates());
         Some(entry.remove().0.flight)
     }
 }
@@ -198,7 +198,7 @@ impl<K, T> Table<K, T> {
 
     fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
         self.unregistered
-            .insert_unique(by_id(flight.id), flight, |flight| by_id(flight.id));
+            .insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
     }
 
     /// Removes a flight from the table in which it is.
@@ -218,7 +218,10 @@ impl<K, T> Table<K, T> {
         flight: &Arc<Flight<K, T>>,
     ) -> Option<Arc<Flight<K, T>>> {
         let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
-        let entry = self.unregistered.find_entry(by_id(flight.id), same).ok()?;
+        let entry = self
+            .unregistered
+            .find_entry(id_hash(flight.id), same)
+            .ok()?;
         Some(entry.remove().0)
     }
 
@@ -266,11 +269,11 @@ impl<K, T> Table<K, T> {
     }
 
     /// Drops the marks of flights that are retained no longer, if there are many.
-    pub(super) fn sweep_marks(&mut self) {
+    pub(super) fn drop_orphan_marks(&mut self) {
         let registered = &self.registered;
         if let Some(extras) = &mut self.extras {
             let retained = &mut extras.retained;
-            retained.sweep(|mark| find(registered, mark.hash, mark.id).is_some());
+            retained.drop_orphan_marks(|mark| find(registered, mark.hash, mark.id).is_some());
         }
     }
 

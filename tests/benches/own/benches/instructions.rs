@@ -1,4 +1,4 @@
-//! Instructions, which no neighbour on the machine moves: `bash .ci/instructions.sh`, which needs valgrind.
+//! Instructions, which no neighbour on the machine moves: `bash .ci/bench.sh instructions`, which needs valgrind.
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};

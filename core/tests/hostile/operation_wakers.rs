@@ -1,0 +1,243 @@
+//! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere
+//! at once.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+use futures_lite::future::block_on;
+use oneflight_core::Group;
+
+use crate::limit::{alone, lock};
+
+type Registry = Group<&'static str, u32>;
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll(future, Waker::noop())
+}
+
+fn assert_idle(group: &Registry) {
+    let stats = group.stats();
+    assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+    assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
+    assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
+}
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Spy(AtomicUsize);
+
+impl Spy {
+    fn wakes(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Spy {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Keeps the waker of its operation where the test can wake it.
+#[derive(Clone, Default)]
+struct Keeper(Arc<Mutex<Option<Waker>>>);
+
+impl Keeper {
+    fn keep(&self, waker: &Waker) {
+        *lock(&self.0) = Some(waker.clone());
+    }
+
+    fn waker(&self) -> Waker {
+        let kept = lock(&self.0).clone();
+        kept.expect("the operation was polled")
+    }
+}
+
+#[test]
+fn the_waker_of_an_operation_is_the_same_at_every_poll_and_driver() {
+    let group = Registry::builder().build();
+    let seen = Arc::new(Mutex::new(Vec::<Waker>::new()));
+    let inner = seen.clone();
+    let mut works: Vec<_> = (0..3)
+        .map(|_| {
+            let inner = inner.clone();
+            group.work("k", move || {
+                poll_fn(move |cx| {
+                    lock(&inner).push(cx.waker().clone());
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+            })
+        })
+        .collect();
+    for work in &mut works {
+        assert!(poll_idly(work).is_pending());
+        assert!(poll_idly(work).is_pending());
+    }
+    let seen = lock(&seen);
+    assert_eq!(seen.len(), 6);
+    assert!(seen.windows(2).all(|pair| pair[0].will_wake(&pair[1])));
+}
+
+#[test]
+fn a_wake_after_the_end_wakes_nobody() {
+    let group = Registry::builder().build();
+    let keeper = Keeper::default();
+    let inner = keeper.clone();
+    let mut work = group.work("k", move || {
+        poll_fn(move |cx| {
+            inner.keep(cx.waker());
+            Poll::Ready(7)
+        })
+    });
+    let spy = Arc::new(Spy::default());
+    assert!(poll(&mut work, &spy.clone().into()).is_ready());
+    let woken = spy.wakes();
+    let waker = keeper.waker();
+    waker.wake_by_ref();
+    drop(work);
+    waker.wake_by_ref();
+    let mut next = group.work("k", std::future::pending);
+    let next_spy = Arc::new(Spy::default());
+    assert!(poll(&mut next, &next_spy.clone().into()).is_pending());
+    waker.wake();
+    assert_eq!((spy.wakes(), next_spy.wakes()), (woken, 0));
+    drop(next);
+    assert_idle(&group);
+}
+
+#[test]
+fn a_waker_kept_over_the_end_of_its_group_is_harmless() {
+    let group = Registry::builder().build();
+    let keeper = Keeper::default();
+    let inner = keeper.clone();
+    let mut work = group.work("k", move || {
+        poll_fn(move |cx| {
+            inner.keep(cx.waker());
+            Poll::Pending
+        })
+    });
+    assert!(poll_idly(&mut work).is_pending());
+    drop((work, group));
+    keeper.waker().wake();
+}
+
+#[test]
+fn many_wakes_at_once_wake_the_driver_once_for_each_poll() {
+    alone(|| {
+        let group = Registry::builder().build();
+        let keeper = Keeper::default();
+        let inner = keeper.clone();
+        let mut driver = group.work("k", move || {
+            poll_fn(move |cx| {
+                inner.keep(cx.waker());
+                Poll::Pending
+            })
+        });
+        let mut other = group.work("k", std::future::pending);
+        let (spy, idle) = (Arc::new(Spy::default()), Arc::new(Spy::default()));
+        let waker = Waker::from(spy.clone());
+        assert!(poll(&mut driver, &waker).is_pending());
+        assert!(poll(&mut other, &idle.clone().into()).is_pending());
+        for round in 1..=20 {
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let waker = keeper.waker();
+                        (0..50).for_each(|_| waker.wake_by_ref());
+                    });
+                }
+            });
+            assert_eq!((spy.wakes(), idle.wakes()), (round, 0));
+            assert!(poll(&mut driver, &waker).is_pending());
+        }
+        drop((driver, other));
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn no_wake_is_lost_between_threads_that_wake_and_a_driver_that_polls() {
+    const THREADS: usize = 4;
+    const WAKES: usize = 2_000;
+    alone(|| {
+        let group = Registry::builder().build();
+        let left = Arc::new(AtomicUsize::new(THREADS * WAKES));
+        let keeper = Keeper::default();
+        let (inner, remaining) = (keeper.clone(), left.clone());
+        let mut driver = group.work("k", move || {
+            poll_fn(move |cx| {
+                inner.keep(cx.waker());
+                match remaining.load(Ordering::SeqCst) {
+                    0 => Poll::Ready(7),
+                    _ => Poll::Pending,
+                }
+            })
+        });
+        assert!(poll_idly(&mut driver).is_pending());
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..WAKES {
+                        left.fetch_sub(1, Ordering::SeqCst);
+                        keeper.waker().wake();
+                    }
+                });
+            }
+            assert_eq!(*block_on(&mut driver).expect("settled"), 7);
+        });
+        drop(driver);
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn no_wake_is_lost_while_drivers_come_and_go() {
+    const ROUNDS: usize = 300;
+    alone(|| {
+        for _ in 0..ROUNDS {
+            let group = Registry::builder().build();
+            let left = Arc::new(AtomicUsize::new(40));
+            let keeper = Keeper::default();
+            let (inner, remaining) = (keeper.clone(), left.clone());
+            let mut first = group.work("k", move || {
+                poll_fn(move |cx| {
+                    inner.keep(cx.waker());
+                    match remaining.load(Ordering::SeqCst) {
+                        0 => Poll::Ready(7),
+                        _ => Poll::Pending,
+                    }
+                })
+            });
+            assert!(poll_idly(&mut first).is_pending());
+            let last = group.work("k", std::future::pending);
+            thread::scope(|scope| {
+                let (group, left, keeper) = (&group, &left, &keeper);
+                scope.spawn(move || {
+                    for _ in 0..40 {
+                        left.fetch_sub(1, Ordering::SeqCst);
+                        keeper.waker().wake();
+                    }
+                });
+                scope.spawn(move || {
+                    drop(first);
+                    for _ in 0..20 {
+                        // Each may become the driver, and leaves at once.
+                        let mut passing = group.work("k", || std::future::ready(7));
+                        let _outcome = poll_idly(&mut passing).is_ready();
+                    }
+                });
+                assert_eq!(*block_on(last).expect("settled"), 7);
+            });
+            assert_idle(&group);
+        }
+    });
+}

@@ -1,0 +1,385 @@
+//! Every call there is, on keys that collide, each on its own: a panic of one does not keep the
+//! next from running.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use crate::limit::panics;
+use oneflight_core::{Begin, Budget, Fingerprint, Gate, Group, Mode, Rejected, Settled, Turn};
+
+use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
+
+pub(crate) type Registry = Group<Key, Value, OneHash>;
+pub(crate) type Line = Gate<Key, Value>;
+
+/// The most flights at once in the group with rules.
+const FLIGHTS: u32 = 8;
+
+/// Two groups, one with all rules, and a gate.
+pub(crate) struct Setup {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) plain: Registry,
+    pub(crate) ruled: Registry,
+    pub(crate) gate: Line,
+    pub(crate) clock: Ticks,
+    /// Calls that panicked.
+    panicked: AtomicUsize,
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    future.poll(&mut cx).is_ready()
+}
+
+/// One that is ready is gone.
+fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
+    drop(held.take_if(|future| poll(future.as_mut())));
+}
+
+/// Who did not come to wait, because a call of the user's panicked, is not counted. It would be
+/// lost in the figures as soon as the flight ends.
+fn assert_waiting(group: &Registry, at_most: usize) {
+    let stats = group.stats();
+    assert!(stats.waiting <= at_most, "{stats:?}");
+}
+
+impl Setup {
+    pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        let clock = Ticks::new(plan);
+        let keep = plan.clone();
+        let hasher = OneHash(plan.clone());
+        let ruled = Group::<Key, Value>::builder()
+            .shards(2)
+            .clock(clock.clone())
+            .retain(Duration::from_secs(10))
+            .keep(move |_| {
+                keep.reached(Part::Keep);
+                true
+            })
+            .capacity(3)
+            .max_waiters(3)
+            .max_flights(FLIGHTS as usize)
+            .max_age(Duration::from_secs(60))
+            .hasher(hasher.clone())
+            .build();
+        Self {
+            plan: plan.clone(),
+            plain: Group::with_hasher(hasher),
+            ruled,
+            gate: Gate::new(Mode::Queue),
+            clock,
+            panicked: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether the call returned. Its result is dropped in the attempt.
+    fn attempt<R>(&self, call: impl FnOnce() -> R) -> bool {
+        let panicked = panics(|| drop(call()));
+        self.panicked.fetch_add(panicked.into(), Ordering::SeqCst);
+        !panicked
+    }
+
+    /// Polls until it is ready or panics: either way its flight must have ended, or have been
+    /// passed on. False if it was not there, or does not come to its end.
+    fn finish<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
+        (0..10).any(|_| {
+            let mut ready = false;
+            let returned = self.attempt(|| {
+                ready = future.as_mut().is_some_and(|future| poll(future.as_mut()));
+            });
+            ready || !returned
+        })
+    }
+
+    /// Of one that waited, however many of the others were lost.
+    fn expect_its_end<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) {
+        assert!(future.is_none() || self.finish(future), "never ready");
+    }
+
+    /// Returns how many calls panicked.
+    pub(crate) fn run(&self) -> usize {
+        for group in [&self.plain, &self.ruled] {
+            self.begin_and_join(group);
+            self.work(group);
+            self.rerun(group);
+            self.run_and_spawn(group);
+            self.grow_old(group);
+            // Before what is in flight is aborted: nothing is, whatever panicked.
+            let stats = group.stats();
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+            // Its calls would count, and not be there to be attacked.
+            if self.plan.has_attacked() {
+                self.assert_usable(group);
+            }
+            self.stop(group);
+        }
+        self.pass_the_gate();
+        self.panicked.load(Ordering::SeqCst)
+    }
+
+    /// All flights that there may be can be begun, and what one settles reaches its duplicate.
+    /// Unless it was closed.
+    fn assert_usable(&self, group: &Registry) {
+        // Of a plan that attacks no more.
+        let plan = Arc::default();
+        let mut begun: Vec<_> = (0..FLIGHTS).map(|id| group.begin(key(&plan, id))).collect();
+        if let Some(Begin::Rejected(why)) = begun.first() {
+            return assert_eq!(*why, Rejected::Closed);
+        }
+        let Begin::Waiter(duplicate) = group.begin(key(&plan, 0)) else {
+            panic!("the key was begun")
+        };
+        for begin in begun.drain(..) {
+            let Begin::Primary(primary) = begin else {
+                panic!("what is over still counts: {begin:?}")
+            };
+            assert!(primary.settle(value(&plan)).is_ok());
+        }
+        assert!(duplicate.get().is_some_and(|outcome| outcome.is_ok()));
+        // Where it is retained, it would go with the group, and after its plan.
+        for id in 0..FLIGHTS {
+            group.forget(&key(&plan, id));
+        }
+    }
+
+    fn begin_and_join(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        let mut held: Vec<Begin<Key, Value>> = Vec::new();
+        let mut settled: Vec<Settled<Key, Value>> = Vec::new();
+        for id in [1, 2, 1, 3, 2, 1, 1, 1] {
+            self.attempt(|| held.push(group.begin(key(id))));
+        }
+        for id in [1, 4, 4] {
+            self.attempt(|| {
+                let asked = key(id);
+                let begin = group.begin_ref::<Key>(&asked);
+                held.push(begin);
+            });
+        }
+        let (one, other) = (Fingerprint::of_bytes(b"one"), Fingerprint::of_bytes(b"two"));
+        for mark in [one, other, one] {
+            self.attempt(|| held.push(group.fingerprinted(mark).begin(key(5))));
+        }
+        let joined = |begin: &&Begin<Key, Value>| matches!(begin, Begin::Waiter(_));
+        assert_waiting(group, held.iter().filter(joined).count());
+        self.attempt(|| group.contains(&key(3)).then(|| group.waiters(&key(2))));
+        self.attempt(|| group.peek(&key(1)));
+        self.attempt(|| group.forget(&key(2)));
+        self.attempt(|| held.push(group.begin(key(2))));
+        // One half is settled, the other dropped as it is, from either end.
+        let mut turn = 0;
+        while !held.is_empty() {
+            turn += 1;
+            let begin = if turn % 3 == 0 {
+                held.pop().expect("not empty")
+            } else {
+                held.remove(0)
+            };
+            self.attempt(|| match begin {
+                Begin::Primary(primary) if turn % 2 == 0 => {
+                    settled.extend(primary.settle(value(&self.plan)).ok());
+                }
+                begin => drop(begin),
+            });
+        }
+        for value in settled {
+            self.attempt(|| drop(value));
+        }
+        // Late ones: where it is retained, they get the outcome.
+        for id in [1, 2, 3] {
+            self.attempt(|| group.begin(key(id)));
+            self.attempt(|| group.peek(&key(id)));
+        }
+        for id in [1, 3, 5] {
+            self.attempt(|| group.forget(&key(id)));
+        }
+        self.clock.turn(20);
+        self.attempt(|| group.begin(key(1)));
+    }
+
+    fn work(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        let (mut first, mut second) = (None, None);
+        self.attempt(|| first = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
+        self.attempt(|| second = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
+        let joined = usize::from(first.is_some() && second.is_some());
+        assert_waiting(group, joined);
+        for work in [&mut first, &mut second] {
+            self.attempt(|| work.as_mut().map(|work| poll(work.as_mut())));
+        }
+        let over = self.finish(&mut first);
+        if let (true, Some(first), Some(second)) = (over, &first, &second) {
+            // An attack may have come between the two.
+            let shared = first.id() == second.id();
+            assert!(!shared || second.get().is_some(), "ended, and not for all");
+        }
+        self.expect_its_end(&mut second);
+        self.attempt(|| drop(first));
+        self.attempt(|| drop(second));
+        // The driver leaves half-way, then the last one does.
+        for heirs in [1, 0] {
+            let mut driver = None;
+            let mut heir = None;
+            self.attempt(|| driver = Some(Box::pin(group.work(key(7), maker(&self.plan, 3)))));
+            if heirs == 1 {
+                self.attempt(|| heir = Some(Box::pin(group.work(key(7), maker(&self.plan, 3)))));
+            }
+            self.attempt(|| poll_held(&mut driver));
+            self.attempt(|| drop(driver));
+            self.expect_its_end(&mut heir);
+            self.attempt(|| drop(heir));
+        }
+    }
+
+    fn rerun(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        let rerun = || Box::pin(group.work_rerun(key(8), Budget::times(1), maker(&self.plan, 2)));
+        for heirs in [1, 0] {
+            let (mut driver, mut heir) = (None, None);
+            self.attempt(|| driver = Some(rerun()));
+            if heirs == 1 {
+                self.attempt(|| heir = Some(rerun()));
+            }
+            self.attempt(|| poll_held(&mut driver));
+            self.attempt(|| poll_held(&mut driver));
+            self.attempt(|| drop(driver));
+            self.expect_its_end(&mut heir);
+            self.attempt(|| drop(heir));
+        }
+    }
+
+    fn run_and_spawn(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        for polls in [1, 10] {
+            self.attempt(|| {
+                if let Begin::Primary(primary) = group.begin(key(9)) {
+                    let mut run = pin!(primary.run(maker(&self.plan, 2)()));
+                    for _ in 0..polls {
+                        if poll(run.as_mut()) {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        for way in [Way::RunsInline, Way::PollsOnceAndDrops, Way::Drops] {
+            let plan = self.plan.clone();
+            let runtime = Inline { plan, way };
+            self.attempt(|| group.spawn_on(&runtime, key(10), maker(&self.plan, 2)));
+            self.attempt(|| group.spawn_blocking_on(&runtime, key(11), call(&self.plan)));
+            // A duplicate's closure is not needed.
+            let mut held = None;
+            self.attempt(|| held = Some(group.begin(key(12))));
+            self.attempt(|| group.spawn_on(&runtime, key(12), maker(&self.plan, 2)));
+            self.attempt(|| group.spawn_blocking_on(&runtime, key(12), call(&self.plan)));
+            assert_waiting(group, 0);
+            self.attempt(|| drop(held));
+        }
+    }
+
+    /// Flights that give way to newer ones, where the group has a greatest age.
+    fn grow_old(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        let mut old = Vec::new();
+        let (mut work, mut rerun) = (None, None);
+        self.attempt(|| old.push(group.begin(key(13))));
+        self.attempt(|| old.push(group.begin(key(13))));
+        self.attempt(|| work = Some(Box::pin(group.work(key(14), maker(&self.plan, 9)))));
+        self.attempt(|| {
+            let budget = Budget::times(1);
+            rerun = Some(Box::pin(group.work_rerun(
+                key(16),
+                budget,
+                maker(&self.plan, 9),
+            )));
+        });
+        self.attempt(|| poll_held(&mut work));
+        self.attempt(|| poll_held(&mut rerun));
+        self.clock.turn(100);
+        for id in [13, 14, 16] {
+            self.attempt(|| old.push(group.begin(key(id))));
+        }
+        for begin in old {
+            self.attempt(|| match begin {
+                Begin::Primary(primary) => drop(primary.settle(value(&self.plan))),
+                begin => drop(begin),
+            });
+        }
+        self.attempt(|| poll_held(&mut work));
+        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| drop(work));
+        self.attempt(|| drop(rerun));
+    }
+
+    fn stop(&self, group: &Registry) {
+        let key = |id| key(&self.plan, id);
+        let (mut work, mut rerun, mut run, mut held) = (None, None, None, None);
+        let mut drained = Some(Box::pin(group.drained()));
+        self.attempt(|| poll_held(&mut drained));
+        let budget = Budget::times(1);
+        self.attempt(|| work = Some(Box::pin(group.work(key(15), maker(&self.plan, 9)))));
+        self.attempt(|| {
+            rerun = Some(Box::pin(group.work_rerun(
+                key(16),
+                budget,
+                maker(&self.plan, 9),
+            )));
+        });
+        self.attempt(|| {
+            if let Begin::Primary(primary) = group.begin(key(17)) {
+                run = Some(Box::pin(primary.run(maker(&self.plan, 9)())));
+            }
+        });
+        self.attempt(|| held = Some(group.begin(key(18))));
+        self.attempt(|| poll_held(&mut work));
+        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut run));
+        self.attempt(|| group.forget(&key(18)));
+        self.attempt(|| group.close());
+        self.attempt(|| group.begin(key(19)));
+        self.attempt(|| group.abort_all());
+        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut run));
+        self.attempt(|| drop(run));
+        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(work));
+        self.attempt(|| drop(held));
+        // A panic may have come out of the call that closes.
+        self.attempt(|| group.close());
+        self.expect_its_end(&mut drained);
+    }
+
+    fn pass_the_gate(&self) {
+        let (gate, key) = (&self.gate, |id| key(&self.plan, id));
+        let mut held: Vec<Begin<Option<Key>, Value>> = Vec::new();
+        let mut turns: Vec<Turn<Key, Value>> = Vec::new();
+        for token in [Some(1), Some(1), Some(2), None] {
+            self.attempt(|| held.push(gate.begin(token.map(key))));
+        }
+        for token in [Some(3), Some(3), Some(4), None, Some(1)] {
+            self.attempt(|| turns.push(gate.turn(token.map(key))));
+        }
+        let mark = Fingerprint::of_bytes(b"one");
+        self.attempt(|| turns.push(gate.fingerprinted(mark).turn(Some(key(5)))));
+        let joined = held
+            .iter()
+            .filter(|begin| matches!(begin, Begin::Waiter(_)))
+            .count();
+        let waiting = gate.stats().waiting;
+        assert!(waiting <= joined + turns.len(), "{waiting} of {joined}");
+        self.attempt(|| gate.waiters(&key(3)));
+        for begin in held {
+            self.attempt(|| match begin {
+                Begin::Primary(primary) => drop(primary.settle(value(&self.plan))),
+                begin => drop(begin),
+            });
+        }
+        for mut turn in turns {
+            self.attempt(|| poll(Pin::new(&mut turn)));
+            self.attempt(|| drop(turn));
+        }
+    }
+}
