@@ -3,7 +3,7 @@
 //! A waker, a drop, a closure of the user may panic at any call, also while its thread already
 //! unwinds from another panic. These helpers keep such a panic from reaching another participant,
 //! from stopping the rest of a loop, and from meeting a panic that is under way (which would abort
-//! the process). What the platform can do about a panic, [`sync`](crate::sync) knows.
+//! the process). [`sync`](crate::sync) knows what the platform can do about a panic.
 
 use core::mem;
 use core::pin::Pin;

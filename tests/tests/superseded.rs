@@ -1,6 +1,8 @@
 //! What is left of a flight that gave way to a newer one: nothing, whoever drove it.
 
 use std::future::{pending, ready};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -138,4 +140,56 @@ fn an_expired_outcome_is_not_forgotten() {
     clock.forward(60);
     assert!(group.peek("k").is_none());
     assert!(!group.forget("k"), "it was not retained any more");
+}
+
+/// A key whose comparison runs what is armed, once.
+#[derive(Clone, Default)]
+struct Armed(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl PartialEq for Armed {
+    fn eq(&self, _: &Self) -> bool {
+        let armed = self.0.lock().unwrap().take();
+        if let Some(armed) = armed {
+            armed();
+        }
+        true
+    }
+}
+
+impl Eq for Armed {}
+
+impl Hash for Armed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(0);
+    }
+}
+
+/// One call finds the flight too old. Before it ends that flight, another call forgets it and
+/// begins a new one.
+#[test]
+fn a_flight_that_is_forgotten_while_it_is_found_too_old_is_left_alone() {
+    watched("forgotten while found too old", || {
+        let (clock, key) = (HandClock::default(), Armed::default());
+        let group: Group<Armed, u8> = Group::builder()
+            .clock(clock.clone())
+            .max_age(Duration::from_secs(1))
+            .build();
+        let old = primary(group.begin(key.clone()));
+        clock.forward(10);
+        let new = Arc::new(Mutex::new(None));
+        let (other, begun, group_of_other) = (key.clone(), new.clone(), group.clone());
+        *key.0.lock().unwrap() = Some(Box::new(move || {
+            assert!(group_of_other.forget(&other));
+            *begun.lock().unwrap() = Some(primary(group_of_other.begin(other)));
+        }));
+        let Begin::Waiter(joined) = group.begin(key) else {
+            panic!("a new flight is in progress")
+        };
+        let new = new.lock().unwrap().take();
+        let new = new.expect("begun during the comparison");
+        assert_eq!(joined.id(), new.id());
+        assert_eq!(*old.settle(1).expect("it was left alone"), 1);
+        assert_eq!(*new.settle(2).expect("it was left alone"), 2);
+        assert_eq!(group.stats().aborted_by(Cause::Superseded), 0);
+    });
 }

@@ -95,13 +95,13 @@ impl Slab {
     }
 
     /// Takes back the memory that [`take_rest`](Self::take_rest) gave away.
-    pub(crate) fn reuse(&mut self, memory: Vec<Slot>) {
+    pub(super) fn reuse(&mut self, memory: Vec<Slot>) {
         debug_assert!(memory.is_empty() && self.slots.is_empty());
         self.slots = memory;
     }
 
-    /// Makes it as new, but for its memory. Returns false if a waker is left in it.
-    pub(crate) fn reset(&mut self) -> bool {
+    /// Makes it as new, but for its memory. Returns false if a slot is left in it.
+    pub(super) fn reset(&mut self) -> bool {
         self.free = END;
         self.handed_out = 0;
         self.slots.is_empty() && self.rest.len() == 0
@@ -176,7 +176,7 @@ impl Slab {
         true
     }
 
-    /// After the end: takes the next batch for good, in reverse order. The last batch takes the
+    /// After the end: takes the next batch for good, in reverse order. A single batch takes the
     /// memory with it. Returns false when there are no more.
     pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) -> bool {
         if self.handed_out == 0 {

@@ -12,7 +12,8 @@
 //! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
 //!
 //! # Invariants
-//! 1. The first three bits go from open to one of the two ends, through `CLAIMED`, and never back.
+//! 1. The first three bits go from open to one of the two ends and never back: a settle goes
+//!    through `CLAIMED`, an abort ends an open cell at once.
 //! 2. Once the state is ended, the count no longer changes: `join` and `leave` refuse. So the ender
 //!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns,
 //!    and so does `stats`, which can read the state before the end has been counted.
@@ -38,7 +39,7 @@ const COUNT_SHIFT: u32 = 8;
 const ONE: usize = 1 << COUNT_SHIFT;
 
 /// The atomic word. Its methods fix the orderings.
-pub(crate) struct State(AtomicUsize);
+pub(super) struct State(AtomicUsize);
 
 /// The state as it was at one moment.
 #[derive(Clone, Copy)]
@@ -56,37 +57,37 @@ pub(crate) enum Join {
 
 impl State {
     #[cfg(not(loom))]
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
     #[cfg(loom)]
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(AtomicUsize::new(0))
     }
 
     #[inline(always)]
-    pub(crate) fn load(&self) -> Snapshot {
+    pub(super) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
     /// Takes the right to write the value. Returns true for exactly one caller, and for none after
     /// an abort.
     #[inline(always)]
-    pub(crate) fn claim(&self) -> bool {
+    pub(super) fn claim(&self) -> bool {
         self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
     }
 
     /// Publishes the value written under a claim. Returns the state before. The bit is known to be
     /// unset, so it is added: setting it would take a loop, as the state before is wanted.
     #[inline(always)]
-    pub(crate) fn publish(&self) -> Snapshot {
+    pub(super) fn publish(&self) -> Snapshot {
         Snapshot(self.0.fetch_add(SETTLED, Ordering::AcqRel))
     }
 
     /// Ends an open cell without a value. Returns the state before, or `None` if another end was
     /// first.
-    pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
+    pub(super) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         let end = CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT);
         self.update(|word| (word & CLAIMED == 0).then_some(word | end))
             .ok()
@@ -94,18 +95,18 @@ impl State {
 
     /// Registers that somebody is to be told. Returns the state before: if that had ended, the
     /// ender will not come and tell (invariant 3).
-    pub(crate) fn register(&self) -> Snapshot {
+    pub(super) fn register(&self) -> Snapshot {
         Snapshot(self.0.fetch_or(REGISTERED, Ordering::AcqRel))
     }
 
     /// After the end: every waker has been taken out, so that leaving needs no lock.
-    pub(crate) fn set_told(&self) {
+    pub(super) fn set_told(&self) {
         self.0.fetch_or(TOLD, Ordering::AcqRel);
     }
 
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
     #[inline]
-    pub(crate) fn join(&self, most: usize) -> Join {
+    pub(super) fn join(&self, most: usize) -> Join {
         let joined = self.update(|word| {
             if word & (SETTLED | ABORTED) != 0 || word >> COUNT_SHIFT >= most {
                 None
@@ -123,7 +124,7 @@ impl State {
     /// Takes a duplicate's count back, unless the state is ended (invariant 2): then it returns
     /// false.
     #[inline]
-    pub(crate) fn leave(&self) -> bool {
+    pub(super) fn leave(&self) -> bool {
         self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
             .is_ok()
     }

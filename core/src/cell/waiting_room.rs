@@ -17,8 +17,8 @@
 //!
 //! # The window in which a wake-up could be lost
 //! Ending is: publish the state, notify, hand out the wakers. Registering is, in one critical
-//! section: listen, register, park. If the registration comes first, the ender sees `REGISTERED`, its
-//! notify finds the listener, and it waits for the lock before it hands out. If the publication
+//! section: listen, register, park. If the registration comes first, the ender sees `REGISTERED`,
+//! its notify finds the listener, and it waits for the lock before it hands out. If the publication
 //! comes first, the registration returns an ended state, and every task that gets the lock later
 //! reads one. Both are read-modify-writes of one atomic word, so there is no third case.
 //!
@@ -40,7 +40,7 @@ use crate::cell::wake::fire;
 use crate::sync::{Event, EventListener, Mutex, thread_local};
 use crate::unwind::{Fragile, OnDrop};
 
-pub(crate) struct WaitingRoom {
+pub(super) struct WaitingRoom {
     event: Event,
     tasks: Mutex<Tasks>,
 }
@@ -79,7 +79,7 @@ impl WaitingRoom {
     }
 
     /// Parks a task, unless the cell has ended meanwhile. Returns the state as it was found.
-    pub(crate) fn park(&self, state: &State, place: &mut Place, waker: &Waker) -> Snapshot {
+    pub(super) fn park(&self, state: &State, place: &mut Place, waker: &Waker) -> Snapshot {
         if place.is_taken() && self.tasks.with(|tasks| tasks.slab.will_wake(*place, waker)) {
             return state.load();
         }
@@ -104,18 +104,18 @@ impl WaitingRoom {
     }
 
     /// Gives a place back. Its waker, if it is still there, is dropped after the lock is released.
-    pub(crate) fn vacate(&self, place: &mut Place) {
+    pub(super) fn vacate(&self, place: &mut Place) {
         drop(self.tasks.with(|tasks| Fragile(tasks.slab.vacate(place))));
     }
 
     /// A listener for a thread that parks.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub(crate) fn listen(&self) -> EventListener {
+    pub(super) fn listen(&self) -> EventListener {
         self.event.listen()
     }
 
     /// Wakes everybody who has registered. Called once, by the call that ended the cell.
-    pub(crate) fn tell(&self, state: &State) {
+    pub(super) fn tell(&self, state: &State) {
         self.event.notify(usize::MAX);
         // Also if a waker panics: by then the others have been fired.
         let _told = OnDrop(|| state.set_told());
@@ -153,7 +153,7 @@ thread_local! {
 }
 
 /// A room that nobody waits in.
-pub(crate) fn take() -> Box<WaitingRoom> {
+pub(super) fn take() -> Box<WaitingRoom> {
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
     pooled
         .ok()
@@ -163,7 +163,7 @@ pub(crate) fn take() -> Box<WaitingRoom> {
 
 /// Takes back the room of a cell that is gone. A cell that never ended can have left wakers in it;
 /// such a room is dropped.
-pub(crate) fn put(mut room: Box<WaitingRoom>) {
+pub(super) fn put(mut room: Box<WaitingRoom>) {
     if room.reset() {
         // Fails while the thread is torn down. Then the room is dropped here.
         let _ = POOL.try_with(|pool| {

@@ -1,7 +1,7 @@
 //! One execution in progress for a key: a cell with a key and an identity.
 //!
-//! The primary, each waiter, each `Settled` and, until it ends, the registry hold an `Arc` of it.
-//! How a flight ends is the registry's part: `group/shard/end`.
+//! Everybody who takes part holds an `Arc` of it, each `Settled` too, and the registry until it
+//! removes the flight. How a flight ends is the registry's part: `group/shard/end`.
 //!
 //! # Invariants
 //! 1. A flight ends once. The read-modify-write of its cell's state decides which call ends it.

@@ -27,7 +27,8 @@
 //!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker
 //!    and looks at the stage when the poll returns. So an operation that is ready at once wakes
 //!    nobody.
-//! 3. `Ready` without a driver means that everybody parked has been woken. `Ready` with a driver
+//! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
+//!    call that set `Ready`. `Ready` with a driver
 //!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
 //!    always a woken participant for an operation that wants to be polled.
 //! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last

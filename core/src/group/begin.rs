@@ -66,8 +66,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         self.entry(key).begin()
     }
 
-    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when the caller becomes
-    /// the primary.
+    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when a new flight can
+    /// begin.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -80,7 +80,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     pub fn begin_ref<Q>(&self, key: &Q) -> Begin<K, T>
     where
         K: Borrow<Q>,
-        Q: Hash + Eq + alloc::borrow::ToOwned<Owned = K> + ?Sized,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         self.entry(key).begin_ref()
     }

@@ -2,6 +2,12 @@
 
 use core::hash::{BuildHasher, Hasher};
 
+/// Spreads what differs in few bits over all bits, by the golden ratio.
+#[inline(always)]
+pub(super) const fn spread(bits: u64) -> u64 {
+    bits.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 /// The default hasher's state: a random seed for each group.
 ///
 /// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash

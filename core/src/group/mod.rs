@@ -3,27 +3,27 @@
 //! | file | its job |
 //! |---|---|
 //! | `mod` | [`Group`]: the handle, and what can be asked and forgotten |
-//! | `begin` | the way in: one call, by key or borrowed key, with or without a fingerprint |
+//! | `begin` | one call: by key or borrowed key, with or without a fingerprint |
 //! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
-//! | `stop` | the way out: close, abort everything, wait until it is drained |
+//! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
 //! | `stats` | figures |
 //! | `shard/` | one lock, and all that stands under it |
 //!
-//! A group is sharded by hash, so that calls for different keys seldom meet. All rules of
-//! concurrency are the shard's.
+//! A group is sharded by hash, so that calls for different keys seldom meet. What happens when
+//! calls do meet is decided in `shard/`.
 
 pub(crate) mod begin;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
 mod builder;
-pub(crate) mod hasher;
-pub(crate) mod primary;
-pub(crate) mod rules;
+mod hasher;
+mod primary;
+mod rules;
 pub(crate) mod shard;
 pub(crate) mod stats;
 mod stop;
-pub(crate) mod waiter;
+mod waiter;
 
 use alloc::boxed::Box;
 use core::borrow::Borrow;
@@ -44,6 +44,7 @@ pub use waiter::Waiter;
 use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 use crate::unwind::for_each;
+use hasher::spread;
 use rules::Rules;
 use shard::{Drain, Shard};
 use stats::gather;
@@ -190,9 +191,9 @@ impl<K, T, S> Group<K, T, S> {
 
     #[inline(always)]
     fn shard_of(&self, hash: u64) -> &Arc<Shard<K, T>> {
-        // Multiplied, so that a poor hasher does not put everything into one shard. The bits are
+        // Spread, so that a poor hasher does not put everything into one shard. The bits are
         // taken from the middle, since the shard's table uses the lowest and the highest.
-        let spread = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let spread = spread(hash) >> 32;
         &self.inner.shards[spread as usize & (self.inner.shards.len() - 1)]
     }
 }

@@ -80,7 +80,7 @@ impl Stats {
         }
         self.reruns += counts.reruns;
         self.retained += retained;
-        // It can be less than none for a moment: see `Counts::uncount`.
+        // It can be less than none for a moment: see `Counts::take_back`.
         self.waited += u64::try_from(counts.waited as i64).unwrap_or(0);
         // A waiter that leaves changes only its flight. So the flights know how many wait, and the
         // rest of those who joined and have not waited has left.
@@ -128,6 +128,12 @@ pub(crate) struct Counts {
     rejected: [u64; Rejected::COUNT],
 }
 
+/// A join of a flight that turned out to have another key, or that could not be shared. If the
+/// flight's end came first, the join was counted as one that waited.
+pub(crate) struct WrongJoin {
+    pub(crate) waited: bool,
+}
+
 impl Counts {
     pub(crate) fn join(&mut self, waiting: usize) {
         self.joined += 1;
@@ -141,11 +147,13 @@ impl Counts {
         self.waited += 1;
     }
 
-    /// Takes wrong joins back: the flight had another key. It can go below none for a moment, if
-    /// the flight's end is not counted yet.
-    pub(crate) fn uncount(&mut self, (joined, waited): (u64, u64)) {
-        self.joined = self.joined.wrapping_sub(joined);
-        self.waited = self.waited.wrapping_sub(waited);
+    /// Takes a wrong join back. `waited` can go below none for a moment, if the end of the flight
+    /// is not counted yet.
+    pub(crate) fn take_back(&mut self, wrong: Option<WrongJoin>) {
+        if let Some(WrongJoin { waited }) = wrong {
+            self.joined = self.joined.wrapping_sub(1);
+            self.waited = self.waited.wrapping_sub(u64::from(waited));
+        }
     }
 
     pub(crate) fn reject(&mut self, why: Rejected) {
@@ -177,7 +185,7 @@ mod tests {
     fn a_wrong_join_taken_back_before_the_end_is_counted_shows_as_none() {
         let mut counts = Counts::default();
         counts.join(1);
-        counts.uncount((1, 1));
+        counts.take_back(Some(WrongJoin { waited: true }));
         let mut stats = Stats::default();
         stats.add(Figures {
             counts,

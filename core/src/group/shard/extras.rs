@@ -1,6 +1,7 @@
 //! What a shard has only if something uses it: notes on flights, retained outcomes, a gate's line,
 //! and what is known of the end of the group. It is behind one pointer, so that a shard without it
-//! pays one comparison. The shard's lock guards it.
+//! pays one comparison. Once a shard has extras it keeps them, and its calls take the long way. The
+//! shard's lock guards it.
 
 use core::time::Duration;
 
@@ -9,6 +10,7 @@ use hashbrown::HashTable;
 use crate::cell::SettleCell;
 use crate::fingerprint::Fingerprint;
 use crate::flight::FlightId;
+use crate::group::hasher::spread;
 use crate::group::shard::line::Line;
 use crate::group::shard::retained::Retained;
 use crate::sync::Arc;
@@ -99,7 +101,7 @@ impl Drain {
     }
 }
 
-/// The hash of an id. It spreads consecutive ids.
+/// The hash of an id.
 pub(super) fn id_hash(id: FlightId) -> u64 {
-    id.get().wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    spread(id.get())
 }

@@ -1,4 +1,4 @@
-//! One shard of the registry: a lock, and all that stands under it.
+//! One shard of the registry: a lock, and all that it guards.
 //!
 //! | file | its job |
 //! |---|---|

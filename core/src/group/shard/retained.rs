@@ -9,9 +9,9 @@
 //! # Invariants
 //! 1. Every retained flight has exactly one mark. A mark can be without its flight, if that was
 //!    forgotten. Such marks are passed over, and swept when they outnumber the others.
-//! 2. Within a queue, deadlines rise: the window is the same, and the clock never runs backwards.
-//!    (If it does, an outcome expires later than it could. A lookup compares the outcome's own
-//!    deadline anyway.)
+//! 2. Within a queue, deadlines rise, but for settles that race: the window is the same, and the
+//!    clock is read before the lock is taken. An outcome behind a later one expires later than it
+//!    could. A lookup compares the outcome's own deadline anyway.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -159,8 +159,9 @@ impl<K, T> Table<K, T> {
 impl<K, T> Shard<K, T> {
     /// Whether a retained flight is past its window.
     pub(crate) fn is_expired(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
-        let deadline = self.table.with(|table| table.deadline(flight));
-        deadline.is_some_and(|deadline| Some(deadline) <= now)
+        let note = self.table.with(|table| table.note(flight.id));
+        now.zip(note.deadline)
+            .is_some_and(|(now, deadline)| deadline <= now)
     }
 
     /// No handle of the group is left: drops what is retained, and retains nothing more.

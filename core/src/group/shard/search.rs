@@ -34,6 +34,7 @@ use crate::group::shard::end::After;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::table::Table;
+use crate::group::stats::WrongJoin;
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
@@ -51,8 +52,8 @@ pub(super) struct Search<'a, K, T> {
     joins_old: bool,
     /// The new flight is counted already.
     counted_in: bool,
-    /// A wrong join that is still counted: (joined, waited).
-    wrong: (u64, u64),
+    /// A wrong join that is still counted.
+    wrong: Option<WrongJoin>,
     after: After<K, T>,
 }
 
@@ -98,7 +99,7 @@ impl<'a, K, T> Search<'a, K, T> {
             too_old: None,
             joins_old: false,
             counted_in: false,
-            wrong: (0, 0),
+            wrong: None,
             after: After::default(),
         }
     }
@@ -159,7 +160,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if let Some(old) = self.too_old.take() {
                 self.supersede(table, old);
             }
-            table.counts.uncount(core::mem::take(&mut self.wrong));
+            table.counts.take_back(self.wrong.take());
             table.expire(self.request.now, &mut self.after);
             if let Some(flight) = self.next(table) {
                 if core::mem::take(&mut self.counted_in) {
@@ -194,12 +195,14 @@ impl<'a, K, T> Search<'a, K, T> {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
         let now = self.request.now;
-        let expired = note.deadline.is_some_and(|deadline| Some(deadline) <= now);
+        let expired = now
+            .zip(note.deadline)
+            .is_some_and(|(now, deadline)| deadline <= now);
         if expired || state.cause().is_some() {
             return Candidate::Ended(flight);
         }
-        // Checked before the join, which counts for `max_waiters`. A payload that differs is reported
-        // before anything else.
+        // Checked before the join, which counts for `max_waiters`. A payload that differs is
+        // reported before anything else.
         let both = self.request.fingerprint.zip(note.fingerprint);
         if both.is_some_and(|(mine, its)| mine != its) {
             return Candidate::Rejected(flight, Rejected::Mismatch);
@@ -208,11 +211,11 @@ impl<'a, K, T> Search<'a, K, T> {
             return Candidate::Rejected(flight, Rejected::Reentrant);
         }
         let rules = self.shard.rules();
-        let max_age = rules.and_then(|rules| rules.max_age);
-        let age = now
-            .zip(note.born)
-            .map(|(now, born)| now.saturating_sub(born));
-        if max_age.is_some() && age > max_age && !state.ended() && !self.joins_old {
+        let too_old = rules
+            .and_then(|rules| rules.max_age)
+            .zip(now.zip(note.born))
+            .is_some_and(|(most, (now, born))| now.saturating_sub(born) > most);
+        if too_old && !state.ended() && !self.joins_old {
             return Candidate::TooOld(flight);
         }
         let max_waiters = rules.map_or(usize::MAX, |rules| rules.max_waiters);
@@ -288,7 +291,8 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             Candidate::TooOld(flight) => {
                 if key.is(&flight.key) {
-                    // The key is made before the flight is ended for a new one, since that can panic.
+                    // The key is made before the flight is ended for a new one, since that can
+                    // panic.
                     key.make();
                     self.too_old = Some(flight);
                 } else {
@@ -308,13 +312,14 @@ impl<'a, K, T> Search<'a, K, T> {
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.
     #[cold]
     fn take_back(&mut self, waiter: Waiter<K, T>) {
-        self.wrong = if waiter.withdraw() { (1, 0) } else { (1, 1) };
+        let waited = !waiter.withdraw();
+        self.wrong = Some(WrongJoin { waited });
     }
 
     /// After a wrong join: passes over all other keys with this whole hash in one lock acquisition.
     /// There are none except by malice or by a poor hasher.
     fn pass_other_keys(&mut self, key: &impl Key<K>) {
-        if self.wrong == (0, 0) {
+        if self.wrong.is_none() {
             return;
         }
         let mut others = self.shard.table.with(|table| {
@@ -332,10 +337,10 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Counts and reports the answer.
     fn finish(mut self, begin: &Begin<K, T>) {
-        let wrong = core::mem::take(&mut self.wrong);
-        if wrong != (0, 0) || matches!(begin, Begin::Rejected(_)) {
+        let wrong = self.wrong.take();
+        if wrong.is_some() || matches!(begin, Begin::Rejected(_)) {
             self.shard.table.with(|table| {
-                table.counts.uncount(wrong);
+                table.counts.take_back(wrong);
                 if let Begin::Rejected(why) = begin {
                     table.counts.reject(*why);
                 }

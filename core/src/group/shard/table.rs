@@ -2,14 +2,14 @@
 //!
 //! # Invariants
 //! 1. Every flight that has not ended is in exactly one of the two tables, and so is a flight that
-//!    has ended and that its ender has not removed yet. It is in `registered` under its key, or in
-//!    `unregistered` if it has lost its key (it was forgotten, superseded or replaced after it
-//!    ended) or never shared it. A retained flight is in `registered`; it has settled.
+//!    has ended until its ender removes it, or, if it was superseded, until its primary is done
+//!    with it. It is in `registered` under its key, or in `unregistered` if it has lost its key (it
+//!    was forgotten, superseded, or replaced by a search that could not share it) or never shared
+//!    it. A retained flight is in `registered`; it has settled.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
 use alloc::boxed::Box;
-use core::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -26,7 +26,7 @@ use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
 
-/// In this order: as [`Shard`].
+/// In this order for the same reason as [`Shard`].
 #[repr(C)]
 pub(super) struct Table<K, T> {
     registered: HashTable<Registered<K, T>>,
@@ -57,7 +57,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
         let Self { shard, hash, key } = self;
         let same = |entry: &Registered<K, T>| entry.hash == hash;
         match table.registered.entry(hash, same, |entry| entry.hash) {
-            Entry::Vacant(place) => {
+            Entry::Vacant(slot) => {
                 if table.extras.is_some() {
                     return None;
                 }
@@ -66,7 +66,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     None => unreachable!("a begin has a key"),
                 };
                 let flight = new_flight(&mut table.counts, shard, hash, key, None);
-                place.insert(Registered {
+                slot.insert(Registered {
                     hash,
                     flight: flight.clone(),
                 });
@@ -254,11 +254,6 @@ impl<K, T> Table<K, T> {
         self.extras
             .as_ref()
             .map_or(Note::default(), |extras| extras.note(id))
-    }
-
-    /// When a retained flight expires.
-    pub(super) fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Duration> {
-        self.note(flight.id).deadline
     }
 
     /// How many flights are retained.
