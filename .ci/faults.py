@@ -10,9 +10,8 @@ check that must then fail. A fault that its check does not see is a hole in the 
 A check is a kind, a file for some kinds, and the name of a test:
     unit NAME             a unit test of the core
     loom NAME             a model of core/tests/loom
-    core FILE NAME        a test of core/tests, with `tracing` and `metrics`
+    core FILE NAME        a test of core/tests, with `std`, `tracing` and `metrics`
     test FILE NAME        a test of tests/tests
-    hostile FILE NAME     a test of tests/hostile, with `std` alone
     oracle TARGET         a target of fuzz/oracle on random bytes of fixed seeds: the cheapest kind
 
 A test that hangs or dead-locks has caught the fault too. With FAULTS_TREE=.x everything that is written gets that ending, so
@@ -47,9 +46,8 @@ KINDS = {
     "core": ("-p oneflight-core --features tracing,metrics --test".split(), "core", ["core/tests"]),
     "test": ("-p oneflight-conformance --test".split(), "plain", ["tests/src", "tests/tests"]),
     "oracle": ("-p oneflight-oracle --test replay".split(), "plain", ["fuzz/oracle/src"]),
-    "hostile": ("-p oneflight-hostile --no-default-features --features std --test".split(), "hostile", ["tests/hostile"]),
 }
-WITH_FILE = ("core", "test", "hostile")
+WITH_FILE = ("core", "test")
 
 
 def edits(fault):

@@ -92,7 +92,7 @@ pub use monotonic::Monotonic;
 /// The clock of a group that is given none, where there is one.
 pub(crate) use monotonic::default;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use std::time::Instant;
 

@@ -80,7 +80,7 @@ pub(crate) fn for_each<I: Iterator>(items: I, f: impl FnMut(I::Item)) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
 

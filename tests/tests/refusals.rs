@@ -1,5 +1,7 @@
 //! A refusal is at once and free: nothing is allocated, and nothing is kept.
 
+use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use allocation_counter::measure;
@@ -48,4 +50,65 @@ fn a_gate_that_is_busy_turns_callers_away_for_nothing() {
         assert_eq!(cost.count_total, 0);
     }
     drop(holder);
+}
+
+/// A borrowed key whose clone runs what is armed, once.
+#[derive(PartialEq, Eq, Hash)]
+struct Name(u64);
+
+#[derive(PartialEq, Eq, Hash)]
+struct Owned(Name);
+
+impl Borrow<Name> for Owned {
+    fn borrow(&self) -> &Name {
+        &self.0
+    }
+}
+
+thread_local! {
+    static ARMED: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    static CLONES: RefCell<usize> = const { RefCell::new(0) };
+}
+
+impl ToOwned for Name {
+    type Owned = Owned;
+
+    fn to_owned(&self) -> Owned {
+        CLONES.with_borrow_mut(|clones| *clones += 1);
+        if let Some(armed) = ARMED.take() {
+            armed();
+        }
+        Owned(Name(self.0))
+    }
+}
+
+/// While one call makes its key, another one begins that key: the limit has one place, and both get
+/// a part in one flight.
+#[test]
+fn a_call_that_makes_its_key_takes_no_place_of_the_limit() {
+    let group: Group<Owned, u64> = Group::builder().max_flights(1).build();
+    let begun = std::rc::Rc::new(RefCell::new(None));
+    let (other, inner) = (group.clone(), begun.clone());
+    ARMED.set(Some(Box::new(move || {
+        *inner.borrow_mut() = Some(other.begin_ref(&Name(1)));
+    })));
+    let outer = waiter(group.begin_ref(&Name(1)));
+    let inner = primary(begun.take().expect("begun meanwhile"));
+    assert_eq!(outer.id(), inner.id());
+    assert_eq!(group.stats().rejected, 0);
+}
+
+#[test]
+fn a_call_that_is_turned_away_makes_no_key() {
+    let group: Group<Owned, u64> = Group::builder().max_flights(1).max_waiters(1).build();
+    let guard = primary(group.begin_ref(&Name(1)));
+    let _waiter = waiter(group.begin_ref(&Name(1)));
+    assert_eq!(CLONES.with_borrow(|clones| *clones), 1);
+    for name in [1, 2] {
+        assert_eq!(rejected(group.begin_ref(&Name(name))), Rejected::Full);
+    }
+    group.close();
+    drop(guard);
+    assert_eq!(rejected(group.begin_ref(&Name(3))), Rejected::Closed);
+    assert_eq!(CLONES.with_borrow(|clones| *clones), 1);
 }

@@ -130,6 +130,11 @@ impl<T> Rules<T> {
                 .is_ok()
     }
 
+    /// Whether the limit allows one more flight at this moment.
+    pub(crate) fn has_room(&self) -> bool {
+        self.max_flights == usize::MAX || self.in_flight.load(Ordering::Acquire) < self.max_flights
+    }
+
     pub(crate) fn count_out(&self) {
         if self.max_flights != usize::MAX {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);

@@ -174,8 +174,12 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some((primary, mut make)) = this.start.take() {
-            let operation = isolate(|| primary.guarded(|| make.0.take().map(|make| make())));
+        if let Some((primary, make)) = this.start.take() {
+            let operation = isolate(|| {
+                // Moved in, so that it is dropped in here too.
+                let mut make = make;
+                primary.guarded(|| make.0.take().map(|make| make()))
+            });
             let Some(operation) = operation.flatten() else {
                 return Poll::Ready(());
             };

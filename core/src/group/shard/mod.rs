@@ -91,6 +91,11 @@ impl<K, T> Shard<K, T> {
         self.rules().is_none_or(Rules::count_in)
     }
 
+    /// Whether the limit allows one more flight at this moment.
+    fn has_room(&self) -> bool {
+        self.rules().is_none_or(Rules::has_room)
+    }
+
     fn count_out(&self) {
         if let Some(rules) = self.rules() {
             rules.count_out();

@@ -59,6 +59,9 @@ impl Request {
 pub(crate) trait Key<K> {
     fn is(&self, other: &K) -> bool;
 
+    /// Whether [`take`](Self::take) has a key to give.
+    fn is_made(&self) -> bool;
+
     /// Makes the key, if it is not there yet. Runs the user's code.
     fn make(&mut self);
 
@@ -71,6 +74,10 @@ pub(crate) struct OwnedKey<K>(pub(crate) Option<K>);
 impl<K: Eq> Key<K> for OwnedKey<K> {
     fn is(&self, other: &K) -> bool {
         self.0.as_ref().is_some_and(|key| key == other)
+    }
+
+    fn is_made(&self) -> bool {
+        self.0.is_some()
     }
 
     fn make(&mut self) {}
@@ -99,6 +106,10 @@ where
 {
     fn is(&self, other: &K) -> bool {
         other.borrow() == self.from
+    }
+
+    fn is_made(&self) -> bool {
+        self.made.is_some()
     }
 
     fn make(&mut self) {

@@ -18,7 +18,8 @@
 //! # Invariants
 //! 1. Each flight with this hash is a candidate once, in the order of ids (shard, invariant 2), but
 //!    for one that is too old and is joined after all.
-//! 2. What was counted for a new flight is taken back if none begins, also if a comparison panics.
+//! 2. A new flight is counted for `max_flights` in the critical section in which it begins, so no
+//!    call is refused for a flight that has not begun.
 
 use alloc::vec::Vec;
 
@@ -50,7 +51,7 @@ pub(super) struct Search<'a, K, T> {
     too_old: Option<Arc<Flight<K, T>>>,
     /// A flight that is too old is joined all the same, since no new one could take its place.
     joins_old: bool,
-    /// The new flight is counted already.
+    /// The new flight of this look is counted already: it takes the place of one that was too old.
     counted_in: bool,
     /// A wrong join that is still counted.
     wrong: Option<WrongJoin>,
@@ -168,7 +169,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 }
                 return Look::Candidate(self.try_join(table, flight));
             }
-            if let Some(why) = self.rejection(table) {
+            if let Some(why) = self.rejection(table, key.is_made()) {
                 return Look::Rejected(why);
             }
             let Some(key) = key.take() else {
@@ -249,8 +250,8 @@ impl<'a, K, T> Search<'a, K, T> {
         self.after.drop_flight(old);
     }
 
-    /// Why no new flight can begin. If one can, it is counted.
-    fn rejection(&mut self, table: &Table<K, T>) -> Option<Rejected> {
+    /// Why no new flight can begin. If one begins now, since its key is made, it is counted.
+    fn rejection(&mut self, table: &Table<K, T>, begins: bool) -> Option<Rejected> {
         let extras = table.extras.as_ref()?;
         if extras.closed {
             return Some(Rejected::Closed);
@@ -258,8 +259,12 @@ impl<'a, K, T> Search<'a, K, T> {
         if self.request.queued.is_none() && table.line().is_some_and(Line::is_busy) {
             return Some(Rejected::Busy);
         }
-        self.counted_in = self.counted_in || self.shard.count_in();
-        (!self.counted_in).then_some(Rejected::Full)
+        let admitted = if begins {
+            self.counted_in || self.shard.count_in()
+        } else {
+            self.shard.has_room()
+        };
+        (!admitted).then_some(Rejected::Full)
     }
 
     /// Compares the candidate's key, under no lock. Returns `None` if the search continues.
@@ -349,14 +354,6 @@ impl<'a, K, T> Search<'a, K, T> {
             Begin::Primary(primary) => primary.report_begun(),
             Begin::Waiter(waiter) => waiter.report_joined(),
             Begin::Rejected(why) => report_rejected(*why),
-        }
-    }
-}
-
-impl<K, T> Drop for Search<'_, K, T> {
-    fn drop(&mut self) {
-        if self.counted_in {
-            self.shard.count_out();
         }
     }
 }
