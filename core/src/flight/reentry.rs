@@ -42,17 +42,22 @@ impl<'a, K, T> Entered<'a, K, T> {
 impl<K, T> Drop for Entered<'_, K, T> {
     fn drop(&mut self) {
         if self.pushed {
-            let this = address(self.flight);
-            let _ = STACK.try_with(|stack| {
-                let mut stack = stack.borrow_mut();
-                // By identity: with stackful coroutines polls can end in any order. Nearly always it
-                // is the last one.
-                if let Some(at) = stack.iter().rposition(|other| *other == this) {
-                    stack.remove(at);
-                }
-            });
+            leave(address(self.flight));
         }
     }
+}
+
+/// Takes down one entry of this flight, by identity: with stackful coroutines polls can end in any
+/// order. Nearly always it is the last one.
+fn leave(address: usize) {
+    let _ = STACK.try_with(|stack| {
+        let mut stack = stack.borrow_mut();
+        if stack.last() == Some(&address) {
+            stack.pop();
+        } else if let Some(at) = stack.iter().rposition(|other| *other == address) {
+            stack.remove(at);
+        }
+    });
 }
 
 /// Whether this thread is inside the operation of this flight.

@@ -76,13 +76,16 @@ impl<K, T> Extras<K, T> {
         }
     }
 
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.notes, |(id, _)| id_hash(*id));
+    }
+
     pub(super) fn drop_note(&mut self, id: FlightId) {
         if let Ok(entry) = self
             .notes
             .find_entry(id_hash(id), |(other, _)| *other == id)
         {
             entry.remove();
-            shrink(&mut self.notes, |(id, _)| id_hash(*id));
         }
     }
 }

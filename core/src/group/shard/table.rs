@@ -70,6 +70,9 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     hash,
                     flight: flight.clone(),
                 });
+                if table.counts.begun % BETWEEN_LOOKS == 0 {
+                    table.shrink();
+                }
                 Some(flight)
             }
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
@@ -101,9 +104,7 @@ impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
         let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
         table.counts.settled(self.before.duplicates());
-        let flight = entry.remove().0.flight;
-        shrink(&mut table.registered, |entry| entry.hash);
-        Some(flight)
+        Some(entry.remove().0.flight)
     }
 }
 
@@ -173,7 +174,20 @@ impl<K, T> Table<K, T> {
             self.registered
                 .insert_unique(flight.hash, entry, |entry| entry.hash);
         }
+        if self.counts.begun % BETWEEN_LOOKS == 0 {
+            self.shrink();
+        }
         flight
+    }
+
+    /// After a burst: gives back what the tables do not need any more.
+    #[cold]
+    fn shrink(&mut self) {
+        shrink(&mut self.registered, |entry| entry.hash);
+        shrink(&mut self.unregistered, |flight| id_hash(flight.id));
+        if let Some(extras) = &mut self.extras {
+            extras.shrink();
+        }
     }
 
     /// Takes the key from a flight. A retained flight is removed with that. Returns false if the
@@ -211,9 +225,7 @@ impl<K, T> Table<K, T> {
     fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
-        let flight = entry.remove().0.flight;
-        shrink(&mut self.registered, |entry| entry.hash);
-        Some(flight)
+        Some(entry.remove().0.flight)
     }
 
     pub(super) fn remove_unregistered(
@@ -317,25 +329,20 @@ fn new_flight<K, T>(
     })
 }
 
-/// Gives memory back when few entries are left of many: of at most 4,096 entries, so that no call
-/// moves more under the lock. It keeps room for twice as many, so that the next ones do not grow the
-/// table again.
-#[inline(always)]
-pub(super) fn shrink<E>(table: &mut HashTable<E>, hash: impl Fn(&E) -> u64) {
-    let (len, capacity) = (table.len(), table.capacity());
-    if capacity > SMALL && len <= MOVED && len < capacity / 8 {
-        shrink_to(table, 2 * len, hash);
-    }
-}
+/// How many flights of a shard begin between two looks whether its tables are too large.
+const BETWEEN_LOOKS: u64 = 64;
 
-#[cold]
-#[inline(never)]
-fn shrink_to<E>(table: &mut HashTable<E>, capacity: usize, hash: impl Fn(&E) -> u64) {
-    table.shrink_to(capacity, hash);
-}
-
-/// A table that is not worth shrinking.
+/// A table of this capacity is not worth shrinking.
 const SMALL: usize = 64;
 
 /// The maximum number of entries that one call moves to shrink a table.
 const MOVED: usize = 4_096;
+
+/// Gives memory back if few entries are left of many. It keeps room for twice as many, so that the
+/// next ones do not grow the table again.
+pub(super) fn shrink<E>(table: &mut HashTable<E>, hash: impl Fn(&E) -> u64) {
+    let (len, capacity) = (table.len(), table.capacity());
+    if capacity > SMALL && len <= MOVED && len < capacity / 8 {
+        table.shrink_to(2 * len, hash);
+    }
+}
