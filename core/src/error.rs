@@ -273,14 +273,8 @@ impl fmt::Display for WaitError {
     }
 }
 
-impl Error for WaitError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            WaitError::TimedOut => None,
-            WaitError::Aborted(aborted) => Some(aborted),
-        }
-    }
-}
+/// It has no source: its message is that of the error it holds, which would be printed twice.
+impl Error for WaitError {}
 
 impl From<Aborted> for WaitError {
     fn from(aborted: Aborted) -> Self {
@@ -307,14 +301,8 @@ impl fmt::Display for WorkError {
     }
 }
 
-impl Error for WorkError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            WorkError::Aborted(aborted) => Some(aborted),
-            WorkError::Rejected(rejected) => Some(rejected),
-        }
-    }
-}
+/// It has no source: its message is that of the error it holds, which would be printed twice.
+impl Error for WorkError {}
 
 impl From<Aborted> for WorkError {
     fn from(aborted: Aborted) -> Self {
@@ -334,12 +322,25 @@ mod tests {
 
     use super::*;
 
+    /// What a reporter prints: each error of the chain.
+    fn chain(error: &dyn Error) -> usize {
+        1 + error.source().map_or(0, chain)
+    }
+
     #[test]
-    fn an_error_names_its_source() {
+    fn a_message_is_once_in_its_chain() {
         let aborted = Aborted::new(Cause::Cancelled);
-        assert!(WaitError::Aborted(aborted).source().is_some());
-        assert!(WaitError::TimedOut.source().is_none());
-        assert!(WorkError::Aborted(aborted).source().is_some());
+        let errors: [&dyn Error; 4] = [
+            &WaitError::Aborted(aborted),
+            &WaitError::TimedOut,
+            &WorkError::Aborted(aborted),
+            &WorkError::Rejected(Rejected::Full),
+        ];
+        assert_eq!(errors.map(chain), [1; 4]);
+    }
+
+    #[test]
+    fn an_error_of_a_settle_says_what_came_before() {
         assert_eq!(SettleError::new(1, None).cause(), None);
         let cause = Some(Cause::Cancelled);
         assert_eq!(SettleError::new(1, cause).cause(), cause);

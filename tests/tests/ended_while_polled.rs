@@ -1,13 +1,15 @@
 //! A flight that is ended from outside while its operation is polled: its waiters are told at once, and its poller drops
 //! the operation when that poll returns.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use oneflight::{Begin, Budget, Cause, Group, WorkError};
+use oneflight_conformance::{quiet_panic, waiter};
 
 /// Sets a flag when it is dropped.
 struct Held(Arc<AtomicBool>);
@@ -88,4 +90,53 @@ fn the_operation_of_run_is_dropped_when_its_poll_returns() {
     };
     assert_eq!((ended.cause(), ended.into_value()), (Cause::Closed, None));
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+/// Loses the participants one by one (true: by a panic of the operation). Returns what a plain
+/// waiter gets.
+fn lost(losses: &[bool]) -> Option<Cause> {
+    let group: Group<&str, usize> = Group::new();
+    let participant = |panics: bool| {
+        group.work_rerun("k", Budget::times(9), move || {
+            if panics {
+                quiet_panic();
+            }
+            pending()
+        })
+    };
+    let participants: Vec<_> = losses.iter().map(|panics| participant(*panics)).collect();
+    let waiting = waiter(group.begin("k"));
+    for participant in participants {
+        let _planned = catch_unwind(AssertUnwindSafe(|| {
+            let _pending = poll(&mut Box::pin(participant));
+        }));
+    }
+    waiting
+        .get()
+        .map(|outcome| outcome.expect_err("nobody settles").cause())
+}
+
+#[test]
+fn the_last_loss_of_a_rerun_is_its_cause() {
+    assert_eq!(lost(&[false]), Some(Cause::Dropped));
+    assert_eq!(lost(&[true, false]), Some(Cause::Dropped));
+    assert_eq!(lost(&[true]), Some(Cause::Panicked));
+    assert_eq!(lost(&[false, true]), Some(Cause::Panicked));
+}
+
+#[test]
+fn a_work_that_is_dropped_while_its_thread_unwinds_says_panicked() {
+    let group: Group<&str, usize> = Group::new();
+    let last = group.work("k", pending);
+    let waiting = waiter(group.begin("k"));
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let _last = last;
+        quiet_panic();
+    }));
+    assert!(unwound.is_err());
+    let outcome = waiting.get().expect("ended");
+    assert_eq!(
+        outcome.expect_err("nobody settles").cause(),
+        Cause::Panicked
+    );
 }

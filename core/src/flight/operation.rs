@@ -240,9 +240,9 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// A participant leaves. The driver of a re-run has dropped its operation before, also after a
-    /// panic.
-    pub(crate) fn leave(&self, place: &mut Place) -> LeftBehind<T> {
+    /// A participant leaves, for this cause. The driver of a re-run has dropped its operation before,
+    /// also after a panic.
+    pub(crate) fn leave(&self, place: &mut Place, cause: Cause) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.driving.with(|driving| {
             let drove = place.is_taken() && driving.driver == Some(*place);
@@ -264,7 +264,7 @@ impl<T> SharedOperation<T> {
             }
             driving.participants -= 1;
             if driving.participants == 0 {
-                left.end = Some(Cause::Dropped);
+                left.end = Some(cause);
                 left._operation = driving.end();
             } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
                 if driving.runs > budget {

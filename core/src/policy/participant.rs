@@ -5,13 +5,13 @@ use core::mem::{self, discriminant};
 use core::task::Waker;
 
 use crate::cell::{Place, TakenWaker};
-use crate::error::{Rejected, WorkError};
+use crate::error::{Cause, Rejected, WorkError};
 use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::begin::Entry;
 use crate::group::shard::{Call, Shard};
 use crate::group::{Begin, Group, Primary, Waiter};
-use crate::sync::{Arc, Wakeable};
+use crate::sync::{Arc, Wakeable, panicking};
 
 /// What a caller of `work` or `work_rerun` has become.
 pub(crate) enum Role<K, T> {
@@ -169,7 +169,12 @@ impl<K, T> Participant<K, T> {
             return;
         }
         let (operation, place) = self.operation();
-        let left = operation.leave(place);
+        let cause = if panicking() {
+            Cause::Panicked
+        } else {
+            Cause::Dropped
+        };
+        let left = operation.leave(place, cause);
         if let Some(cause) = left.end {
             self.shard.abort(&self.flight, cause);
         }

@@ -106,7 +106,14 @@ impl Desks {
     }
 
     /// A participant leaves, or has lost its operation.
-    pub(crate) fn leave(&mut self, book: &mut Book, flight: usize, who: Who, duplicate: bool) {
+    pub(crate) fn leave(
+        &mut self,
+        book: &mut Book,
+        flight: usize,
+        who: Who,
+        duplicate: bool,
+        cause: Cause,
+    ) {
         book.parked.leave(Room::Desk(flight), who);
         if duplicate {
             book.leave(flight);
@@ -118,7 +125,7 @@ impl Desks {
         }
         if desk.participants.is_empty() {
             // Nobody wants it any more.
-            book.end(flight, Outcome::Aborted(Cause::Dropped));
+            book.end(flight, Outcome::Aborted(cause));
         } else if desk.driver == Some(who) {
             desk.driver = None;
             match desk.policy {

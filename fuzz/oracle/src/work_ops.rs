@@ -357,8 +357,10 @@ impl Office {
             // One caller's loss, not the flight's end.
             call.runs = false;
             call.lost = true;
+            let duplicate = call.is_duplicate();
+            let cause = Cause::Panicked;
             self.desks
-                .leave(&mut world.book, flight, call.who, call.is_duplicate());
+                .leave(&mut world.book, flight, call.who, duplicate, cause);
             return true;
         }
         inside(world, &self.hand, flight, act);
@@ -393,8 +395,13 @@ impl Office {
                 book.parked.leave(Room::Flight(flight), call.who);
                 book.leave(flight);
             } else if !call.lost {
-                self.desks
-                    .leave(book, flight, call.who, call.is_duplicate());
+                let duplicate = call.is_duplicate();
+                let cause = if panics {
+                    Cause::Panicked
+                } else {
+                    Cause::Dropped
+                };
+                self.desks.leave(book, flight, call.who, duplicate, cause);
             }
             book.flights[flight].handles -= 1;
         }
