@@ -118,6 +118,7 @@ impl<T> SettleCell<T> {
     }
 
     /// The value, if it is settled.
+    #[inline]
     pub fn get(&self) -> Option<&T> {
         self.state.load().settled().then(|| {
             self.value.with(|slot| {
@@ -184,6 +185,7 @@ impl<T> SettleCell<T> {
         }
     }
 
+    #[inline(never)]
     fn tell_room(&self) {
         self.room().tell(&self.state);
     }
@@ -206,6 +208,7 @@ impl<T> SettleCell<T> {
     }
 
     /// Ready with the state once the cell has ended. Until then the task is parked in `place`.
+    #[inline]
     pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let mut state = self.state.load();
         if !state.ended() {

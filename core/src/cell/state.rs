@@ -103,6 +103,7 @@ impl State {
     }
 
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
+    #[inline]
     pub(super) fn join(&self, most: usize) -> Join {
         let joined = self.update(|word| {
             if word & (SETTLED | ABORTED) != 0 || word >> COUNT_SHIFT >= most {
@@ -120,11 +121,13 @@ impl State {
 
     /// Takes a duplicate's count back, unless the state is ended (invariant 2): then it returns
     /// false.
+    #[inline]
     pub(super) fn leave(&self) -> bool {
         self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
             .is_ok()
     }
 
+    #[inline(always)]
     fn update(&self, f: impl Fn(usize) -> Option<usize>) -> Result<Snapshot, Snapshot> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {

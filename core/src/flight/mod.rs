@@ -84,6 +84,7 @@ impl<K, T> Flight<K, T> {
     /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
     /// flight, so a waiter that leaves need not look for its own. `before` is the state that the
     /// end returned.
+    #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         match &self.operation {
             None => self.cell.tell(before),
@@ -91,7 +92,6 @@ impl<K, T> Flight<K, T> {
         }
     }
 
-    #[inline(never)]
     fn tell_participants(&self, before: Snapshot, operation: &SharedOperation<T>) {
         // Dropped last: its drop is the user's.
         let _operation = operation.end();

@@ -40,6 +40,7 @@ impl<'a, K, T> Entered<'a, K, T> {
 }
 
 impl<K, T> Drop for Entered<'_, K, T> {
+    #[inline]
     fn drop(&mut self) {
         if self.pushed {
             leave(address(self.flight));
@@ -61,6 +62,7 @@ fn leave(address: usize) {
 }
 
 /// Whether this thread is inside the operation of this flight.
+#[inline]
 pub(crate) fn is_inside<K, T>(flight: &Arc<Flight<K, T>>) -> bool {
     // Nearly always the stack is empty, and this is all that a duplicate asks.
     let empty = STACK.try_with(|stack| stack.borrow().is_empty());

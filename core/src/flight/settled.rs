@@ -49,6 +49,7 @@ impl<K, T> Settled<K, T> {
 impl<K, T> Deref for Settled<K, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         self.flight
             .cell

@@ -54,6 +54,7 @@ impl<K, T> Watch<K, T> {
 }
 
 impl<K, T> Drop for Watch<K, T> {
+    #[inline]
     fn drop(&mut self) {
         self.flight.cell.vacate(&mut self.place);
     }

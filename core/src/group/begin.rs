@@ -150,6 +150,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
     }
 }
 
+#[inline(never)]
 fn begin_by_search<K: Eq, T>(
     shard: &Arc<Shard<K, T>>,
     hash: u64,

@@ -3,6 +3,7 @@
 use core::hash::{BuildHasher, Hasher};
 
 /// Spreads what differs in few bits over all bits, by the golden ratio.
+#[inline(always)]
 pub(super) const fn spread(bits: u64) -> u64 {
     bits.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -22,6 +23,7 @@ pub struct DefaultHasher(foldhash::fast::FoldHasher<'static>);
 impl BuildHasher for RandomState {
     type Hasher = DefaultHasher;
 
+    #[inline(always)]
     fn build_hasher(&self) -> DefaultHasher {
         DefaultHasher(self.0.build_hasher())
     }
@@ -35,34 +37,42 @@ impl core::fmt::Debug for DefaultHasher {
 
 /// Each method is passed on: foldhash has a short path for every integer.
 impl Hasher for DefaultHasher {
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
+    #[inline(always)]
     fn write_u8(&mut self, i: u8) {
         self.0.write_u8(i);
     }
 
+    #[inline(always)]
     fn write_u16(&mut self, i: u16) {
         self.0.write_u16(i);
     }
 
+    #[inline(always)]
     fn write_u32(&mut self, i: u32) {
         self.0.write_u32(i);
     }
 
+    #[inline(always)]
     fn write_u64(&mut self, i: u64) {
         self.0.write_u64(i);
     }
 
+    #[inline(always)]
     fn write_u128(&mut self, i: u128) {
         self.0.write_u128(i);
     }
 
+    #[inline(always)]
     fn write_usize(&mut self, i: usize) {
         self.0.write_usize(i);
     }
 
+    #[inline(always)]
     fn finish(&self) -> u64 {
         self.0.finish()
     }

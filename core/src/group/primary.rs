@@ -58,6 +58,7 @@ pub struct Primary<K, T> {
 }
 
 impl<K, T> Primary<K, T> {
+    #[inline]
     pub(crate) fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
         Self {
             flight: Some(flight),
@@ -65,6 +66,7 @@ impl<K, T> Primary<K, T> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
         self.flight
             .as_ref()
@@ -78,6 +80,7 @@ impl<K, T> Primary<K, T> {
             .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
     }
 
+    #[inline(always)]
     pub(crate) fn report_begun(&self) {
         self.flight().observed.report_begun(self.flight().id);
     }
@@ -179,6 +182,7 @@ impl<K, T> Primary<K, T> {
 }
 
 impl<K, T> Drop for Primary<K, T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(flight) = &self.flight {
             let cause = if panicking() {

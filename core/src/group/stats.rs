@@ -161,6 +161,7 @@ impl Counts {
         self.rejected[why as usize] += 1;
     }
 
+    #[inline(always)]
     pub(crate) fn settled(&mut self, waiting: usize) {
         self.settled += 1;
         self.waited += waiting as u64;

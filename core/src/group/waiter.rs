@@ -50,6 +50,7 @@ pub struct Waiter<K, T> {
 
 impl<K, T> Waiter<K, T> {
     /// For a flight that has counted it.
+    #[inline]
     pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
         Self {
             watch: Watch::new(flight),
@@ -75,6 +76,7 @@ impl<K, T> Waiter<K, T> {
         self.watch.flight()
     }
 
+    #[inline(always)]
     pub(crate) fn report_joined(&self) {
         self.flight().observed.report_joined(self.flight().id);
     }
@@ -96,12 +98,14 @@ impl<K, T> Waiter<K, T> {
 impl<K, T> Future for Waiter<K, T> {
     type Output = Result<Settled<K, T>, Aborted>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.watch.poll(cx)
     }
 }
 
 impl<K, T> Drop for Waiter<K, T> {
+    #[inline]
     fn drop(&mut self) {
         // Before the watch gives its waker back, whose drop is the user's.
         if !self.watch.is_done() {

@@ -198,6 +198,7 @@ where
 {
     type Output = Result<Settled<K, T>, WorkError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),

@@ -77,6 +77,7 @@ impl<K, T> Shard<K, T> {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn rules(&self) -> Option<&Rules<T>> {
         self.rules.as_deref()
     }

@@ -24,6 +24,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Runs the user's clock, if the rules depend on it.
+    #[inline]
     pub(crate) fn new<K, T>(
         shard: &Shard<K, T>,
         hash: u64,

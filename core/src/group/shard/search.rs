@@ -107,6 +107,7 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Continues where the short way has given up. It may have joined a flight of another key.
     #[cold]
+    #[inline(never)]
     pub(super) fn after_short_way(
         shard: &'a Arc<Shard<K, T>>,
         hash: u64,
@@ -314,6 +315,7 @@ impl<'a, K, T> Search<'a, K, T> {
     }
 
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.
+    #[cold]
     fn take_back(&mut self, waiter: Waiter<K, T>) {
         let waited = !waiter.withdraw();
         self.wrong = Some(WrongJoin { waited });

@@ -143,6 +143,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// Begins a flight and registers it, unless the request is for one that cannot be joined.
+    #[inline(never)]
     pub(super) fn begin(
         &mut self,
         shard: &Shard<K, T>,
@@ -181,7 +182,6 @@ impl<K, T> Table<K, T> {
     }
 
     /// After a burst: gives back what the tables do not need any more.
-    #[cold]
     fn shrink(&mut self) {
         shrink(&mut self.registered, |entry| entry.hash);
         shrink(&mut self.unregistered, |flight| id_hash(flight.id));
@@ -310,6 +310,7 @@ fn find<K, T>(
 
 /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
 /// else in between.
+#[inline(always)]
 fn new_flight<K, T>(
     counts: &mut Counts,
     shard: &Shard<K, T>,
