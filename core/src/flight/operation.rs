@@ -240,8 +240,8 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// A participant leaves, for this cause. The driver of a re-run has dropped its operation before,
-    /// also after a panic.
+    /// A participant leaves, for this cause. The driver of a re-run has dropped its operation
+    /// before, also after a panic.
     pub(crate) fn leave(&self, place: &mut Place, cause: Cause) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.driving.with(|driving| {
@@ -295,8 +295,9 @@ impl<T> SharedOperation<T> {
         fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
     }
 
-    /// Wakes those who are parked when it begins. Participants that park meanwhile look at the stage
-    /// themselves; if they were woken too, and each woken one brought another, this had no end.
+    /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
+    /// stage themselves; if they were woken too, and each woken one brought another, this had no
+    /// end.
     fn wake_everyone(&self) {
         let mut places = None;
         fire(|batch| {
