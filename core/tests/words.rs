@@ -71,8 +71,7 @@ fn each_rejection_says_what_to_do() {
         assert_says_what_to_do(&rejected);
         let error = WorkError::from(rejected);
         assert_eq!(error.to_string(), rejected.to_string());
-        let source = error.source().expect("its reason");
-        assert_eq!(source.downcast_ref::<Rejected>(), Some(&rejected));
+        assert!(error.source().is_none(), "its message is printed once");
     }
     let said: HashSet<String> = all.iter().map(Rejected::to_string).collect();
     assert_eq!(said.len(), all.len());
@@ -89,16 +88,10 @@ fn an_abort_says_why_and_what_to_do() {
         [work.to_string(), wait.to_string()],
         [aborted.to_string(), aborted.to_string()]
     );
-    let sources = [work.source(), wait.source()];
-    for source in sources {
-        assert_eq!(
-            source.expect("its reason").downcast_ref::<Aborted>(),
-            Some(&aborted)
-        );
-    }
+    let sources = [work.source().is_some(), wait.source().is_some()];
+    assert_eq!(sources, [false; 2], "their message is printed once");
 
     assert_says_what_to_do(&WaitError::TimedOut);
-    assert!(WaitError::TimedOut.source().is_none());
 }
 
 #[test]
