@@ -140,3 +140,26 @@ fn a_work_that_is_dropped_while_its_thread_unwinds_says_panicked() {
         Cause::Panicked
     );
 }
+
+#[test]
+fn a_panic_in_making_a_shared_operation_reaches_those_who_joined_meanwhile() {
+    let group: Group<&str, usize> = Group::new();
+    let joined = std::sync::Mutex::new(None);
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        group.work("k", || {
+            // On a thread of its own, which is not inside the flight.
+            let join = || *joined.lock().unwrap() = Some(group.work("k", pending));
+            std::thread::scope(|scope| scope.spawn(join).join().unwrap());
+            if group.contains("k") {
+                quiet_panic();
+            }
+            pending()
+        })
+    }));
+    assert!(unwound.is_err());
+    let joined = joined.into_inner().unwrap().expect("joined meanwhile");
+    match joined.get() {
+        Some(Err(WorkError::Aborted(aborted))) => assert_eq!(aborted.cause(), Cause::Panicked),
+        other => panic!("still waiting: {}", other.is_none()),
+    }
+}
