@@ -108,10 +108,11 @@ debian_rust() {
   rm -r "$debian_rust/packages"
 
   # Debian's compiler has no sanitizers' runtimes; those of the machine's compiler are LLVM's and do not mind.
-  local host libraries
-  host=$(rustc -vV | sed -n 's/^host: //p')
-  libraries=$(rustc --print sysroot)/lib/rustlib/$host/lib
-  find "$libraries" -name 'librustc-*_rt.*.a' -exec ln -sf {} "$debian_rust/usr/lib/rustlib/$host/lib/" ";"
+  # A script that calls this may have a constant `host`.
+  local triple libraries
+  triple=$(rustc -vV | sed -n 's/^host: //p')
+  libraries=$(rustc --print sysroot)/lib/rustlib/$triple/lib
+  find "$libraries" -name 'librustc-*_rt.*.a' -exec ln -sf {} "$debian_rust/usr/lib/rustlib/$triple/lib/" ";"
 
   local program
   for program in rustc rustdoc; do
