@@ -37,7 +37,6 @@ pub(crate) use extras::Drain;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 
-use crate::cell::Snapshot;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
@@ -198,13 +197,17 @@ impl<K, T> Shard<K, T> {
     /// many outcomes are retained.
     pub(crate) fn figures(&self) -> Figures {
         self.table.with(|table| {
-            let uncounted = || table.all().filter_map(|flight| table.uncounted(flight));
-            Figures {
+            let mut figures = Figures {
                 counts: table.counts,
-                in_flight: uncounted().count(),
-                waiting: uncounted().map(Snapshot::duplicates).sum(),
+                in_flight: 0,
+                waiting: 0,
                 retained: table.retained(),
+            };
+            for state in table.all().filter_map(|flight| table.uncounted(flight)) {
+                figures.in_flight += 1;
+                figures.waiting += state.duplicates();
             }
+            figures
         })
     }
 }

@@ -182,6 +182,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// After a burst: gives back what the tables do not need any more.
+    #[cold]
     fn shrink(&mut self) {
         shrink(&mut self.registered, |entry| entry.hash);
         shrink(&mut self.unregistered, |flight| id_hash(flight.id));
