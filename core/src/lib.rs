@@ -108,6 +108,6 @@ pub use fingerprint::{Fingerprint, Fingerprinted};
 pub use flight::{FlightId, Settled};
 pub use gate::{Gate, Mode, Turn};
 pub use group::{
-    Begin, Builder, DefaultHasher, Drained, Group, Keep, Primary, RandomState, Run, Stats, Waiter,
+    Begin, Builder, DefaultHasher, Drained, Group, Primary, RandomState, Run, Stats, Waiter,
 };
 pub use policy::{AbortHandle, Budget, Detached, Rerun, Work};

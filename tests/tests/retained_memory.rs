@@ -25,7 +25,7 @@ fn is_small(group: &Group<u64, u64>, mut round: impl FnMut(u64)) {
 fn a_retained_outcome_keeps_nothing_of_its_crowd() {
     let retaining = || {
         let group = Group::<u64, u64>::builder().shards(1);
-        group.retain(Duration::from_secs(60)).build()
+        group.retain_for(Duration::from_secs(60)).build()
     };
     let group = retaining();
     is_small(&group, |key| {

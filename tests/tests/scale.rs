@@ -170,8 +170,8 @@ fn a_hundred_million_flights_leave_memory_flat() {
     let plain: Group<u64, u64> = Group::new();
     let keeping: Group<u64, u64> = Group::builder()
         .clock(clock.clone())
-        .retain(Duration::from_secs(10))
-        .capacity(10_000)
+        .retain_for(Duration::from_secs(10))
+        .max_retained(10_000)
         .build();
     let alone = |key| {
         primary(plain.begin(key)).settle(key).expect("first");

@@ -38,8 +38,12 @@ pub struct Stats {
     pub reruns: u64,
     /// Calls that were rejected.
     pub rejected: u64,
-    /// Outcomes that are retained now.
+    /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,
+    /// Outcomes that were given up before their window was over, because there was no place for
+    /// more (`max_retained`, `max_retained_weight`). A later call of such a key runs its operation
+    /// again.
+    pub given_up: u64,
     aborted_by: [u64; Cause::COUNT],
     rejected_by: [u64; Rejected::COUNT],
 }
@@ -65,7 +69,6 @@ impl Stats {
             counts,
             in_flight,
             waiting,
-            retained,
         } = figures;
         self.begun += counts.begun;
         self.joined += counts.joined;
@@ -79,7 +82,7 @@ impl Stats {
             self.rejected += part;
         }
         self.reruns += counts.reruns;
-        self.retained += retained;
+        self.given_up += counts.given_up;
         // For a moment there can be more withdrawn than waited: see `Counts::take_back`.
         let waited = counts.waited.saturating_sub(counts.withdrawn);
         self.waited += waited;
@@ -93,7 +96,7 @@ impl Stats {
     }
 }
 
-/// Adds up the figures of all shards.
+/// Adds up the figures of all shards. What is retained is counted for the whole group, elsewhere.
 pub(crate) fn gather(shards: impl IntoIterator<Item = Figures>) -> Stats {
     let mut stats = Stats::default();
     for figures in shards {
@@ -107,7 +110,6 @@ pub(crate) struct Figures {
     pub(crate) counts: Counts,
     pub(crate) in_flight: usize,
     pub(crate) waiting: usize,
-    pub(crate) retained: usize,
 }
 
 /// What one shard has counted. Plain numbers, which the shard's lock guards. In this order, what
@@ -124,6 +126,7 @@ pub(crate) struct Counts {
     reruns: u64,
     /// Of those who waited, the wrong joins: an end counted them, and they were taken back.
     withdrawn: u64,
+    pub(crate) given_up: u64,
     aborted: [u64; Cause::COUNT],
     rejected: [u64; Rejected::COUNT],
 }
@@ -192,7 +195,6 @@ mod tests {
             counts,
             in_flight: 1,
             waiting: 1,
-            retained: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
         // A call is given a settled outcome meanwhile; then the end is counted.
@@ -203,7 +205,6 @@ mod tests {
             counts,
             in_flight: 0,
             waiting: 0,
-            retained: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));
     }

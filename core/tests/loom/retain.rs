@@ -13,7 +13,7 @@ fn retaining<T>(clock: &Hand) -> Registry<T> {
     Group::<u8, T>::builder()
         .shards(1)
         .hasher(Fixed)
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .clock(clock.clone())
         .build()
 }
@@ -108,7 +108,7 @@ fn an_outcome_that_expires_while_two_ask_for_it_is_given_out_or_run_again_once()
         let group = Group::<u8, u32>::builder()
             .shards(1)
             .hasher(Fixed)
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(clock.clone())
             .build();
         drop(primary(group.begin(1)).settle(1));

@@ -149,7 +149,7 @@ fn an_outcome_is_retained_for_its_window_and_run_again_once_after_it() {
     check(|| {
         let clock = Hand::default();
         let group = builder::<u64>()
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(clock.clone())
             .build();
         let book = Book::default();
@@ -183,8 +183,8 @@ fn outcomes_that_have_no_room_make_way_and_forgotten_ones_are_freed() {
     check(|| {
         let live = Count::default();
         let group = builder::<Counted>()
-            .retain(Duration::from_secs(60))
-            .capacity(1)
+            .retain_for(Duration::from_secs(60))
+            .max_retained(1)
             .clock(Hand::default())
             .build();
         let (callers, values) = (group.clone(), live.clone());
@@ -214,7 +214,7 @@ fn what_is_retained_goes_with_the_last_handle_whoever_settles_meanwhile() {
     check(|| {
         let live = Count::default();
         let group = builder::<Counted>()
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(Hand::default())
             .build();
         drop(primary(group.begin(0)).settle(Counted::new(&live)));

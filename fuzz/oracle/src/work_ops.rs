@@ -81,6 +81,7 @@ pub fn run(bytes: &[u8]) {
                 max_flights: limit(limits.max_flights % 4),
                 max_age: limits.max_age.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
+                max_weight: None,
             },
             classes: if limits.same_hash { 1 } else { KEYS + 1 },
             shards: 1,

@@ -12,16 +12,17 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::mem;
+use core::{mem, slice};
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
 use crate::flight::reentry::Entered;
-use crate::group::rules::Window;
+use crate::group::places::{Mark, Places};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::line::Signal;
+use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
@@ -43,7 +44,7 @@ impl<K, T> Shard<K, T> {
                     let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
                 } else {
-                    self.free_and_tell(flight, before, None, None);
+                    self.free_and_tell(flight, before, None, Place::NotWanted);
                 }
                 Ok(())
             }
@@ -61,11 +62,13 @@ impl<K, T> Shard<K, T> {
             flight,
             shard: self,
         };
-        let window = self.rules().and_then(|rules| rules.window(&value));
+        let stay = self.rules().and_then(|rules| rules.stay(&value));
         mem::forget(guard);
         match flight.cell.record(value) {
             Ok(before) => {
-                self.free_and_tell(flight, before, None, window);
+                self.with_place(flight, stay, |place| {
+                    self.free_and_tell(flight, before, None, place);
+                });
                 Ok(())
             }
             Err(value) => Err(too_late(flight, value)),
@@ -77,21 +80,21 @@ impl<K, T> Shard<K, T> {
         let Some(before) = flight.cell.abort(cause) else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), None);
+        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
         true
     }
 
     /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a window is retained.
+    /// flight with a cause was aborted; one with a place is retained.
     fn free_and_tell(
         &self,
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
-        window: Option<Window>,
+        place: Place,
     ) {
         // Both are dropped last, also if a waker panics.
-        let _after = self.free_key(flight, before, cause, window);
+        let _after = self.free_key(flight, before, cause, place);
         let _reported = flight.observed.report_end_on_drop(cause);
         flight.tell(before);
     }
@@ -114,28 +117,35 @@ impl<K, T> Shard<K, T> {
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
-        window: Option<Window>,
+        place: Place,
     ) -> After<K, T> {
         let reruns = flight.reruns();
         let mut after = After::default();
         let _removed = self.table.with(|table| {
             table.counts.end(cause, before.duplicates(), reruns);
-            let Some(extras) = &table.extras else {
+            if table.extras.is_none() {
                 return table.remove(flight);
-            };
-            match window {
-                Some(window) if !extras.orphaned && table.is_registered(flight) => {
-                    table.retain(self, flight, window, &mut after);
-                    table.finish(self, flight, &mut after);
-                    None
-                }
+            }
+            let mut removed = None;
+            match place {
+                Place::Taken(deadline) if table.retain(flight, deadline) => {}
                 _ => {
-                    let removed = table.remove(flight);
+                    match place {
+                        // It has lost its key, so its mark is there for nothing.
+                        Place::Taken(deadline) => {
+                            after.drop_retained(self, Mark::new(flight, deadline));
+                        }
+                        Place::Refused if table.is_registered(flight) => {
+                            table.counts.given_up += 1;
+                        }
+                        _ => {}
+                    }
+                    removed = table.remove(flight);
                     table.extras_mut().drop_note(flight.id);
-                    table.finish(self, flight, &mut after);
-                    removed
                 }
             }
+            table.finish(self, flight, &mut after);
+            removed
         });
         after
     }
@@ -231,7 +241,7 @@ impl<K, T> Table<K, T> {
             self.extras_mut().drop_note(flight.id);
             self.finish(shard, flight, after);
         } else {
-            self.unregister(flight, after);
+            self.unregister(shard, flight, after);
         }
         after.pending().superseded = Some((flight.clone(), before));
         true
@@ -266,6 +276,8 @@ struct Pending<K, T> {
     /// Flights that were removed. Their last handles can be here, and then their drop is the
     /// user's.
     removed: Vec<Arc<Flight<K, T>>>,
+    /// Marks of flights that are not retained any more, to be taken out before they are dropped.
+    marks: Vec<(Arc<Places<K, T>>, Mark<K, T>)>,
 }
 
 impl<K, T> Default for After<K, T> {
@@ -282,12 +294,20 @@ impl<K, T> After<K, T> {
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
+                marks: Vec::new(),
             })
         })
     }
 
     pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
         self.pending().removed.push(flight);
+    }
+
+    /// A flight of the shard is not retained any more.
+    pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
+        if let Some(places) = &shard.places {
+            self.pending().marks.push((places.clone(), mark));
+        }
     }
 
     /// Does what is pending now.
@@ -303,10 +323,14 @@ impl<K, T> Drop for Pending<K, T> {
             turn,
             drain,
             removed,
+            marks,
         } = self;
+        for (places, mark) in marks.iter() {
+            places.remove(slice::from_ref(mark));
+        }
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 4] = [
+        let steps: [&mut dyn FnMut(); 5] = [
             &mut || {
                 if let Some((flight, before)) = superseded.take() {
                     let _reported_last =
@@ -325,6 +349,7 @@ impl<K, T> Drop for Pending<K, T> {
                 }
             },
             &mut || for_each(removed.drain(..), discard),
+            &mut || for_each(marks.drain(..), discard),
         ];
         for_each(steps.into_iter(), |step| step());
     }
@@ -368,7 +393,7 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        drop(shard.free_key(primary.flight(), before, None, None));
+        drop(shard.free_key(primary.flight(), before, None, Place::NotWanted));
         assert_eq!(shard.figures().waiting, 0);
     }
 }

@@ -19,13 +19,11 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct Extras<K, T> {
     notes: HashTable<(FlightId, Note)>,
-    pub(super) retained: Retained,
+    pub(super) retained: Retained<K, T>,
     pub(super) line: Option<Line<K, T>>,
     /// Set by `close`; taken when this shard has no flight left.
     pub(super) drain: Option<Arc<Drain>>,
     pub(super) closed: bool,
-    /// No handle of the group is left, so nothing is retained any more.
-    pub(super) orphaned: bool,
 }
 
 /// What is known of a flight beyond what it holds itself.
@@ -34,8 +32,6 @@ pub(super) struct Note {
     pub(super) fingerprint: Option<Fingerprint>,
     /// When the flight began, if there is a maximum age.
     pub(super) born: Option<Duration>,
-    /// When the flight expires, if it is retained.
-    pub(super) deadline: Option<Duration>,
 }
 
 /// Settled when every shard of a group is closed and has no flight left. That happens once, since a
@@ -54,7 +50,6 @@ impl<K, T> Default for Extras<K, T> {
             line: None,
             drain: None,
             closed: false,
-            orphaned: false,
         }
     }
 }
@@ -78,6 +73,7 @@ impl<K, T> Extras<K, T> {
 
     pub(super) fn shrink(&mut self) {
         shrink(&mut self.notes, |(id, _)| id_hash(*id));
+        self.retained.shrink();
     }
 
     pub(super) fn drop_note(&mut self, id: FlightId) {

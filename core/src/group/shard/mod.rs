@@ -19,7 +19,7 @@
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
-//! read a figure.
+//! read a figure. The lock of the group's `places` is taken neither under it nor around it.
 
 mod end;
 mod extras;
@@ -40,6 +40,7 @@ pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
+use crate::group::places::Places;
 use crate::group::primary::Primary;
 use crate::group::rules::Rules;
 use crate::group::stats::Figures;
@@ -58,6 +59,8 @@ pub(crate) struct Shard<K, T> {
     /// How many shards the group has: the step from one id to the next.
     shards: u32,
     table: Mutex<Table<K, T>>,
+    /// For what the group retains.
+    places: Option<Arc<Places<K, T>>>,
 }
 
 /// Where the ids of a group start. Below 2^52, so that a JSON number holds them.
@@ -73,12 +76,21 @@ impl<K, T> Shard<K, T> {
             first_id,
             shards,
             table: Mutex::new(Table::new(extras)),
+            places: None,
         }
+    }
+
+    pub(crate) fn with_places(self, places: Option<Arc<Places<K, T>>>) -> Self {
+        Self { places, ..self }
     }
 
     #[inline(always)]
     pub(crate) fn rules(&self) -> Option<&Rules<T>> {
         self.rules.as_deref()
+    }
+
+    pub(crate) fn places(&self) -> Option<&Places<K, T>> {
+        self.places.as_deref()
     }
 
     /// The time, if the rules depend on it. Runs the user's clock.
@@ -154,7 +166,7 @@ impl<K, T> Shard<K, T> {
     pub(crate) fn unregister(&self, flight: &Arc<Flight<K, T>>) -> bool {
         let mut after = After::default();
         self.table
-            .with(|table| table.unregister(flight, &mut after))
+            .with(|table| table.unregister(self, flight, &mut after))
     }
 
     /// The flight registered under the key: in flight, retained, or ended and not removed yet.
@@ -190,18 +202,17 @@ impl<K, T> Shard<K, T> {
 
     /// How many keys are in flight.
     pub(crate) fn len(&self) -> usize {
-        self.table.with(|table| table.len() - table.retained())
+        self.table.with(|table| table.len())
     }
 
-    /// What happened here so far, how many flights there are, how many duplicates wait, and how
-    /// many outcomes are retained.
+    /// What happened here so far, how many flights there are, and how many duplicates wait. Does
+    /// not look at what is retained.
     pub(crate) fn figures(&self) -> Figures {
         self.table.with(|table| {
             let mut figures = Figures {
                 counts: table.counts,
                 in_flight: 0,
                 waiting: 0,
-                retained: table.retained(),
             };
             for state in table.all().filter_map(|flight| table.uncounted(flight)) {
                 figures.in_flight += 1;

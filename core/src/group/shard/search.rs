@@ -156,13 +156,12 @@ impl<'a, K, T> Search<'a, K, T> {
     fn look(&mut self, key: &mut impl Key<K>, call: &mut impl Call<K, T>) -> Look<K, T> {
         self.shard.table.with(|table| {
             if let Some(stale) = &self.stale {
-                table.unregister(stale, &mut self.after);
+                table.unregister(self.shard, stale, &mut self.after);
             }
             if let Some(old) = self.too_old.take() {
                 self.supersede(table, old);
             }
             table.counts.take_back(self.wrong.take());
-            table.expire(self.request.now, &mut self.after);
             if let Some(flight) = self.next(table) {
                 if core::mem::take(&mut self.counted_in) {
                     // This look begins no flight, so the count for it is taken back.
@@ -197,8 +196,8 @@ impl<'a, K, T> Search<'a, K, T> {
         let state = flight.cell.snapshot();
         let now = self.request.now;
         let expired = now
-            .zip(note.deadline)
-            .is_some_and(|(now, deadline)| deadline <= now);
+            .zip(table.deadline(&flight))
+            .is_some_and(|(now, deadline)| deadline.is_due(now));
         if expired || state.cause().is_some() {
             return Candidate::Ended(flight);
         }

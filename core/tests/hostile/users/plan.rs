@@ -24,7 +24,8 @@ pub(crate) enum Part {
     ValueDrop,
     Hasher,
     Clock,
-    Keep,
+    HowLong,
+    Weigh,
     Make,
     MakerDrop,
     Poll,
@@ -34,7 +35,7 @@ pub(crate) enum Part {
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 15] = [
+pub(crate) const PARTS: [Part; 16] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -42,7 +43,8 @@ pub(crate) const PARTS: [Part; 15] = [
     Part::ValueDrop,
     Part::Hasher,
     Part::Clock,
-    Part::Keep,
+    Part::HowLong,
+    Part::Weigh,
     Part::Make,
     Part::MakerDrop,
     Part::Poll,
