@@ -1,4 +1,4 @@
-//! [`Builder`]: a group that differs from the default.
+//! [`GroupBuilder`]: a group that differs from the default.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -28,7 +28,7 @@ const MOST_SHARDS: usize = 1 << 12;
 /// let group: Group<String, Charge> = Group::builder()
 ///     .retain_ok_for(Duration::from_secs(60))
 ///     .max_waiters(10_000)
-///     .max_age(Duration::from_secs(300))
+///     .supersede_after(Duration::from_secs(300))
 ///     .build();
 /// let Begin::Primary(primary) = group.begin("42".to_string()) else { unreachable!() };
 /// primary.settle(Ok(1999)).unwrap();
@@ -36,7 +36,7 @@ const MOST_SHARDS: usize = 1 << 12;
 /// assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
 /// ```
 #[must_use = "call `build`"]
-pub struct Builder<K, T, S = RandomState> {
+pub struct GroupBuilder<K, T, S = RandomState> {
     hasher: S,
     /// It makes a group of these keys, and holds none.
     keys: PhantomData<fn() -> K>,
@@ -47,10 +47,10 @@ pub struct Builder<K, T, S = RandomState> {
     max_retained_weight: Option<(usize, Weigh<T>)>,
     max_waiters: usize,
     max_flights: usize,
-    max_age: Option<Duration>,
+    supersede_after: Option<Duration>,
 }
 
-impl<K, T> Builder<K, T> {
+impl<K, T> GroupBuilder<K, T> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -62,12 +62,12 @@ impl<K, T> Builder<K, T> {
             max_retained_weight: None,
             max_waiters: usize::MAX,
             max_flights: usize::MAX,
-            max_age: None,
+            supersede_after: None,
         }
     }
 }
 
-impl<K, T, S> Builder<K, T, S> {
+impl<K, T, S> GroupBuilder<K, T, S> {
     /// How many parts the registry has, each with a lock of its own: rounded up to a power of two,
     /// at least 1 and at most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
     ///
@@ -79,7 +79,7 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// The hasher of keys.
-    pub fn hasher<H>(self, hasher: H) -> Builder<K, T, H> {
+    pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         let Self {
             shards,
             clock,
@@ -88,10 +88,10 @@ impl<K, T, S> Builder<K, T, S> {
             max_retained_weight,
             max_waiters,
             max_flights,
-            max_age,
+            supersede_after,
             ..
         } = self;
-        Builder {
+        GroupBuilder {
             hasher,
             keys: PhantomData,
             shards,
@@ -101,12 +101,13 @@ impl<K, T, S> Builder<K, T, S> {
             max_retained_weight,
             max_waiters,
             max_flights,
-            max_age,
+            supersede_after,
         }
     }
 
-    /// Where time comes from, for what is retained and for [`max_age`](Self::max_age). The default is the monotonic clock of `std`; without `std`, and on `wasm32-unknown-unknown`,
-    /// there is none.
+    /// Where time comes from, for what is retained and for
+    /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std`;
+    /// without `std`, and on `wasm32-unknown-unknown`, there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Box::new(clock));
         self
@@ -146,7 +147,7 @@ impl<K, T, S> Builder<K, T, S> {
     ///
     /// Of this call, [`retain_for`](Self::retain_for) and [`retain_ok_for`](Self::retain_ok_for)
     /// the last one wins. `how_long` runs before the value is published, under no lock. If it
-    /// panics, the flight ends with [`Cause::Panicked`](crate::Cause::Panicked) and the panic
+    /// panics, the flight ends with [`Cause::Panicked`](crate::error::Cause::Panicked) and the panic
     /// propagates out of the settle.
     ///
     /// ```
@@ -213,7 +214,7 @@ impl<K, T, S> Builder<K, T, S> {
     ///
     /// `weigh` is called once for each outcome that is to be retained, before the value is
     /// published, under no lock. If it panics, the flight ends with
-    /// [`Cause::Panicked`](crate::Cause::Panicked) and the panic propagates out of the settle.
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked) and the panic propagates out of the settle.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -237,16 +238,19 @@ impl<K, T, S> Builder<K, T, S> {
         self
     }
 
-    /// The most waiters on one flight: one more is [`Rejected::Full`](crate::Rejected::Full), at
-    /// once.
+    /// The maximum number of waiters on one flight: one more is
+    /// [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters), at once.
+    ///
+    /// A caller of another key with the same whole hash takes a place while its key is compared:
+    /// see [`Group::waiters`].
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
         self
     }
 
-    /// The most flights in the group: one more is [`Rejected::Full`](crate::Rejected::Full), at
-    /// once. Forgotten and superseded flights count until they are over; retained outcomes do
-    /// not.
+    /// The most flights in the group: one more is
+    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights), at once. Forgotten and
+    /// superseded flights count until they are over; retained outcomes do not.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
@@ -255,13 +259,13 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// A flight older than this gives way to the next begin of its key: its waiters get
-    /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and
-    /// the late settle of the old one gives its value back. No timer: nothing happens until
-    /// that begin. Where no new flight may begin (the group is closed, or at
+    /// [`Cause::Superseded`](crate::error::Cause::Superseded), the caller is primary of a new
+    /// flight, and the late settle of the old one gives its value back. No timer: nothing happens
+    /// until that begin. Where no new flight may begin (the group is closed, or at
     /// [`max_flights`](Self::max_flights)), the caller joins the old one instead.
     #[doc(alias = "lease")]
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
+    pub fn supersede_after(mut self, age: Duration) -> Self {
+        self.supersede_after = Some(age);
         self
     }
 
@@ -270,10 +274,10 @@ impl<K, T, S> Builder<K, T, S> {
     /// # Panics
     ///
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
-    /// [`max_age`](Self::max_age) is set and no [`clock`](Self::clock) is given.
+    /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
         let retain = self.retain.filter(|_| self.max_retained > 0);
-        let timed = retain.is_some() || self.max_age.is_some();
+        let timed = retain.is_some() || self.supersede_after.is_some();
         let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
         let rules = (timed || limited).then(|| {
             let clock = self.clock.or_else(clock::default);
@@ -290,7 +294,7 @@ impl<K, T, S> Builder<K, T, S> {
                 clock,
                 retention,
                 self.max_waiters,
-                self.max_age,
+                self.supersede_after,
                 self.max_flights,
             )
         });
@@ -298,7 +302,7 @@ impl<K, T, S> Builder<K, T, S> {
     }
 }
 
-impl<K, V, E, S> Builder<K, Result<V, E>, S> {
+impl<K, V, E, S> GroupBuilder<K, Result<V, E>, S> {
     /// Retains successes for this long. A failure is not retained: the next call runs the operation
     /// again. Else as [`retain_for`](Self::retain_for), and of these calls the last one wins.
     ///
@@ -320,18 +324,18 @@ impl<K, V, E, S> Builder<K, Result<V, E>, S> {
     }
 }
 
-impl<K, T, S: UnwindSafe> UnwindSafe for Builder<K, T, S> {}
-impl<K, T, S: RefUnwindSafe> RefUnwindSafe for Builder<K, T, S> {}
+impl<K, T, S: UnwindSafe> UnwindSafe for GroupBuilder<K, T, S> {}
+impl<K, T, S: RefUnwindSafe> RefUnwindSafe for GroupBuilder<K, T, S> {}
 
-impl<K, T, S> fmt::Debug for Builder<K, T, S> {
+impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
             .field("retains", &self.retain.is_some())
             .field("max_retained", &self.max_retained)
             .field("max_waiters", &self.max_waiters)
             .field("max_flights", &self.max_flights)
-            .field("max_age", &self.max_age)
+            .field("supersede_after", &self.supersede_after)
             .finish_non_exhaustive()
     }
 }

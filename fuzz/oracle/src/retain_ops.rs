@@ -1,7 +1,7 @@
 //! The replay window, on a clock that the schedule turns: what is given out late, what goes, and when.
 
 use arbitrary::Arbitrary;
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::Rules;
 use crate::ledger::Wish;
@@ -16,7 +16,7 @@ struct Window {
     classes: u8,
     shards: bool,
     max_flights: Option<u8>,
-    max_age: Option<u8>,
+    supersede_after: Option<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -56,7 +56,7 @@ pub fn run(bytes: &[u8]) {
             max_flights: window
                 .max_flights
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
-            max_age: window.max_age.map(|age| u64::from(age % 32)),
+            supersede_after: window.supersede_after.map(|age| u64::from(age % 32)),
             retain: Some((u64::from(window.time % 64), capacity)),
             max_weight: match window.capacity / 6 % 4 {
                 0 => None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::{Builder, Group};
+use oneflight::{Group, GroupBuilder};
 
 use crate::{HandClock, TestRuntime, primary, waiter};
 
@@ -53,7 +53,7 @@ pub async fn each_flight_has_a_window_of_its_own<R: TestRuntime>(_: R) {
 
 /// Which of `a` (an `Ok`) and `b` (an `Err`) are still there after these seconds.
 fn kept(
-    set: impl FnOnce(Builder<&'static str, Charge>) -> Builder<&'static str, Charge>,
+    set: impl FnOnce(GroupBuilder<&'static str, Charge>) -> GroupBuilder<&'static str, Charge>,
 ) -> [[bool; 2]; 3] {
     let clock = HandClock::default();
     let group = set(Group::builder()).clock(clock.clone()).build();
@@ -74,7 +74,7 @@ pub async fn successes_and_failures_have_windows_of_their_own<R: TestRuntime>(_:
     assert_eq!(kept(|builder| builder), none);
     assert_eq!(kept(|builder| builder.retain_for(MINUTE)), all);
     assert_eq!(kept(|builder| builder.retain_ok_for(MINUTE)), only_ok);
-    let by = |builder: Builder<_, Charge>| {
+    let by = |builder: GroupBuilder<_, Charge>| {
         builder.retain_by(|charge: &Charge| Some(if charge.is_ok() { MINUTE } else { TEN }))
     };
     assert_eq!(kept(by), [[true, true], [true, false], [false, false]]);
