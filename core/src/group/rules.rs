@@ -45,7 +45,7 @@ pub(crate) struct Stay {
 pub(crate) struct Deadline(u64);
 
 impl Deadline {
-    fn at(time: Duration) -> Self {
+    pub(crate) fn at(time: Duration) -> Self {
         const FINE: u128 = 1 << 63;
         let nanos = time.as_nanos();
         let steps = nanos.min(FINE) + (nanos.saturating_sub(FINE) >> 10);

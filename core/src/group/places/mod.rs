@@ -24,18 +24,20 @@
 //! The lock is taken under no other, and no other is taken under it. Whoever removes a mark holds
 //! the flight by another handle, so no key or value is dropped under it.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+mod order;
+
 use alloc::vec::Vec;
-use core::cmp::Ordering;
-use core::mem;
 use core::time::Duration;
 
-use crate::flight::{Flight, FlightId};
+pub(crate) use order::Mark;
+
+use crate::flight::Flight;
 use crate::group::hasher::shard_index;
-use crate::group::rules::{Deadline, Retention, Stay};
+use crate::group::rules::{Retention, Stay};
 use crate::group::shard::Shard;
 use crate::sync::{Arc, Mutex};
 use crate::unwind::{discard, for_each};
+use order::{Load, Order};
 
 /// The maximum number of expired outcomes that one settle clears away. It is more than one settle
 /// adds, so none is left for long.
@@ -43,12 +45,6 @@ const EXPIRED_PER_SETTLE: usize = 2;
 
 /// The maximum number of marks that are handled in one lock acquisition.
 const BATCH: usize = 1_024;
-
-/// A retained flight, or one that is about to be. Ordered by when it expires.
-pub(crate) struct Mark<K, T> {
-    pub(crate) deadline: Deadline,
-    pub(crate) flight: Arc<Flight<K, T>>,
-}
 
 type Shards<K, T> = Arc<Vec<Arc<Shard<K, T>>>>;
 
@@ -58,22 +54,12 @@ pub(crate) struct Places<K, T> {
 }
 
 struct Index<K, T> {
-    order: BTreeSet<Mark<K, T>>,
-    /// What the marked flights weigh, if they weigh anything.
-    weights: BTreeMap<FlightId, usize>,
-    /// The sum of `weights`.
-    weight: usize,
+    order: Order<K, T>,
     /// Places that settles hold without a mark.
     held: Load,
     /// A circle: each shard knows this index. It is broken when the last handle of the group is
     /// dropped. Nothing is retained after that.
     shards: Option<Shards<K, T>>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Load {
-    count: usize,
-    weight: usize,
 }
 
 /// What a settle is answered that asks for a place.
@@ -103,9 +89,7 @@ impl<K, T> Places<K, T> {
                 weight: weight.map_or(usize::MAX, |(most, _)| *most),
             },
             index: Mutex::new(Index {
-                order: BTreeSet::new(),
-                weights: BTreeMap::new(),
-                weight: 0,
+                order: Order::new(),
                 held: Load::default(),
                 shards: None,
             }),
@@ -132,26 +116,25 @@ impl<K, T> Places<K, T> {
             let (mut marks, mut held) = (Vec::new(), Load::default());
             loop {
                 // What has expired is first in the order.
-                let due = index.is_due(stay.now);
-                let full = !self.most.admits(index.load(), stay.weight);
+                let due = index.order.is_due(stay.now);
+                let there = index.order.load().plus(index.held);
+                let full = !self.most.admits(there, stay.weight);
                 if !full && (!due || marks.len() >= EXPIRED_PER_SETTLE) {
                     break;
                 }
-                let Some((first, weight)) = index.pop() else {
+                let Some((first, weight)) = index.order.pop() else {
                     break;
                 };
                 marks.push(first);
                 if !due {
-                    held.count += 1;
-                    held.weight += weight;
+                    held = held.plus(Load { count: 1, weight });
                 }
             }
             if held.count == 0 {
-                index.insert(mark, stay.weight);
+                index.order.insert(mark, stay.weight);
             } else {
                 held.weight = held.weight.max(stay.weight);
-                index.held.count += held.count;
-                index.held.weight += held.weight;
+                index.held = index.held.plus(held);
             }
             Answer::Place(Leaving {
                 marks,
@@ -174,11 +157,10 @@ impl<K, T> Places<K, T> {
         }
         let mark = Mark::new(flight, stay.deadline);
         self.index.with(|index| {
-            index.held.count -= left.held.count;
-            index.held.weight -= left.held.weight;
+            index.held = index.held.minus(left.held);
             let open = index.shards.is_some();
             if open {
-                index.insert(mark, stay.weight);
+                index.order.insert(mark, stay.weight);
             }
             open
         })
@@ -187,12 +169,12 @@ impl<K, T> Places<K, T> {
     /// The flights are retained no longer. It does not matter whether their marks are still here.
     pub(crate) fn remove(&self, marks: &[Mark<K, T>]) {
         self.index
-            .with(|index| marks.iter().for_each(|mark| index.remove(mark)));
+            .with(|index| marks.iter().for_each(|mark| index.order.remove(mark)));
     }
 
     /// How many outcomes are retained.
     pub(crate) fn len(&self) -> usize {
-        self.index.with(|index| index.order.len())
+        self.index.with(|index| index.order.load().count)
     }
 
     /// Drops what has expired. Returns how many outcomes that were.
@@ -202,7 +184,9 @@ impl<K, T> Places<K, T> {
 
     /// Drops what is retained now. Returns how many outcomes that were.
     pub(crate) fn clear(&self) -> usize {
-        let last = self.index.with(|index| index.order.last().cloned());
+        let last = self
+            .index
+            .with(|index| index.order.iter().next_back().cloned());
         last.map_or(0, |last| self.sweep(|mark| *mark <= last))
     }
 
@@ -219,7 +203,7 @@ impl<K, T> Places<K, T> {
                 return dropped;
             };
             for mark in &marks {
-                dropped += usize::from(mark.shard(&shards).remove_retained(mark));
+                dropped += usize::from(shard_of(&shards, mark).remove_retained(mark));
             }
             self.remove(&marks);
             // The drops are the user's.
@@ -231,10 +215,10 @@ impl<K, T> Places<K, T> {
     pub(crate) fn close(&self) {
         let (order, shards) = self
             .index
-            .with(|index| (mem::take(&mut index.order), index.shards.take()));
+            .with(|index| (index.order.take(), index.shards.take()));
         if let Some(shards) = shards {
             for mark in &order {
-                mark.shard(&shards).remove_retained(mark);
+                shard_of(&shards, mark).remove_retained(mark);
             }
         }
         for_each(order.into_iter(), discard);
@@ -245,7 +229,7 @@ impl<K, T> Leaving<K, T> {
     /// The marks, each with the shard of its flight.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Shard<K, T>, &Mark<K, T>)> {
         let marks = self.marks.iter();
-        marks.map(|mark| (mark.shard(&self.shards), mark))
+        marks.map(|mark| (shard_of(&self.shards, mark), mark))
     }
 }
 
@@ -256,92 +240,123 @@ impl<K, T> Drop for Leaving<K, T> {
     }
 }
 
-impl<K, T> Index<K, T> {
-    /// Of the marks and the places that are held.
-    fn load(&self) -> Load {
-        Load {
-            count: self.order.len() + self.held.count,
-            weight: self.weight + self.held.weight,
+fn shard_of<'a, K, T>(shards: &'a Shards<K, T>, mark: &Mark<K, T>) -> &'a Shard<K, T> {
+    &shards[shard_index(mark.flight.hash, shards.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec;
+
+    use super::*;
+    use crate::group::begin::Begin;
+    use crate::group::rules::Deadline;
+
+    struct Fixture {
+        places: Places<u8, u8>,
+        shard: Arc<Shard<u8, u8>>,
+    }
+
+    fn fixture(max: usize, most: usize) -> Fixture {
+        let retention = Retention {
+            how_long: Box::new(|_: &u8| None),
+            max,
+            max_weight: Some((most, Box::new(|_: &u8| 0))),
+        };
+        let (places, shard) = (Places::new(&retention), Arc::new(Shard::new(0, 1, None)));
+        places.open(vec![shard.clone()]);
+        Fixture { places, shard }
+    }
+
+    impl Fixture {
+        fn flight(&self, key: u8) -> Arc<Flight<u8, u8>> {
+            let Begin::Primary(primary) = Shard::begin(&self.shard, key.into(), key) else {
+                unreachable!("each key is begun once")
+            };
+            primary.flight().clone()
+        }
+
+        /// What leaves for an outcome that expires after so many seconds. `None` if it is refused.
+        fn enter(&self, key: u8, stay: Stay) -> Option<(Arc<Flight<u8, u8>>, Leaving<u8, u8>)> {
+            let flight = self.flight(key);
+            match self.places.enter(&flight, stay) {
+                Answer::Place(leaving) => Some((flight, leaving)),
+                Answer::Full => None,
+                Answer::Closed => unreachable!("it is open"),
+            }
         }
     }
 
-    fn is_due(&self, now: Duration) -> bool {
-        let first = self.order.first();
-        first.is_some_and(|mark| mark.deadline.is_due(now))
-    }
-
-    fn insert(&mut self, mark: Mark<K, T>, weight: usize) {
-        if weight > 0 {
-            self.weights.insert(mark.flight.id, weight);
-            self.weight += weight;
-        }
-        self.order.insert(mark);
-    }
-
-    /// Takes out the first mark, with its weight.
-    fn pop(&mut self) -> Option<(Mark<K, T>, usize)> {
-        let mark = self.order.pop_first()?;
-        let weight = self.forget_weight(&mark);
-        Some((mark, weight))
-    }
-
-    fn remove(&mut self, mark: &Mark<K, T>) {
-        if self.order.remove(mark) {
-            self.forget_weight(mark);
+    fn stay(now: u64, weight: usize) -> Stay {
+        let now = Duration::from_secs(now);
+        Stay {
+            now,
+            deadline: Deadline::at(now + Duration::from_secs(60)),
+            weight,
         }
     }
 
-    fn forget_weight(&mut self, mark: &Mark<K, T>) -> usize {
-        let weight = self.weights.remove(&mark.flight.id).unwrap_or(0);
-        self.weight -= weight;
-        weight
+    fn left(leaving: &Leaving<u8, u8>) -> Vec<u8> {
+        leaving.iter().map(|(_, mark)| mark.flight.key).collect()
     }
-}
 
-impl Load {
-    /// Whether one more outcome of this weight fits, if so much is there.
-    fn admits(self, there: Load, weight: usize) -> bool {
-        let weight = there.weight.checked_add(weight);
-        there.count < self.count && weight.is_some_and(|weight| weight <= self.weight)
+    #[test]
+    fn a_settle_is_refused_only_while_other_settles_hold_every_place() {
+        let it = fixture(2, 0);
+        let enter = |key| it.enter(key, stay(key.into(), 0));
+        for key in [1, 2] {
+            assert!(enter(key).is_some_and(|(_, leaving)| left(&leaving).is_empty()));
+        }
+        let (three, for_three) = enter(3).expect("the first one leaves");
+        let (four, for_four) = enter(4).expect("the second one leaves");
+        assert_eq!((left(&for_three), left(&for_four)), (vec![1], vec![2]));
+        assert!(enter(5).is_none() && it.places.len() == 0);
+        assert!(it.places.take(&for_three, &three, stay(3, 0)));
+        let (_, for_six) = enter(6).expect("the third one leaves");
+        assert_eq!(left(&for_six), [3]);
+        it.places.close();
+        assert!(!it.places.take(&for_four, &four, stay(4, 0)));
+        assert_eq!(it.places.len(), 0);
     }
-}
 
-impl<K, T> Mark<K, T> {
-    pub(crate) fn new(flight: &Arc<Flight<K, T>>, deadline: Deadline) -> Self {
-        Self {
-            deadline,
-            flight: flight.clone(),
+    #[test]
+    fn what_has_expired_leaves_its_place_at_once() {
+        let it = fixture(3, 0);
+        for key in 1..=3 {
+            assert!(it.enter(key, stay(0, 0)).is_some());
+        }
+        let (_, leaving) = it.enter(4, stay(60, 0)).expect("there is a place");
+        assert_eq!(left(&leaving).len(), EXPIRED_PER_SETTLE);
+        assert_eq!(it.places.len(), 2);
+        // Nobody holds a place.
+        for key in 5..=7 {
+            assert!(it.enter(key, stay(60, 0)).is_some());
         }
     }
 
-    fn shard<'a>(&self, shards: &'a Shards<K, T>) -> &'a Shard<K, T> {
-        &shards[shard_index(self.flight.hash, shards.len())]
+    #[test]
+    fn a_settle_holds_the_heavier_of_what_left_and_its_own() {
+        for (first, second) in [(2, 10), (10, 2)] {
+            let it = fixture(9, 10);
+            assert!(it.enter(1, stay(0, first)).is_some());
+            let (two, leaving) = it.enter(2, stay(0, second)).expect("the first one leaves");
+            assert_eq!(left(&leaving), [1]);
+            assert!(it.enter(3, stay(0, 5)).is_none());
+            assert!(it.places.take(&leaving, &two, stay(0, second)));
+            assert!(it.enter(4, stay(0, 5)).is_some());
+        }
+    }
+
+    #[test]
+    fn weights_that_overflow_in_sum_do_not_fit() {
+        let it = fixture(9, usize::MAX);
+        let enter = |key| {
+            it.enter(key, stay(0, usize::MAX))
+                .map(|(_, leaving)| left(&leaving))
+        };
+        assert_eq!(enter(1), Some(vec![]));
+        assert_eq!(enter(2), Some(vec![1]));
+        assert_eq!(enter(3), None);
     }
 }
-
-impl<K, T> Clone for Mark<K, T> {
-    fn clone(&self) -> Self {
-        Self::new(&self.flight, self.deadline)
-    }
-}
-
-impl<K, T> Ord for Mark<K, T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let deadlines = self.deadline.cmp(&other.deadline);
-        deadlines.then_with(|| self.flight.id.cmp(&other.flight.id))
-    }
-}
-
-impl<K, T> PartialOrd for Mark<K, T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K, T> PartialEq for Mark<K, T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<K, T> Eq for Mark<K, T> {}
