@@ -220,6 +220,41 @@ fn outcomes_that_have_no_room_make_way_and_forgotten_ones_are_freed() {
 }
 
 #[test]
+fn what_is_retained_keeps_within_its_bounds_whoever_settles() {
+    check(|| {
+        let live = Count::default();
+        let clock = Hand::default();
+        let group = builder::<Counted>()
+            .retain_for(Duration::from_secs(60))
+            .max_retained(2)
+            .max_retained_weight(4, |_: &Counted| 2)
+            .clock(clock.clone())
+            .build();
+        let (callers, values) = (group.clone(), live.clone());
+        let mut all = threads(4, move |index| {
+            drop(primary(callers.begin(index as u8)).settle(Counted::new(&values)));
+            match choose(4) {
+                0 => drop(callers.forget(&(index as u8))),
+                1 => drop(callers.clear_retained()),
+                2 => drop(callers.purge_expired()),
+                _ => {}
+            }
+        });
+        all.push(thread::spawn(move || clock.turn(60)));
+        join(all);
+        // Each place is free again, whatever became of it.
+        for key in 4..6 {
+            drop(primary(group.begin(key)).settle(Counted::new(&live)));
+            let stats = group.stats();
+            assert!(stats.retained <= 2 && group.peek(&key).is_some());
+            assert_eq!(live.get(), stats.retained, "what is retained is what lives");
+        }
+        assert_eq!(group.stats().retained, 2);
+        assert_eq!(group.clear_retained(), 2);
+    });
+}
+
+#[test]
 fn what_is_retained_goes_with_the_last_handle_whoever_settles_meanwhile() {
     check(|| {
         let live = Count::default();
