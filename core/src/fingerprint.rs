@@ -26,7 +26,8 @@ use core::hash::{BuildHasher, Hash, Hasher};
 /// let other = group.entry("token").fingerprint(twenty).begin();
 /// assert!(matches!(other, Begin::Rejected(Rejected::Mismatch)));
 /// ```
-// In two halves: the alignment of a `u128` would make the note on a retained outcome a third larger.
+// In two halves: with the alignment of a `u128`, the note on a retained outcome would be a third
+// larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u64; 2]);
 

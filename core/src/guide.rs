@@ -70,8 +70,8 @@
 //! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
 //!    answer. A failure that may be tried again is not retained. At most 65,536 outcomes are
 //!    retained, unless you choose another number with
-//!    [`max_retained`](crate::GroupBuilder::max_retained). It has to be well above what settles in one
-//!    window, because a retry whose outcome was given up early runs the charge again. Watch
+//!    [`max_retained`](crate::GroupBuilder::max_retained). Choose one well above what settles in
+//!    one window, because a retry whose outcome was given up early runs the charge again. Watch
 //!    [`Stats::given_up`](crate::Stats::given_up).
 //!
 //! And a fifth that no library can give you: the effect itself must be idempotent, or check the

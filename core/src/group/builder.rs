@@ -147,8 +147,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// Of this call, [`retain_for`](Self::retain_for) and [`retain_ok_for`](Self::retain_ok_for)
     /// the last one wins. `how_long` runs before the value is published, under no lock. If it
-    /// panics, the flight ends with [`Cause::Panicked`](crate::error::Cause::Panicked) and the panic
-    /// propagates out of the settle.
+    /// panics, the flight ends with [`Cause::Panicked`](crate::error::Cause::Panicked), and the
+    /// panic propagates out of the settle.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -214,7 +214,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// `weigh` is called once for each outcome that is to be retained, before the value is
     /// published, under no lock. If it panics, the flight ends with
-    /// [`Cause::Panicked`](crate::error::Cause::Panicked) and the panic propagates out of the settle.
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked), and the panic propagates out of the
+    /// settle.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

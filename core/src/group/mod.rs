@@ -266,7 +266,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// for those already in it, and its late settle never touches the new one. True if the key
     /// was in flight, or its outcome retained.
     ///
-    /// A flight that is forgotten is not retained when it settles. A retained outcome is dropped now.
+    /// A flight that is forgotten is not retained when it settles. A retained outcome is dropped
+    /// now.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

@@ -36,7 +36,7 @@ use crate::group::hasher::shard_index;
 use crate::group::rules::{Retention, Stay};
 use crate::group::shard::Shard;
 use crate::sync::{Arc, Mutex};
-use crate::unwind::{discard, for_each};
+use crate::unwind::{Fragile, discard, for_each};
 use order::{Load, Order};
 
 /// The maximum number of expired outcomes that one settle clears away. It is more than one settle
@@ -78,6 +78,13 @@ pub(crate) struct Leaving<K, T> {
     shards: Shards<K, T>,
     /// The places of those that have not expired. If it is none, the settle's own mark is inserted.
     held: Load,
+}
+
+/// A flight that was removed from its shard. Its drop frees the place, and then drops the flight.
+#[must_use = "dropped under a lock, it would drop a key and a value there"]
+pub(crate) struct Vacated<K, T> {
+    places: Arc<Places<K, T>>,
+    mark: Fragile<Mark<K, T>>,
 }
 
 impl<K, T> Places<K, T> {
@@ -217,11 +224,11 @@ impl<K, T> Places<K, T> {
             .index
             .with(|index| (index.order.take(), index.shards.take()));
         if let Some(shards) = shards {
-            for mark in &order {
+            for mark in order.iter() {
                 shard_of(&shards, mark).remove_retained(mark);
             }
         }
-        for_each(order.into_iter(), discard);
+        for_each(order.into_marks(), discard);
     }
 }
 
@@ -237,6 +244,21 @@ impl<K, T> Drop for Leaving<K, T> {
     fn drop(&mut self) {
         // The drops are the user's.
         for_each(self.marks.drain(..), discard);
+    }
+}
+
+impl<K, T> Vacated<K, T> {
+    pub(crate) fn new(places: &Arc<Places<K, T>>, mark: Mark<K, T>) -> Self {
+        Self {
+            places: places.clone(),
+            mark: Fragile(Some(mark)),
+        }
+    }
+}
+
+impl<K, T> Drop for Vacated<K, T> {
+    fn drop(&mut self) {
+        self.places.remove(self.mark.0.as_slice());
     }
 }
 
@@ -258,6 +280,8 @@ mod tests {
         shard: Arc<Shard<u8, u8>>,
     }
 
+    type Entered = (Arc<Flight<u8, u8>>, Leaving<u8, u8>);
+
     fn fixture(max: usize, most: usize) -> Fixture {
         let retention = Retention {
             how_long: Box::new(|_: &u8| None),
@@ -278,7 +302,7 @@ mod tests {
         }
 
         /// What leaves for an outcome that expires after so many seconds. `None` if it is refused.
-        fn enter(&self, key: u8, stay: Stay) -> Option<(Arc<Flight<u8, u8>>, Leaving<u8, u8>)> {
+        fn enter(&self, key: u8, stay: Stay) -> Option<Entered> {
             let flight = self.flight(key);
             match self.places.enter(&flight, stay) {
                 Answer::Place(leaving) => Some((flight, leaving)),

@@ -79,8 +79,12 @@ impl<K, T> Order<K, T> {
     }
 
     /// Takes all of them out.
-    pub(super) fn take(&mut self) -> BTreeSet<Mark<K, T>> {
-        mem::replace(self, Self::new()).marks
+    pub(super) fn take(&mut self) -> Self {
+        mem::replace(self, Self::new())
+    }
+
+    pub(super) fn into_marks(self) -> impl Iterator<Item = Mark<K, T>> {
+        self.marks.into_iter()
     }
 
     fn forget_weight(&mut self, mark: &Mark<K, T>) -> usize {

@@ -12,13 +12,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::{mem, slice};
+use core::mem;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
 use crate::flight::reentry::Entered;
-use crate::group::places::{Mark, Places};
+use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::line::Signal;
@@ -279,8 +279,8 @@ struct Pending<K, T> {
     /// Flights that were removed. Their last handles can be here, and then their drop is the
     /// user's.
     removed: Vec<Arc<Flight<K, T>>>,
-    /// Marks of flights that are not retained any more, to be taken out before they are dropped.
-    marks: Vec<(Arc<Places<K, T>>, Mark<K, T>)>,
+    /// Flights that are not retained any more.
+    not_retained: Vec<Vacated<K, T>>,
 }
 
 impl<K, T> Default for After<K, T> {
@@ -297,7 +297,7 @@ impl<K, T> After<K, T> {
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
-                marks: Vec::new(),
+                not_retained: Vec::new(),
             })
         })
     }
@@ -309,7 +309,8 @@ impl<K, T> After<K, T> {
     /// A flight of the shard is not retained any more.
     pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
         if let Some(places) = &shard.places {
-            self.pending().marks.push((places.clone(), mark));
+            let vacated = Vacated::new(places, mark);
+            self.pending().not_retained.push(vacated);
         }
     }
 
@@ -326,14 +327,12 @@ impl<K, T> Drop for Pending<K, T> {
             turn,
             drain,
             removed,
-            marks,
+            not_retained,
         } = self;
-        for (places, mark) in marks.iter() {
-            places.remove(slice::from_ref(mark));
-        }
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
         let steps: [&mut dyn FnMut(); 5] = [
+            &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((flight, before)) = superseded.take() {
                     let _reported_last =
@@ -352,7 +351,6 @@ impl<K, T> Drop for Pending<K, T> {
                 }
             },
             &mut || for_each(removed.drain(..), discard),
-            &mut || for_each(marks.drain(..), discard),
         ];
         for_each(steps.into_iter(), |step| step());
     }

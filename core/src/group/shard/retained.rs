@@ -104,8 +104,9 @@ impl<K, T> Shard<K, T> {
     /// Takes a place for an outcome that has been recorded and not been told yet. Calls `then` with
     /// it, and drops what was given up for it after that.
     ///
-    /// Takes the lock of this shard, then that of the index. If something is given up, takes the
-    /// lock of its shard, and that of the index again if it had not expired. It holds one at a time.
+    /// Takes the lock of this shard, then that of the places. If an outcome is given up, takes the
+    /// lock of its shard, and that of the places again if it had not expired. It holds one lock at
+    /// a time.
     pub(super) fn with_place(
         &self,
         flight: &Arc<Flight<K, T>>,
