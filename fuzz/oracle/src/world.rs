@@ -231,7 +231,7 @@ impl World {
         match (real, won) {
             (None, _) => self.book.flights[flight].handles -= 1,
             (Some(Ok(it)), Some(true)) => {
-                assert_eq!((it.life.serial, it.id().get()), (serial, self.ids[flight]));
+                assert_eq!((it.life.serial, it.flight_id().get()), (serial, self.ids[flight]));
                 self.outcomes.push(Held { flight, it });
             }
             (Some(Err(late)), Some(false)) => {
