@@ -2,7 +2,8 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `mod` | [`Group`]: the handle, and what can be asked and forgotten |
+//! | `mod` | [`Group`]: the handle |
+//! | `keys` | what can be asked, renewed, forgotten and aborted by key |
 //! | `entry`, `begin` | one call: by key or borrowed key, with or without a fingerprint |
 //! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
 //! | `stop` | close, abort everything, wait until it is drained |
@@ -20,6 +21,7 @@ mod blocking;
 mod builder;
 pub(crate) mod entry;
 mod hasher;
+mod keys;
 mod places;
 mod primary;
 mod rules;
@@ -30,11 +32,8 @@ mod waiter;
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
-
-use equivalent::Equivalent;
 
 pub use begin::Begin;
 pub use builder::GroupBuilder;
@@ -45,7 +44,6 @@ pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
 
-use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 use hasher::shard_index;
 use places::Places;
@@ -122,8 +120,6 @@ impl<K, T, S> Drop for Inner<K, T, S> {
         }
     }
 }
-
-type Found<K, T> = Option<Arc<Flight<K, T>>>;
 
 impl<K, T> Group<K, T> {
     /// An empty group with the default hasher, seeded at random.
@@ -258,96 +254,6 @@ impl<K, T, S> Group<K, T, S> {
     fn shard_of(&self, hash: u64) -> &Arc<Shard<K, T>> {
         let shards = &self.inner.shards;
         &shards[shard_index(hash, shards.len())]
-    }
-}
-
-impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Takes the key out of the registry: the next call begins a new flight. The old one goes on
-    /// for those already in it, and its late settle never touches the new one. True if the key
-    /// was in flight, or its outcome retained.
-    ///
-    /// A flight that is forgotten is not retained when it settles. A retained outcome is dropped
-    /// now.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(old) = group.begin("k") else { unreachable!() };
-    /// assert!(group.forget("k"));
-    /// let Begin::Primary(new) = group.begin("k") else { unreachable!() };
-    /// old.settle(1).unwrap();
-    /// assert!(group.contains("k"));
-    /// new.settle(2).unwrap();
-    /// ```
-    pub fn forget<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let now = self.now();
-        let (shard, found) = self.lookup(key);
-        found.is_some_and(|flight| {
-            let state = flight.cell.snapshot();
-            let was_there = state.cause().is_none() && !shard.is_expired(&flight, now);
-            shard.unregister(&flight) && was_there
-        })
-    }
-
-    /// Whether the key is in flight.
-    pub fn contains<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.lookup(key)
-            .1
-            .is_some_and(|flight| !flight.cell.snapshot().ended())
-    }
-
-    /// The retained outcome of the key, if there is one. Counts nothing and joins nothing.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let minute = std::time::Duration::from_secs(60);
-    /// let group: Group<&str, u32> = Group::builder().retain_for(minute).build();
-    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
-    /// assert!(group.peek("k").is_none());
-    /// primary.settle(7).unwrap();
-    /// assert_eq!(*group.peek("k").unwrap(), 7);
-    /// ```
-    pub fn peek<Q>(&self, key: &Q) -> Option<Settled<K, T>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let now = self.now();
-        let (shard, found) = self.lookup(key);
-        let flight = found.filter(|flight| shard.is_retained(flight, now))?;
-        Some(Settled::new(flight))
-    }
-
-    /// Returns the number of duplicates that have joined and are neither dropped nor resolved. It
-    /// also counts waiters that were never polled.
-    ///
-    /// A caller joins the flight that has its key's hash before the keys are compared, so that no
-    /// limit is passed. If another key has the same whole 64-bit hash, its caller counts here for
-    /// the time of that comparison. With a random seed that happens by malice alone.
-    pub fn waiters<Q>(&self, key: &Q) -> usize
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.lookup(key).1.map_or(0, |flight| flight.waiting())
-    }
-
-    fn lookup<Q>(&self, key: &Q) -> (&Arc<Shard<K, T>>, Found<K, T>)
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard_of(hash);
-        (
-            shard,
-            shard.lookup(hash, |candidate| key.equivalent(candidate)),
-        )
     }
 }
 

@@ -149,7 +149,11 @@ fn one_place(clock: &Hand) -> (Group<u8, Counted, Apart>, Arc<AtomicUsize>) {
 type OnePlace = Group<u8, Counted, Apart>;
 
 fn settle(group: &OnePlace, key: u8, live: &Arc<AtomicUsize>) {
-    drop(primary(group.begin(key)).settle(Counted::new(live)));
+    let settled = primary(group.begin(key)).settle_registered(Counted::new(live));
+    assert!(
+        settled.is_ok_and(|(_, registered)| registered),
+        "not forgotten"
+    );
 }
 
 /// What is counted is what is there, and the place is not lost.

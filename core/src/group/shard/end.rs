@@ -23,18 +23,19 @@ use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::line::Signal;
 use crate::group::shard::retained::Place;
-use crate::group::shard::table::{RemoveSettled, Table};
+use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
 
 impl<K, T> Shard<K, T> {
-    /// Settles the flight, unless it has ended before.
+    /// Settles the flight, unless it has ended before. Returns whether it had its key still when
+    /// the key was freed.
     #[inline(always)]
     pub(crate) fn settle(
         &self,
         flight: &Arc<Flight<K, T>>,
         value: T,
-    ) -> Result<(), SettleError<T>> {
+    ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
             return self.settle_by_rules(flight, value);
         }
@@ -43,17 +44,21 @@ impl<K, T> Shard<K, T> {
                 if self.remove_settled(flight, before) {
                     let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
+                    Ok(true)
                 } else {
-                    self.free_and_tell(flight, before, None, Place::NotWanted);
+                    Ok(self.free_and_tell(flight, before, None, Place::NotWanted))
                 }
-                Ok(())
             }
             Err(value) => Err(too_late(flight, value)),
         }
     }
 
     /// Settles a flight that can be retained.
-    fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
+    fn settle_by_rules(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        value: T,
+    ) -> Result<bool, SettleError<T>> {
         if flight.cell.snapshot().ended() {
             return Err(too_late(flight, value));
         }
@@ -65,12 +70,9 @@ impl<K, T> Shard<K, T> {
         let stay = self.rules().and_then(|rules| rules.stay(&value));
         mem::forget(guard);
         match flight.cell.record(value) {
-            Ok(before) => {
-                self.with_place(flight, stay, |place| {
-                    self.free_and_tell(flight, before, None, place);
-                });
-                Ok(())
-            }
+            Ok(before) => Ok(self.with_place(flight, stay, |place| {
+                self.free_and_tell(flight, before, None, place)
+            })),
             Err(value) => Err(too_late(flight, value)),
         }
     }
@@ -84,19 +86,35 @@ impl<K, T> Shard<K, T> {
         true
     }
 
+    /// As [`abort`](Self::abort), for a flight that has its key still. A flight that was forgotten
+    /// is left alone: that, too, is decided by the lock.
+    pub(crate) fn abort_registered(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+        let before = self.table.with(|table| {
+            let registered = table.is_registered(flight);
+            registered.then(|| flight.cell.abort(cause)).flatten()
+        });
+        let Some(before) = before else {
+            return false;
+        };
+        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
+        true
+    }
+
     /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a place is retained.
+    /// flight with a cause was aborted; one with a place is retained. Returns whether the flight
+    /// had its key still when the key was freed.
     fn free_and_tell(
         &self,
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
         place: Place,
-    ) {
+    ) -> bool {
         // Both are dropped last, also if a waker panics.
-        let _after = self.free_key(flight, before, cause, place);
+        let (had_key, _after) = self.free_key(flight, before, cause, place);
         let _reported = flight.observed.report_end_on_drop(cause);
         flight.tell(before);
+        had_key
     }
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
@@ -118,36 +136,40 @@ impl<K, T> Shard<K, T> {
         before: Snapshot,
         cause: Option<Cause>,
         place: Place,
-    ) -> After<K, T> {
+    ) -> (bool, After<K, T>) {
         let reruns = flight.reruns();
         let mut after = After::default();
-        let _removed = self.table.with(|table| {
+        let Removed {
+            had_key,
+            flight: _dropped_under_no_lock,
+        } = self.table.with(|table| {
             table.counts.end(cause, before.duplicates(), reruns);
             if table.extras.is_none() {
                 return table.remove(flight);
             }
-            let mut removed = None;
-            match place {
-                Place::Taken(deadline) if table.retain(flight, deadline) => {}
-                _ => {
+            let removed = match place {
+                Place::Taken(deadline) if table.retain(flight, deadline) => Removed {
+                    had_key: true,
+                    flight: None,
+                },
+                place => {
+                    let removed = table.remove(flight);
                     match place {
-                        // It has lost its key, so its mark is there for nothing.
+                        // Its mark is there for nothing.
                         Place::Taken(deadline) => {
                             after.drop_retained(self, Mark::new(flight, deadline));
                         }
-                        Place::Refused if table.is_registered(flight) => {
-                            table.counts.given_up += 1;
-                        }
+                        Place::Refused if removed.had_key => table.counts.given_up += 1,
                         _ => {}
                     }
-                    removed = table.remove(flight);
                     table.extras_mut().drop_note(flight.id);
+                    removed
                 }
-            }
+            };
             table.finish(self, flight, &mut after);
             removed
         });
-        after
+        (had_key, after)
     }
 
     /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of

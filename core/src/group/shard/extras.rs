@@ -32,6 +32,8 @@ pub(super) struct Note {
     pub(super) fingerprint: Option<Fingerprint>,
     /// When the flight began, if there is a maximum age.
     pub(super) born: Option<Duration>,
+    /// Its outcome will not be retained: the place that its settle had is taken by another one.
+    pub(super) given_up: bool,
 }
 
 /// Settled when every shard of a group is closed and has no flight left. That happens once, since a
@@ -71,6 +73,15 @@ impl<K, T> Extras<K, T> {
         }
     }
 
+    /// The age of a flight that has one starts again. The clock is read before the lock is taken,
+    /// so a later time can be known already.
+    pub(super) fn renew(&mut self, id: FlightId, now: Duration) {
+        let note = self.notes.find_mut(id_hash(id), |(other, _)| *other == id);
+        if let Some((_, note)) = note {
+            note.born = note.born.map(|born| born.max(now));
+        }
+    }
+
     pub(super) fn shrink(&mut self) {
         shrink(&mut self.notes, |(id, _)| id_hash(*id));
         self.retained.shrink();
@@ -105,4 +116,25 @@ impl Drain {
 /// The hash of an id.
 pub(super) fn id_hash(id: FlightId) -> u64 {
     spread(id.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_never_renewed_backwards() {
+        let mut extras = Extras::<u8, u8>::default();
+        let id = FlightId::new(0, 1, 1);
+        let at = |seconds| Some(Duration::from_secs(seconds));
+        let note = Note {
+            born: at(1),
+            ..Note::default()
+        };
+        extras.set_note(id, note);
+        for (now, born) in [(3, 3), (2, 3), (4, 4)] {
+            extras.renew(id, Duration::from_secs(now));
+            assert_eq!(extras.note(id).born, at(born));
+        }
+    }
 }

@@ -4,8 +4,8 @@
 //!
 //! # Invariants
 //! 1. A flight is retained by its settle, in the critical section that frees its key, if it is
-//!    registered still and has its place by then. A call that gives the flight up before that takes
-//!    its key, so that it is not retained.
+//!    registered still and has its place by then. A call that gives the flight up before that leaves
+//!    a note of it, so that it is not retained.
 //! 2. A retained flight is removed once; the call that removes it sees to its mark.
 
 use core::time::Duration;
@@ -68,27 +68,43 @@ impl<K, T> Retained<K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// Retains a flight that has settled. Returns false if it has lost its key.
+    /// Retains a flight that has settled. Returns false if it has lost its key, or has been given up
+    /// already.
     pub(super) fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
+        let note = self.note(flight.id);
+        if note.given_up {
+            return false;
+        }
         let Some(flight) = self.remove_registered(flight) else {
             return false;
         };
         let extras = self.extras_mut();
         // Of its note only the fingerprint is of use from now on.
-        match extras.note(flight.id) {
-            Note {
-                fingerprint: None, ..
-            } => extras.drop_note(flight.id),
-            note => extras.set_note(flight.id, Note { born: None, ..note }),
+        match note.fingerprint {
+            None => extras.drop_note(flight.id),
+            Some(_) => extras.set_note(flight.id, Note { born: None, ..note }),
         }
         extras.retained.insert(Mark { deadline, flight });
         true
     }
 
+    /// Whether a flight is retained and past its window.
+    pub(super) fn is_expired(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+        now.zip(self.deadline(flight))
+            .is_some_and(|(now, deadline)| deadline.is_due(now))
+    }
+
     /// When a retained flight expires. `None` if it is not retained.
-    pub(super) fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Deadline> {
+    fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Deadline> {
         let extras = self.extras.as_ref()?;
         extras.retained.deadline(flight)
+    }
+
+    /// The retained flights.
+    pub(super) fn retained(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        let extras = self.extras.as_ref().into_iter();
+        let marks = extras.flat_map(|extras| extras.retained.0.iter());
+        marks.map(|mark| &mark.flight)
     }
 
     /// Removes a retained flight.
@@ -107,12 +123,12 @@ impl<K, T> Shard<K, T> {
     /// Takes the lock of this shard, then that of the places. If an outcome is given up, takes the
     /// lock of its shard, and that of the places again if it had not expired. It holds one lock at
     /// a time.
-    pub(super) fn with_place(
+    pub(super) fn with_place<R>(
         &self,
         flight: &Arc<Flight<K, T>>,
         stay: Option<Stay>,
-        then: impl FnOnce(Place),
-    ) {
+        then: impl FnOnce(Place) -> R,
+    ) -> R {
         let (Some(stay), Some(places)) = (stay, self.places()) else {
             return then(Place::NotWanted);
         };
@@ -133,7 +149,7 @@ impl<K, T> Shard<K, T> {
             Place::Taken(stay.deadline)
         } else {
             Place::NotWanted
-        });
+        })
     }
 
     /// Removes a flight whose place is needed for another one.
@@ -151,13 +167,6 @@ impl<K, T> Shard<K, T> {
         self.table.with(|table| table.remove_marked(mark))
     }
 
-    /// Whether a retained flight is past its window.
-    pub(crate) fn is_expired(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
-        let deadline = self.table.with(|table| table.deadline(flight));
-        now.zip(deadline)
-            .is_some_and(|(now, deadline)| deadline.is_due(now))
-    }
-
     /// Whether a flight is retained, and within its window.
     pub(crate) fn is_retained(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
         let deadline = self.table.with(|table| table.deadline(flight));
@@ -169,6 +178,21 @@ impl<K, T> Shard<K, T> {
 impl<K, T> Table<K, T> {
     fn remove_marked(&mut self, mark: &Mark<K, T>) -> bool {
         // The caller holds the flight by its mark, so this drops nothing of the user's.
-        self.take_retained(&mark.flight).is_some() || self.take_key(&mark.flight)
+        self.take_retained(&mark.flight).is_some() || self.give_up_early(&mark.flight)
+    }
+
+    /// A flight that is about to be retained will not be. It keeps its key until its settle frees
+    /// that: nobody has forgotten it.
+    fn give_up_early(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
+        let note = self.note(flight.id);
+        let early = !note.given_up && self.is_registered(flight);
+        if early {
+            let note = Note {
+                given_up: true,
+                ..note
+            };
+            self.extras_mut().set_note(flight.id, note);
+        }
+        early
     }
 }

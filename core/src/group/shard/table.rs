@@ -41,6 +41,14 @@ struct Registered<K, T> {
     flight: Arc<Flight<K, T>>,
 }
 
+/// A flight that was in one of the two tables.
+#[must_use = "it can be the last handle of its flight, whose drop is the user's"]
+pub(super) struct Removed<K, T> {
+    /// It was the registered flight of its key.
+    pub(super) had_key: bool,
+    pub(super) flight: Option<Arc<Flight<K, T>>>,
+}
+
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
 /// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
 pub(super) struct JoinOrBegin<'a, K, T> {
@@ -163,6 +171,7 @@ impl<K, T> Table<K, T> {
             let note = Note {
                 fingerprint: request.fingerprint,
                 born,
+                given_up: false,
             };
             self.extras_mut().set_note(flight.id, note);
         }
@@ -208,16 +217,13 @@ impl<K, T> Table<K, T> {
                 after.drop_retained(shard, mark);
                 true
             }
-            None => self.take_key(flight),
+            None => {
+                let flight = self.remove_registered(flight);
+                flight
+                    .map(|flight| self.insert_unregistered(flight))
+                    .is_some()
+            }
         }
-    }
-
-    /// Takes the key from a flight in progress.
-    pub(super) fn take_key(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
-        let flight = self.remove_registered(flight);
-        flight
-            .map(|flight| self.insert_unregistered(flight))
-            .is_some()
     }
 
     fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
@@ -226,9 +232,17 @@ impl<K, T> Table<K, T> {
     }
 
     /// Removes a flight from the table in which it is.
-    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
-        self.remove_registered(flight)
-            .or_else(|| self.remove_unregistered(flight))
+    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+        match self.remove_registered(flight) {
+            Some(flight) => Removed {
+                had_key: true,
+                flight: Some(flight),
+            },
+            None => Removed {
+                had_key: false,
+                flight: self.remove_unregistered(flight),
+            },
+        }
     }
 
     pub(super) fn remove_registered(
@@ -257,22 +271,26 @@ impl<K, T> Table<K, T> {
         self.registered.find(flight.hash, same).is_some()
     }
 
-    /// The flight with this id, registered or not, if it is not retained.
+    /// The flight with this id, registered or not.
     pub(super) fn by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
         let same = |flight: &Arc<Flight<K, T>>| flight.id == id;
-        let registered = |entry: &Registered<K, T>| entry.hash == hash && same(&entry.flight);
-        self.registered
-            .find(hash, registered)
-            .map(|entry| &entry.flight)
+        self.registered_by_id(hash, id)
             .or_else(|| self.unregistered.find(id_hash(id), same))
+    }
+
+    /// The flight with this id, if it has its key still.
+    pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
+        self.with_hash(hash, None).find(|flight| flight.id == id)
+    }
+
+    /// The flights that have their keys still, and are not retained.
+    pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        self.registered.iter().map(|entry| &entry.flight)
     }
 
     /// The flights that are not retained.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
-        self.registered
-            .iter()
-            .map(|entry| &entry.flight)
-            .chain(self.unregistered.iter())
+        self.registered().chain(self.unregistered.iter())
     }
 
     /// The state of a flight whose end is not counted yet.

@@ -26,6 +26,7 @@ pub(crate) enum Part {
     Clock,
     HowLong,
     Weigh,
+    Pick,
     Make,
     MakerDrop,
     Poll,
@@ -35,7 +36,7 @@ pub(crate) enum Part {
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 16] = [
+pub(crate) const PARTS: [Part; 17] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -45,6 +46,7 @@ pub(crate) const PARTS: [Part; 16] = [
     Part::Clock,
     Part::HowLong,
     Part::Weigh,
+    Part::Pick,
     Part::Make,
     Part::MakerDrop,
     Part::Poll,
@@ -154,6 +156,12 @@ pub(crate) struct Key {
 pub(crate) fn key(plan: &Arc<Plan>, id: u32) -> Key {
     let counted = Counted::new(plan, Part::KeyDrop);
     Key { id, counted }
+}
+
+impl Key {
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
 }
 
 impl Hash for Key {
