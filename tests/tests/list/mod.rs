@@ -85,6 +85,7 @@ macro_rules! on {
                     a_join_respects_the_payload_and_the_limit
                     a_closed_group_is_joined_still
                     a_join_supersedes_nothing
+                    a_join_at_a_gate_takes_no_place
                     joins_that_race_with_begins_wait_for_no_flight_that_is_gone;
                 keys:
                     an_abort_by_key_ends_the_flight_and_drops_the_operation

@@ -93,7 +93,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Joins the key's flight, if there is one. It begins and ends none.
-    pub(crate) fn join(
+    pub(crate) fn join_only(
         this: &Arc<Self>,
         request: Request,
         key: impl Key<K>,
