@@ -90,6 +90,11 @@ impl<T> Rules<T> {
         }
     }
 
+    /// Whether an outcome can be retained.
+    pub(crate) fn retains(&self) -> bool {
+        self.retention.is_some()
+    }
+
     /// Runs the user's `keep` and clock. Called under no lock, before the value is published.
     pub(crate) fn window(&self, value: &T) -> Option<Window> {
         let retention = self.retention.as_ref()?;

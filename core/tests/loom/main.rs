@@ -12,6 +12,7 @@ mod flight;
 mod gate;
 mod rerun;
 mod retain;
+mod shed;
 mod stopping;
 mod supersede;
 mod work;

@@ -99,7 +99,7 @@ impl<K, T> Shard<K, T> {
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
     fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        if flight.operation.is_some() {
+        if flight.cell.has_attached(before) {
             return false;
         }
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
@@ -116,7 +116,7 @@ impl<K, T> Shard<K, T> {
         cause: Option<Cause>,
         window: Option<Window>,
     ) -> After<K, T> {
-        let reruns = flight.reruns();
+        let reruns = flight.reruns(before);
         let mut after = After::default();
         let _removed = self.table.with(|table| {
             table.counts.end(cause, before.duplicates(), reruns);
@@ -224,8 +224,8 @@ impl<K, T> Table<K, T> {
             return false;
         };
         self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
-        if flight.operation.is_some() {
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        if flight.cell.has_attached(before) {
             // The caller holds the flight too, so this drops nothing of the user's.
             let _removed = self.remove(flight);
             self.extras_mut().drop_note(flight.id);
