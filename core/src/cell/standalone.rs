@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 use crate::cell::settle_cell::RawCell;
 use crate::cell::slab::Place;
 use crate::cell::state::Snapshot;
-use crate::error::SettleError;
+use crate::error::AlreadySettled;
 
 /// A cell that is settled once, by the first caller, and read by reference from then on.
 ///
@@ -34,7 +34,7 @@ use crate::error::SettleError;
 /// assert!(thread.join().unwrap().is_ok());
 ///
 /// // The first one wins; the second gets its value back.
-/// assert_eq!(READY.settle(8).unwrap_err().into_value(), 8);
+/// assert_eq!(READY.settle(8).unwrap_err().value, 8);
 /// assert_eq!(READY.get(), Some(&7));
 /// # });
 /// ```
@@ -101,13 +101,13 @@ impl<T> SettleCell<T> {
     /// The value comes back if another settle was first. It may be a moment until the winner's
     /// value is visible to [`get`](Self::get); [`wait`](Self::wait) for it.
     #[doc(alias = "set")]
-    pub fn settle(&self, value: T) -> Result<&T, SettleError<T>> {
+    pub fn settle(&self, value: T) -> Result<&T, AlreadySettled<T>> {
         match self.raw.record(value) {
             Ok(before) => {
                 self.raw.tell(before);
                 self.get().ok_or_else(|| unreachable!("just recorded"))
             }
-            Err(value) => Err(SettleError::new(value, self.raw.snapshot().cause())),
+            Err(value) => Err(AlreadySettled { value }),
         }
     }
 

@@ -6,13 +6,17 @@
 //! | `rerun` | *Rerun* | another participant runs its own operation |
 //! | `spawn` | *Detach* | nothing: the operation is a task of a runtime |
 //!
+//! `blocking` holds the threads that wait for these calls.
+//!
 //! `participant` is what `work` and `rerun` have in common: a caller that can drive the flight.
 
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+mod blocking;
 mod participant;
 mod rerun;
 mod spawn;
 mod work;
 
 pub use rerun::{Budget, Rerun};
-pub use spawn::{AbortHandle, Detached};
+pub use spawn::{AbortHandle, Spawned};
 pub use work::Work;

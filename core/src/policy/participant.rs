@@ -1,15 +1,16 @@
 //! [`Participant`]: a caller that can drive a flight. What `work` and `work_rerun` have in common.
 
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 use core::mem::{self, discriminant};
 
+use equivalent::Equivalent;
+
 use crate::cell::{Place, Snapshot};
-use crate::error::{Cause, Rejected, WorkError};
+use crate::error::{Cause, Error, Rejected};
 use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::{Flight, FlightId, Settled};
-use crate::group::begin::Entry;
 use crate::group::shard::{Call, Shard};
-use crate::group::{Begin, Group, Primary, Waiter};
+use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable, panicking};
 
 /// What a caller of `work` or `work_rerun` has become.
@@ -25,6 +26,8 @@ pub(crate) struct Participant<K, T> {
     pub(crate) shard: Arc<Shard<K, T>>,
     place: Place,
     part: Part,
+    /// Whether this call began the flight.
+    began: bool,
 }
 
 /// How a participant takes part.
@@ -62,7 +65,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         };
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
-            self.joined = Some(Participant::new(flight.clone(), shard.clone()));
+            self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
         }
         joined || flight.cell.snapshot().settled()
     }
@@ -72,9 +75,9 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     }
 }
 
-impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Begins a flight with this policy, or becomes a participant of the one there is.
-    pub(super) fn participate(self, policy: Policy) -> Role<K, T> {
+    pub(super) fn participate(self, policy: Policy) -> Role<G::Key, G::Value> {
         let mut call = Participate {
             policy,
             joined: None,
@@ -99,13 +102,16 @@ impl<K, T> Role<K, T> {
         }
     }
 
-    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
-        let outcome = match self {
+    pub(crate) fn is_primary(&self) -> bool {
+        matches!(self, Role::Participant(participant) if participant.is_first())
+    }
+
+    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
+        match self {
             Role::Participant(participant) => Flight::get(&participant.flight),
             Role::Waiter(waiter) => waiter.get(),
-            Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
-        };
-        outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
+            Role::Rejected(why) => Some(Err(Error::Rejected(*why))),
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -118,18 +124,19 @@ impl<K, T> Role<K, T> {
 }
 
 impl<K, T> Participant<K, T> {
-    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>, began: bool) -> Self {
         Self {
             flight,
             shard,
             place: Place::NONE,
             part: Part::Uncounted,
+            began,
         }
     }
 
     fn first(primary: Primary<K, T>) -> Self {
         let shard = primary.shard().clone();
-        Self::new(primary.into_flight(), shard)
+        Self::new(primary.into_flight(), shard, true)
     }
 
     /// Takes over the waiter's place in the count.
@@ -186,9 +193,8 @@ impl<K, T> Participant<K, T> {
         drop(left);
     }
 
-    /// Whether it began the flight.
     pub(super) fn is_first(&self) -> bool {
-        self.part == Part::Uncounted
+        self.began
     }
 
     pub(super) fn has_left(&self) -> bool {

@@ -32,6 +32,12 @@ macro_rules! on {
                     a_deadline_that_passes_ends_nothing
                     an_outcome_comes_before_a_deadline
                     threads_and_tasks_wait_for_a_bare_cell;
+                blocking_calls:
+                    a_thread_that_waits_by_work_drives_it
+                    a_thread_whose_time_is_up_has_polled_once_and_keeps_its_part
+                    a_thread_that_waits_by_work_rerun_runs_its_own
+                    threads_wait_for_a_spawned_operation
+                    threads_wait_behind_a_guard;
                 detach:
                     a_spawned_operation_runs_to_its_end_without_callers
                     a_spawned_operation_settles_though_nobody_waits
@@ -88,7 +94,7 @@ macro_rules! on {
                     a_panic_in_the_making_of_work_ends_the_flight
                     an_error_of_the_operation_reaches_everyone
                     ten_thousand_cancelled_primaries_leave_nothing;
-                max_age:
+                supersede_after:
                     a_flight_that_is_too_old_gives_way
                     racers_supersede_a_flight_exactly_once
                     an_operation_that_is_superseded_is_dropped
