@@ -7,6 +7,17 @@ use core::time::Duration;
 /// It never runs backwards, and its zero may be anywhere. Read before any lock is taken; nothing
 /// else is asked of it, and no timer and no thread stand behind what uses it.
 ///
+/// # The default clock
+///
+/// With `std` it is that of [`Instant`](std::time::Instant). Whether it goes on while the machine is
+/// suspended is not specified: `std` leaves it to the platform, and says that it can change. Today
+/// it stands still on Linux and on macOS, and goes on on Windows. So where a machine sleeps, a
+/// replay window can last longer than its time by the wall clock, and never ends before it. If that
+/// matters to you, give the builder a clock of your own. Without `std`, and on
+/// `wasm32-unknown-unknown`, there is no default.
+///
+/// # Examples
+///
 /// ```
 /// use core::sync::atomic::{AtomicU64, Ordering};
 /// use core::time::Duration;

@@ -159,7 +159,13 @@ impl<'a, K, T> Search<'a, K, T> {
                 table.unregister(stale, &mut self.after);
             }
             if let Some(old) = self.too_old.take() {
-                self.supersede(table, old);
+                if !key.is_made() && table.is_registered(&old) && self.can_begin(table) {
+                    // The key is made before the flight is ended for a new one, since that can
+                    // panic; and only for a call that begins.
+                    self.too_old = Some(old);
+                    return Look::NoKey;
+                }
+                self.supersede(table, old, key.is_made());
             }
             table.counts.take_back(self.wrong.take());
             table.expire(self.request.now, &mut self.after);
@@ -231,14 +237,14 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
     /// once: the call whose abort ends it begins the next flight.
-    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
+    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>, has_key: bool) {
         if !table.is_registered(&old) {
             // It has lost its key since it was found, so it continues for those already in it.
             self.after.drop_flight(old);
             return;
         }
         let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        self.counted_in = !closed && self.shard.count_in();
+        self.counted_in = has_key && !closed && self.shard.count_in();
         if self.counted_in && table.supersede(self.shard, &old, &mut self.after) {
             return;
         }
@@ -249,6 +255,12 @@ impl<'a, K, T> Search<'a, K, T> {
         }
         // This can be the last handle by now.
         self.after.drop_flight(old);
+    }
+
+    /// Whether a new flight can begin in the place of one that is too old, at this moment.
+    fn can_begin(&self, table: &Table<K, T>) -> bool {
+        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
+        !closed && self.shard.has_room()
     }
 
     /// Why no new flight can begin. If one begins now, since its key is made, it is counted.
@@ -296,9 +308,6 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             Candidate::TooOld(flight) => {
                 if key.is(&flight.key) {
-                    // The key is made before the flight is ended for a new one, since that can
-                    // panic.
-                    key.make();
                     self.too_old = Some(flight);
                 } else {
                     self.pass(&flight, false);
