@@ -229,9 +229,7 @@ impl Subscriber for Book {
     fn current_span(&self) -> Current {
         let pages = self.0.lock().unwrap();
         match pages.entered.last() {
-            Some(id) => {
-                Current::new(Id::from_u64(*id), pages.spans[id].metadata)
-            }
+            Some(id) => Current::new(Id::from_u64(*id), pages.spans[id].metadata),
             None => Current::none(),
         }
     }

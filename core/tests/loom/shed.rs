@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Group, Work};
+use oneflight_core::Group;
+use oneflight_core::handle::Work;
 
 use crate::{Counter, Fixed, Hand, Registry, bounded_model, primary, waiter};
 
