@@ -106,6 +106,23 @@ impl<T, B> RawCell<T, B> {
         })
     }
 
+    /// Takes the value out. The cell is as new then: open, and without a room.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        if !self.state.load().settled() {
+            return None;
+        }
+        let value = self.value.with_mut(|slot| {
+            // SAFETY:
+            // - Initialised: the state says settled.
+            // - Read once: the state says open before anything else is done, and the cell is
+            //   borrowed mutably.
+            unsafe { (*slot).assume_init_read() }
+        });
+        self.state = State::new(Snapshot::open(false));
+        self.free_room();
+        Some(value)
+    }
+
     /// Claims, writes and publishes. Wakes nobody: the caller does, with the state this returns.
     pub(crate) fn record(&self, value: T) -> Result<Snapshot, T> {
         if !self.state.claim() {
@@ -376,23 +393,6 @@ impl<T> RawCell<T> {
             attached: UnsafeCell::new(None),
             value: UnsafeCell::new(MaybeUninit::new(value)),
         }
-    }
-
-    /// Takes the value out. The cell is as new then: open, and without a room.
-    pub(super) fn take(&mut self) -> Option<T> {
-        if !self.state.load().settled() {
-            return None;
-        }
-        let value = self.value.with_mut(|slot| {
-            // SAFETY:
-            // - Initialised: the state says settled.
-            // - Read once: the state says open before anything else is done, and the cell is
-            //   borrowed mutably.
-            unsafe { (*slot).assume_init_read() }
-        });
-        self.state = State::new(Snapshot::open(false));
-        self.free_room();
-        Some(value)
     }
 }
 

@@ -10,6 +10,7 @@ mod cell;
 mod drain;
 mod flight;
 mod gate;
+mod keys;
 mod rerun;
 mod retain;
 mod shed;
