@@ -9,11 +9,11 @@ use core::time::Duration;
 ///
 /// # The default clock
 ///
-/// With `std` it is that of [`Instant`](std::time::Instant). Whether it goes on while the machine is
-/// suspended is not specified: `std` leaves it to the platform, and says that it can change. Today
-/// it stands still on Linux and on macOS, and goes on on Windows. So where a machine sleeps, a
-/// replay window can last longer than its time by the wall clock, and never ends before it. If that
-/// matters to you, give the builder a clock of your own. Without `std`, and on
+/// With `std` it is that of `std::time::Instant`. It is not specified whether that clock runs while
+/// the machine is suspended: `std` leaves it to the platform, and says that it can change. Today
+/// the clock stops on Linux (`CLOCK_MONOTONIC`) and on macOS, and runs on Windows. So on a machine
+/// that sleeps, a replay window can be longer than its time by the wall clock. It is never shorter.
+/// If that matters to you, give the builder a clock of your own. Without `std`, and on
 /// `wasm32-unknown-unknown`, there is no default.
 ///
 /// # Examples

@@ -60,7 +60,7 @@
 //!
 //! With `tracing`, the span of a flight is a root, so the span of its first caller can close while
 //! the flight continues. It *follows from* that caller's span, and the span of each duplicate
-//! follows from it. With `metrics`, `aborted` has the label `cause`, and `rejected` the label `why`.
+//! follows from it. With `metrics`, `aborted` has the label `cause`, `rejected` the label `why`.
 //!
 //! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
 //! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks

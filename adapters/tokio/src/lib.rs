@@ -2,8 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `runtime` | [`Tokio`]: the executor, as the core sees it |
-//! | `clock` | [`TokioClock`]: a clock that follows `tokio::time::pause`. The other adapters have none |
+//! | `runtime` | [`Tokio`]: the executor, as the core sees it; [`TokioClock`]: its time |
 //! | `ext` | [`GroupExt`], [`EntryExt`] and [`HandleExt`]: the calls that need one |
 //!
 //! Every adapter has the same files and the same names: learn one, know all. Waiting needs no
@@ -13,10 +12,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod clock;
 mod ext;
 mod runtime;
 
-pub use clock::TokioClock;
 pub use ext::{EntryExt, GroupExt, HandleExt};
-pub use runtime::{InContext, Tokio};
+pub use runtime::{InContext, Tokio, TokioClock};

@@ -38,15 +38,12 @@ pub(crate) struct RawCell<T, B = Infallible> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY:
-// - `T: Sync`: after publication any number of threads read the value by reference at once.
-// - `T: Send`: `record(&self, T)` moves a value in from any thread that shares the cell.
-// - `B: Sync`: any number of calls inside read the attachment by reference at once.
-// - `B: Send`: whichever thread sheds drops it.
-// - The slot of the value: written only under a claim (one caller, before publication), read only
-//   after publication; `State` orders the two (release on publish, acquire on load).
-// - The slot of the attachment: read only inside, written only by the one call that sheds, after
-//   all calls inside; `State` orders the two (release on exit, acquire by the step that sheds).
+// SAFETY: `T` and `B` are `Sync`, since many threads read both by reference at once, and `Send`,
+// since any of them moves a value in (`record`) or drops what is attached (`shed`).
+// - The value: written only under a claim (one caller, before publication), read only after
+//   publication; `State` orders the two (release on publish, acquire on load).
+// - The attachment: read only inside, taken only by the one call that sheds, after all of these;
+//   `State` orders the two (release on exit, acquire by the step that sheds).
 // - The waiting room is shared and moved with the cell: the check below.
 unsafe impl<T: Send + Sync, B: Send + Sync> Sync for RawCell<T, B> {}
 
@@ -212,8 +209,8 @@ impl<T, B> RawCell<T, B> {
         Poll::Ready(state)
     }
 
-    /// Parks a task, unless the cell has ended since `state`. Returns the state as it was found. Not
-    /// inlined, so that a poll that finds the end is.
+    /// Parks a task, unless the cell has ended since `state`. Returns the state as it was found.
+    /// Not inlined, so that a poll that finds the end is.
     #[inline(never)]
     fn park(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
         match self.made_room() {

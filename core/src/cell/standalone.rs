@@ -158,8 +158,8 @@ impl<T> SettleCell<T> {
     ///
     /// Returns `None` if the cell is not settled. Then nothing changes.
     ///
-    /// No task can be waiting at this moment, because a [`Wait`] borrows the cell. A `Wait` that was
-    /// leaked (`mem::forget`) was woken by the settle, if it had parked before it.
+    /// No task can be waiting at this moment, because a [`Wait`] borrows the cell. A `Wait` that
+    /// was leaked (`mem::forget`) was woken by the settle, if it had parked before it.
     ///
     /// ```
     /// use oneflight_core::SettleCell;

@@ -159,8 +159,8 @@ pub(super) fn take() -> Box<WaitingRoom> {
         .unwrap_or_else(|| Box::new(WaitingRoom::new()))
 }
 
-/// Takes back the room of a cell that is gone or has no use for it any more. A cell that never ended can have left wakers in it;
-/// such a room is dropped.
+/// Takes back the room of a cell that has no use for it any more. A cell that never ended can have
+/// left wakers in it; such a room is dropped.
 pub(super) fn put(mut room: Box<WaitingRoom>) {
     if room.reset() {
         // Fails while the thread is torn down. Then the room is dropped here.

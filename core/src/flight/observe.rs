@@ -70,7 +70,7 @@ impl Observed {
         metrics::counter!("oneflight_begun_total").increment(1);
     }
 
-    /// Reports that a duplicate joined: in the duplicate's own span, which follows from the flight's.
+    /// Reports that a duplicate joined: in the duplicate's span, which follows from the flight's.
     pub(crate) fn report_joined(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]

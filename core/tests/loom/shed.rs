@@ -41,7 +41,7 @@ fn a_waiter_leaves_while_its_flight_sheds() {
 
 #[test]
 fn a_waiter_parks_while_its_flight_sheds() {
-    bounded_model(3, || {
+    bounded_model(2, || {
         let group = retaining::<u32>();
         let guard = primary(group.begin(1));
         let joins = waiter(group.begin(1));
