@@ -13,6 +13,7 @@ mod gate;
 mod keys;
 mod rerun;
 mod retain;
+mod shed;
 mod stopping;
 mod supersede;
 mod work;

@@ -183,7 +183,13 @@ impl<'a, K, T> Search<'a, K, T> {
                 table.unregister(self.shard, stale, &mut self.after);
             }
             if let Some(old) = self.too_old.take() {
-                self.supersede(table, old);
+                if !key.is_made() && self.can_supersede(table, &old) {
+                    // The key is made before the flight is ended for a new one, since that can
+                    // panic; and only for a call that begins.
+                    self.too_old = Some(old);
+                    return Look::NoKey;
+                }
+                self.supersede(table, old, key.is_made());
             }
             table.counts.take_back(self.wrong.take());
             if let Some(flight) = self.next(table) {
@@ -260,7 +266,7 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
     /// once: the call whose abort ends it begins the next flight.
-    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
+    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>, has_key: bool) {
         if !table.is_registered(&old) || !self.is_too_old(table.note(old.id)) {
             // Since it was found it has lost its key, and continues for those already in it, or its
             // age was renewed, and it is a candidate once more.
@@ -268,7 +274,7 @@ impl<'a, K, T> Search<'a, K, T> {
             return;
         }
         let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        self.counted_in = !closed && self.shard.count_in();
+        self.counted_in = has_key && !closed && self.shard.count_in();
         if self.counted_in && table.supersede(self.shard, &old, &mut self.after) {
             return;
         }
@@ -279,6 +285,13 @@ impl<'a, K, T> Search<'a, K, T> {
         }
         // This can be the last handle by now.
         self.after.drop_flight(old);
+    }
+
+    /// Whether a new flight can take the place of one that was too old, at this moment.
+    fn can_supersede(&self, table: &Table<K, T>, old: &Arc<Flight<K, T>>) -> bool {
+        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
+        let too_old = table.is_registered(old) && self.is_too_old(table.note(old.id));
+        too_old && !closed && self.shard.has_room()
     }
 
     /// Why no new flight can begin. If one begins now, since its key is made, it is counted.
@@ -326,9 +339,6 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             Candidate::TooOld(flight) => {
                 if key.is(&flight.key) {
-                    // The key is made before the flight is ended for a new one, since that can
-                    // panic.
-                    key.make();
                     self.too_old = Some(flight);
                 } else {
                     self.pass(&flight, false);
