@@ -119,6 +119,13 @@ impl<K, T> Flight<K, T> {
         state.ended().then(|| Self::outcome(this, state))
     }
 
+    /// Whether it has an operation that can be dropped at once, since nobody polls it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.operation
+            .as_ref()
+            .is_some_and(|operation| operation.is_idle())
+    }
+
     /// How often its operation was run again.
     pub(crate) fn reruns(&self) -> usize {
         self.operation

@@ -17,6 +17,7 @@ use core::mem;
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
+use crate::flight::operation::Operation;
 use crate::flight::reentry::Entered;
 use crate::group::rules::Window;
 use crate::group::shard::Shard;
@@ -233,7 +234,30 @@ impl<K, T> Table<K, T> {
         } else {
             self.unregister(flight, after);
         }
-        after.pending().superseded = Some((flight.clone(), before));
+        after.pending().superseded = Some((flight.clone(), before, None));
+        true
+    }
+
+    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
+    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
+    pub(super) fn supersede_idle(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let cause = Cause::Superseded;
+        let idle = flight.operation.as_ref();
+        let Some((before, operation)) =
+            idle.and_then(|shared| shared.end_if_idle(|| flight.cell.abort(cause)))
+        else {
+            return false;
+        };
+        self.counts
+            .end(Some(cause), before.duplicates(), flight.reruns());
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.remove(flight);
+        self.extras_mut().drop_note(flight.id);
+        after.pending().superseded = Some((flight.clone(), before, Some(operation)));
         true
     }
 
@@ -257,8 +281,9 @@ fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
 struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken.
-    superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
+    /// A flight that was ended under the lock: its waiters are to be woken. Its operation is
+    /// dropped after that, if it was taken out under the lock.
+    superseded: Option<(Arc<Flight<K, T>>, Snapshot, Option<Operation<T>>)>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -308,7 +333,7 @@ impl<K, T> Drop for Pending<K, T> {
         // all the same.
         let steps: [&mut dyn FnMut(); 4] = [
             &mut || {
-                if let Some((flight, before)) = superseded.take() {
+                if let Some((flight, before, _operation)) = superseded.take() {
                     let _reported_last =
                         flight.observed.report_end_on_drop(Some(Cause::Superseded));
                     flight.tell(before);

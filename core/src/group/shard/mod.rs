@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
+//! | `share` | what a call can do with a flight of its key |
 //! | `end` | how a flight ends: record, free the key, tell |
 //! | `table` | the flights of the shard |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
@@ -27,6 +28,7 @@ mod line;
 mod request;
 mod retained;
 mod search;
+mod share;
 mod table;
 
 use alloc::boxed::Box;
@@ -65,6 +67,27 @@ pub(crate) fn random_id() -> u64 {
     random() >> 12
 }
 
+/// A place of `max_flights`, counted for a flight that has not begun. Its drop gives it back.
+struct Reserved<'a, K, T>(&'a Shard<K, T>);
+
+impl<'a, K, T> Reserved<'a, K, T> {
+    /// The place of a flight that has ended and was not counted out.
+    fn taken_over(shard: &'a Shard<K, T>) -> Self {
+        Self(shard)
+    }
+
+    /// The flight begins: from here on its end gives the place back.
+    fn fill(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl<K, T> Drop for Reserved<'_, K, T> {
+    fn drop(&mut self) {
+        self.0.count_out();
+    }
+}
+
 impl<K, T> Shard<K, T> {
     pub(crate) fn new(first_id: u64, shards: u32, rules: Option<Arc<Rules<T>>>) -> Self {
         let extras = rules.as_ref().map(|_| Box::default());
@@ -87,8 +110,9 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Counts one more flight of the group, if the limit allows it.
-    fn count_in(&self) -> bool {
-        self.rules().is_none_or(Rules::count_in)
+    fn reserve(&self) -> Option<Reserved<'_, K, T>> {
+        let counted = self.rules().is_none_or(Rules::count_in);
+        counted.then_some(Reserved(self))
     }
 
     /// Whether the limit allows one more flight at this moment.
