@@ -8,8 +8,10 @@
 
 mod cell;
 mod drain;
+mod fingerprint;
 mod flight;
 mod gate;
+mod idle;
 mod rerun;
 mod retain;
 mod stopping;

@@ -112,7 +112,7 @@ impl<K, T> Shard<K, T> {
     /// Counts one more flight of the group, if the limit allows it.
     fn reserve(&self) -> Option<Reserved<'_, K, T>> {
         let counted = self.rules().is_none_or(Rules::count_in);
-        counted.then_some(Reserved(self))
+        counted.then(|| Reserved(self))
     }
 
     /// Whether the limit allows one more flight at this moment.
