@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use oneflight::{Begin, Cause, Group, Rejected};
-use oneflight_conformance::{HandClock, poll, primary, quiet_panic, rejected, waiter, watched};
+use oneflight::error::{Cause, Rejected};
+use oneflight::{Begin, Group};
+use oneflight_conformance::{
+    HandClock, cause_of, poll, primary, quiet_panic, rejected, waiter, watched,
+};
 
 thread_local! {
     /// Runs once, when a key is next compared with another one.
@@ -42,7 +45,7 @@ impl Eq for Key {}
 fn group(clock: &HandClock, flights: usize) -> Group<Key, usize> {
     Group::builder()
         .clock(clock.clone())
-        .max_age(Duration::from_secs(60))
+        .supersede_after(Duration::from_secs(60))
         .max_flights(flights)
         .build()
 }
@@ -95,8 +98,8 @@ fn the_place_of_the_new_flight_is_kept_while_keys_are_compared() {
         })));
         let new = primary(group.begin(Key("old")));
         let third = third.take().expect("a comparison with the stranger");
-        assert_eq!(rejected(third), Rejected::Full);
-        assert_eq!(told.get().unwrap().unwrap_err().cause(), Cause::Superseded);
+        assert_eq!(rejected(third), Rejected::TooManyFlights);
+        assert_eq!(cause_of(told.get().unwrap()), Cause::Superseded);
         drop((old, stranger, new));
         assert_eq!(room(&group), 3);
     });
@@ -140,9 +143,12 @@ fn at_the_limit_an_idle_operation_makes_room_and_is_dropped_before_its_successor
             assert!(poll(&mut old, Waker::noop()).is_pending());
             clock.forward(100);
         }
-        let cause = duplicate.get().unwrap().unwrap_err().cause();
+        let cause = cause_of(duplicate.get().unwrap());
         assert_eq!(cause, Cause::Superseded);
-        assert_eq!(rejected(group.begin(Key("another"))), Rejected::Full);
+        assert_eq!(
+            rejected(group.begin(Key("another"))),
+            Rejected::TooManyFlights
+        );
         drop(old);
         assert_eq!(room(&group), 1);
         assert_eq!(group.stats().aborted_by(Cause::Superseded), 2);

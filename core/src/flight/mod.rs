@@ -28,7 +28,7 @@ pub use settled::Settled;
 pub(crate) use watch::Watch;
 
 use crate::cell::{SettleCell, Snapshot};
-use crate::error::Aborted;
+use crate::error::{Aborted, Cause, Error};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
 use observe::Observed;
@@ -105,16 +105,22 @@ impl<K, T> Flight<K, T> {
         operation.tell();
     }
 
+    /// Why it has ended without a value. Only for a flight that has.
+    pub(crate) fn aborted(&self) -> Aborted {
+        // A flight's primary settles once, so only an abort can have come before it.
+        Aborted::new(self.cell.snapshot().cause().unwrap_or(Cause::Cancelled))
+    }
+
     /// The outcome, given the state of an ended flight.
-    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Aborted> {
+    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Error> {
         match state.cause() {
             None => Ok(Settled::new(this.clone())),
-            Some(cause) => Err(Aborted::new(cause)),
+            Some(cause) => Err(Error::Aborted(Aborted::new(cause))),
         }
     }
 
     /// The outcome, if it has ended.
-    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
+    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Error>> {
         let state = this.cell.snapshot();
         state.ended().then(|| Self::outcome(this, state))
     }

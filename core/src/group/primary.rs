@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Cause, RunError, SettleError};
+use crate::error::{Cause, Error, SettleError};
 use crate::flight::{Flight, FlightId, Settled, Watch};
 use crate::group::shard::Shard;
 use crate::sync::{Arc, panicking};
@@ -17,8 +17,8 @@ use crate::unwind::FragilePin;
 /// The caller that executes. It owes the flight an outcome.
 ///
 /// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the
-/// flight: its waiters get [`Aborted`](crate::Aborted) at once, the key is free, and nothing is
-/// left in the registry. So a lost primary hangs nobody.
+/// flight: its waiters get [`Aborted`](crate::error::Aborted) at once, the key is free, and nothing
+/// is left in the registry. So a lost primary hangs nobody.
 ///
 /// It refers to the key's shard and not to the whole group: it may outlive every
 /// [`Group`](crate::Group) handle.
@@ -136,8 +136,9 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation
-    /// had finished.
+    /// [`Error::Aborted`] if something else ended the flight before. If the operation finishes too
+    /// late, its value is dropped. A caller that needs it settles by hand, because
+    /// [`settle`](Self::settle) gives the value back.
     ///
     /// # Panics
     ///
@@ -239,7 +240,7 @@ pin_project! {
 }
 
 impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
-    type Output = Result<Settled<K, T>, RunError<T>>;
+    type Output = Result<Settled<K, T>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -268,12 +269,12 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
             unreachable!("looked at above")
         };
         Poll::Ready(match value {
-            Some(value) => primary.settle(value).map_err(RunError::from),
+            Some(value) => primary.settle(value).map_err(Error::from),
             None => {
-                let cause = primary.flight().cell.snapshot().cause();
+                let aborted = primary.flight().aborted();
                 drop(primary);
                 this.operation.set(None);
-                Err(RunError::new(None, cause.unwrap_or(Cause::Cancelled)))
+                Err(Error::Aborted(aborted))
             }
         })
     }

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use loom::thread;
-use oneflight_core::{Begin, Fingerprint, Group, Rejected};
+use oneflight_core::error::Rejected;
+use oneflight_core::{Begin, Fingerprint, Group};
 
 use crate::{Fixed, Hand, Registry, bounded_model, group, model, primary};
 
 fn begin(group: &Registry<u32>, print: u64) -> Begin<u8, u32> {
-    group.fingerprinted(Fingerprint::new(print.into())).begin(1)
+    group
+        .entry(1)
+        .fingerprint(Fingerprint::new(print.into()))
+        .begin()
 }
 
 fn retaining() -> Registry<u32> {
@@ -132,7 +136,7 @@ fn a_first_fingerprint_meets_a_supersede() {
         let group = Group::<u8, u32>::builder()
             .shards(1)
             .hasher(Fixed)
-            .max_age(Duration::from_secs(10))
+            .supersede_after(Duration::from_secs(10))
             .clock(clock.clone())
             .build();
         let old = primary(group.begin(1));

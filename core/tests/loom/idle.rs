@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use loom::thread;
-use oneflight_core::{Begin, Cause, Group, Rejected};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::{Begin, Group};
 
 use crate::{Counter, Fixed, Hand, Registry, bounded_model, primary};
 
@@ -12,7 +13,7 @@ fn full(clock: &Hand) -> Registry<u32> {
     Group::<u8, u32>::builder()
         .shards(1)
         .hasher(Fixed)
-        .max_age(Duration::from_secs(10))
+        .supersede_after(Duration::from_secs(10))
         .max_flights(1)
         .clock(clock.clone())
         .build()
@@ -41,7 +42,7 @@ fn a_successor_takes_the_place_of_an_idle_flight_and_no_other_call_does() {
         let other = group.clone();
         let third = thread::spawn(move || {
             let begin = other.begin(2);
-            assert!(matches!(begin, Begin::Rejected(Rejected::Full)));
+            assert!(matches!(begin, Begin::Rejected(Rejected::TooManyFlights)));
         });
         let new = primary(group.begin(1));
         assert!(Counter::default().poll(&mut old).is_ready());
@@ -93,7 +94,7 @@ fn of_the_last_participant_and_a_supersede_at_the_limit_one_ends_the_flight() {
         match begun {
             Begin::Primary(new) => drop(new),
             // The last participant had left, and its end was not counted yet.
-            Begin::Rejected(why) => assert_eq!(why, Rejected::Full),
+            Begin::Rejected(why) => assert_eq!(why, Rejected::TooManyFlights),
             Begin::Waiter(waiter) => assert!(waiter.get().is_some()),
         }
         assert_idle(&group);

@@ -3,7 +3,10 @@
 use std::future::Ready;
 use std::time::Duration;
 
-use oneflight::{Begin, Budget, Fingerprint, Mode, Rejected, WorkError};
+use oneflight::error::Rejected;
+use oneflight::gate::Mode;
+use oneflight::handle::Budget;
+use oneflight::{Begin, Error, Fingerprint};
 
 use super::Group;
 use crate::{HandClock, TestRuntime, primary, rejected, scripted, until, waiter};
@@ -18,7 +21,7 @@ fn never_made() -> Ready<usize> {
 /// One call, kept, and what it comes to: a rejection, or the value it gets at once, or neither.
 enum Call {
     Begun(Begin<&'static str, usize>),
-    Work(oneflight::Work<&'static str, usize>),
+    Work(oneflight::handle::Work<&'static str, usize>),
     Other(Result<Option<usize>, Rejected>),
 }
 
@@ -35,31 +38,31 @@ impl Call {
 }
 
 fn of_outcome(
-    outcome: Option<Result<oneflight::Settled<&'static str, usize>, WorkError>>,
+    outcome: Option<Result<oneflight::Settled<&'static str, usize>, Error>>,
 ) -> Result<Option<usize>, Rejected> {
     match outcome {
         None => Ok(None),
         Some(Ok(settled)) => Ok(Some(*settled)),
-        Some(Err(WorkError::Rejected(why))) => Err(why),
+        Some(Err(Error::Rejected(why))) => Err(why),
         Some(Err(other)) => panic!("{other}"),
     }
 }
 
 /// The call of this kind.
 fn call<R: TestRuntime>(rt: &R, group: &Group, print: Fingerprint, kind: usize) -> Call {
-    let calls = group.fingerprinted(print);
+    let entry = || group.entry("k").fingerprint(print);
     let adapter = rt.adapter();
     match kind {
-        0 => Call::Begun(calls.begin("k")),
-        1 => Call::Begun(calls.begin_ref(&"k")),
-        2 => Call::Work(calls.work("k", never_made)),
+        0 => Call::Begun(entry().begin()),
+        1 => Call::Begun(group.entry_ref(&"k").fingerprint(print).begin()),
+        2 => Call::Work(entry().work(never_made)),
         3 => {
-            let rerun = calls.work_rerun("k", Budget::times(1), never_made);
+            let rerun = entry().work_rerun(Budget::times(1), never_made);
             Call::Other(of_outcome(rerun.get()))
         }
-        4 => Call::Other(of_outcome(calls.spawn_on(&adapter, "k", never_made).get())),
+        4 => Call::Other(of_outcome(entry().spawn_on(&adapter, never_made).get())),
         _ => {
-            let spawned = calls.spawn_blocking_on(&adapter, "k", || panic!());
+            let spawned = entry().spawn_blocking_on(&adapter, || panic!());
             Call::Other(of_outcome(spawned.get()))
         }
     }
@@ -79,8 +82,8 @@ fn each_kind<R: TestRuntime>(
 pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     let group = Group::builder().max_waiters(1).build();
     let (remote, operation) = scripted();
-    let original = group.fingerprinted(TEN).work("k", || operation);
-    let same = rt.task(group.fingerprinted(TEN).work("k", never_made));
+    let original = group.entry("k").fingerprint(TEN).work(|| operation);
+    let same = rt.task(group.entry("k").fingerprint(TEN).work(never_made));
     let original = rt.task(original);
     until(|| remote.polls() == 1).await;
     // It is full; and it is another payload, which is the more useful thing to say.
@@ -88,7 +91,7 @@ pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     assert_eq!(each_kind(&rt, &group, TWENTY), mismatch);
     assert_eq!(
         each_kind(&rt, &group, TEN),
-        vec![Err(Rejected::Full); 6],
+        vec![Err(Rejected::TooManyWaiters); 6],
         "the same payload is only one too many"
     );
     assert_eq!(group.waiters("k"), 1);
@@ -96,7 +99,7 @@ pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     remote.finish();
     assert_eq!(*original.await.unwrap() + *same.await.unwrap(), 4);
     // The key is free, and so is the choice of the payload.
-    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+    drop(primary(group.entry("k").fingerprint(TWENTY).begin()));
 }
 
 /// As long as the outcome is retained.
@@ -106,7 +109,7 @@ pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
         .clock(clock.clone())
         .retain(Duration::from_secs(60))
         .build();
-    primary(group.fingerprinted(TEN).begin("k"))
+    primary(group.entry("k").fingerprint(TEN).begin())
         .settle(7)
         .unwrap();
     assert_eq!(
@@ -116,24 +119,24 @@ pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
     assert_eq!(each_kind(&rt, &group, TEN), vec![Ok(Some(7)); 6]);
     assert_eq!(*waiter(group.begin("k")).get().unwrap().unwrap(), 7);
     clock.forward(60);
-    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+    drop(primary(group.entry("k").fingerprint(TWENTY).begin()));
 }
 
 /// A side without a fingerprint compares nothing.
 pub async fn a_call_without_a_fingerprint_shares<R: TestRuntime>(rt: R) {
     let group = Group::new();
-    let with = primary(group.fingerprinted(TEN).begin("k"));
+    let with = primary(group.entry("k").fingerprint(TEN).begin());
     let without = rt.task(waiter(group.begin("k")));
     // Its joining has not taken the fingerprint away.
     assert_eq!(
-        rejected(group.fingerprinted(TWENTY).begin("k")),
+        rejected(group.entry("k").fingerprint(TWENTY).begin()),
         Rejected::Mismatch
     );
     with.settle(1).unwrap();
     assert_eq!(*without.await.unwrap(), 1);
 
     let without = primary(group.begin("k"));
-    let ten = rt.task(waiter(group.fingerprinted(TEN).begin("k")));
+    let ten = rt.task(waiter(group.entry("k").fingerprint(TEN).begin()));
     without.settle(2).unwrap();
     assert_eq!(*ten.await.unwrap(), 2);
 }
@@ -191,10 +194,10 @@ pub async fn a_fingerprint_is_not_recorded_for_another_key<R: TestRuntime>(_: R)
     }
     let group = oneflight::Group::<u8, u8, OneHash>::with_hasher(OneHash);
     let one = primary(group.begin(1));
-    let two = primary(group.fingerprinted(TWENTY).begin(2));
-    let ten = waiter(group.fingerprinted(TEN).begin(1));
+    let two = primary(group.entry(2).fingerprint(TWENTY).begin());
+    let ten = waiter(group.entry(1).fingerprint(TEN).begin());
     assert_eq!(
-        rejected(group.fingerprinted(TWENTY).begin(1)),
+        rejected(group.entry(1).fingerprint(TWENTY).begin()),
         Rejected::Mismatch
     );
     assert_eq!(group.waiters(&1), 1);
@@ -212,7 +215,7 @@ pub async fn racers_with_two_payloads_share_one_and_refuse_the_other<R: TestRunt
                 let (group, start) = (&group, &start);
                 scope.spawn(move || {
                     start.wait();
-                    (print, group.fingerprinted(print).begin("k"))
+                    (print, group.entry("k").fingerprint(print).begin())
                 })
             };
             let threads = [TEN, TWENTY, TEN, TWENTY].map(race);
@@ -237,22 +240,19 @@ pub async fn racers_with_two_payloads_share_one_and_refuse_the_other<R: TestRunt
 
 /// Of a token: told before `Busy`, for the holder and for those who queue.
 pub async fn another_payload_of_a_token_is_a_mismatch<R: TestRuntime>(rt: R) {
-    let gate = oneflight::Gate::<&str, usize>::new(Mode::Queue);
-    let holder = primary(gate.fingerprinted(TEN).begin(Some("a")));
-    let queued = gate.fingerprinted(TEN).turn(Some("b"));
+    let gate = oneflight::gate::Gate::<&str, usize>::new(Mode::Queue);
+    let holder = primary(gate.entry(Some("a")).fingerprint(TEN).begin());
+    let queued = gate.entry(Some("b")).fingerprint(TEN).turn();
     for token in ["a", "b"] {
-        let twenty = gate.fingerprinted(TWENTY);
-        assert_eq!(rejected(twenty.begin(Some(token))), Rejected::Mismatch);
-        assert_eq!(
-            rejected(rt.task(twenty.turn(Some(token))).await),
-            Rejected::Mismatch
-        );
+        let twenty = || gate.entry(Some(token)).fingerprint(TWENTY);
+        assert_eq!(rejected(twenty().begin()), Rejected::Mismatch);
+        assert_eq!(rejected(rt.task(twenty().turn()).await), Rejected::Mismatch);
     }
     assert_eq!(
-        rejected(gate.fingerprinted(TWENTY).begin(Some("c"))),
+        rejected(gate.entry(Some("c")).fingerprint(TWENTY).begin()),
         Rejected::Busy
     );
-    let shares = rt.task(waiter(gate.fingerprinted(TEN).begin(Some("b"))));
+    let shares = rt.task(waiter(gate.entry(Some("b")).fingerprint(TEN).begin()));
     holder.settle(1).unwrap();
     primary(rt.task(queued).await).settle(2).unwrap();
     assert_eq!(*shares.await.unwrap(), 2);

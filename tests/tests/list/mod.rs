@@ -47,6 +47,8 @@ macro_rules! on {
                     another_payload_of_a_key_is_a_mismatch
                     a_retained_outcome_is_for_its_own_payload
                     a_call_without_a_fingerprint_shares
+                    the_first_fingerprint_that_a_flight_sees_is_its_own
+                    a_fingerprint_is_not_recorded_for_another_key
                     racers_with_two_payloads_share_one_and_refuse_the_other
                     another_payload_of_a_token_is_a_mismatch;
                 forget:
@@ -88,7 +90,7 @@ macro_rules! on {
                     a_panic_in_the_making_of_work_ends_the_flight
                     an_error_of_the_operation_reaches_everyone
                     ten_thousand_cancelled_primaries_leave_nothing;
-                max_age:
+                supersede_after:
                     a_flight_that_is_too_old_gives_way
                     racers_supersede_a_flight_exactly_once
                     an_operation_that_is_superseded_is_dropped

@@ -272,7 +272,10 @@ impl<K, T> Table<K, T> {
 
 #[cold]
 fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
-    SettleError::new(value, flight.cell.snapshot().cause())
+    SettleError {
+        value,
+        aborted: flight.aborted(),
+    }
 }
 
 /// What is left to do when the shard's lock has been released. Its drop does it, also when that

@@ -242,7 +242,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 self.request.record_fingerprint(table, flight);
                 Look::Answer(Begin::Waiter(waiter))
             }
-            Err(Join::Full) => reject(table, Rejected::Full),
+            Err(Join::Full) => reject(table, Rejected::TooManyWaiters),
             Err(_) => self.replace(table, flight, key, call),
         }
     }
@@ -273,7 +273,7 @@ impl<'a, K, T> Search<'a, K, T> {
             return Look::NoKey;
         }
         if !self.reserve() {
-            return reject(table, Rejected::Full);
+            return reject(table, Rejected::TooManyFlights);
         }
         let (Some(key), Some(place)) = (key.take(), self.reserved.take()) else {
             unreachable!("both have been looked at")
@@ -434,7 +434,7 @@ mod tests {
         for (key, print) in [(4, None), (3, Some(mine)), (4, Some(mine)), (0, Some(mine))] {
             let request = request(print);
             assert_eq!(looks(&shard, &request, OwnedKey(Some(key))).0, 2);
-            let (looks, begin) = looks(&shard, &request, BorrowedKey::new(&key));
+            let (looks, begin) = looks(&shard, &request, BorrowedKey::new(&key, u32::clone));
             assert_eq!(looks, if key == 0 { 3 } else { 2 });
             let rejected = matches!(begin, Begin::Rejected(Rejected::Mismatch));
             assert_eq!(rejected, (key, print) == (4, Some(mine)));

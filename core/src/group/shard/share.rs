@@ -57,7 +57,7 @@ impl Request {
         table: &Table<K, T>,
         flight: &Arc<Flight<K, T>>,
     ) -> bool {
-        let Some(most) = shard.rules().and_then(|rules| rules.max_age) else {
+        let Some(most) = shard.rules().and_then(|rules| rules.supersede_after) else {
             return false;
         };
         self.now
