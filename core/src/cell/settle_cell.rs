@@ -11,7 +11,7 @@ use core::future::Future;
 use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use crate::cell::slab::Place;
 use crate::cell::state::{Join, Snapshot, State};
@@ -212,12 +212,18 @@ impl<T> SettleCell<T> {
     pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let mut state = self.state.load();
         if !state.ended() {
-            state = self.room().park(&self.state, place, cx.waker());
+            state = self.park(place, cx.waker());
             if !state.ended() {
                 return Poll::Pending;
             }
         }
         Poll::Ready(state)
+    }
+
+    /// Parks the task in `place`, unless the cell has ended meanwhile. Returns the state as it was
+    /// found.
+    pub(crate) fn park(&self, place: &mut Place, waker: &Waker) -> Snapshot {
+        self.room().park(&self.state, place, waker)
     }
 
     /// Gives the place back, so that no waker of it is kept.

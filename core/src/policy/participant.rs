@@ -8,7 +8,9 @@ use equivalent::Equivalent;
 
 use crate::cell::{Place, TakenWaker};
 use crate::error::{Cause, Error, Rejected};
+use crate::flight::observe::report_rejected;
 use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
+use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::shard::{Call, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
@@ -88,6 +90,17 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 }
 
 impl<K, T> Role<K, T> {
+    /// Before a poll: a participant that would wait for itself leaves, for good.
+    pub(super) fn leave_if_reentrant(&mut self, waker: &Waker) {
+        if let Role::Participant(participant) = self {
+            if participant.waits_for_itself(waker) {
+                // The drop of the participant is the user's, so it has left by then.
+                *self = Role::Rejected(Rejected::Reentrant);
+                report_rejected(Rejected::Reentrant);
+            }
+        }
+    }
+
     pub(crate) fn id(&self) -> Option<FlightId> {
         match self {
             Role::Participant(participant) => Some(participant.flight.id),
@@ -150,7 +163,7 @@ impl<K, T> Participant<K, T> {
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
-        let operation = self.shard.guarded(&self.flight, make);
+        let operation = self.shard.guarded(&self.flight, None, make);
         self.operation().0.hand_in(operation);
     }
 
@@ -179,6 +192,11 @@ impl<K, T> Participant<K, T> {
             self.shard.abort(&self.flight, cause);
         }
         drop(left);
+    }
+
+    /// Whether it is polled inside of its own flight, with a waker that leads back there.
+    pub(super) fn waits_for_itself(&self, waker: &Waker) -> bool {
+        leads_back(&self.flight, waker) && !self.flight.cell.snapshot().ended()
     }
 
     /// Whether it began the flight.

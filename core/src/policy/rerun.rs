@@ -168,6 +168,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        this.role.leave_if_reentrant(cx.waker());
         let participant = match this.role {
             Role::Participant(participant) => participant,
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
@@ -217,7 +218,7 @@ fn poll_own<K, T, M, F>(
         participant,
     };
     let poll = {
-        let _entered = Entered::new(&flight);
+        let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }

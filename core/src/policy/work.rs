@@ -6,7 +6,7 @@ use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use equivalent::Equivalent;
 
@@ -151,7 +151,7 @@ where
             // back before.
             let (step, _old) = self.step(cx.waker());
             if let Some((operation, waker)) = step {
-                self.drive(operation, waker);
+                self.drive(operation, waker, cx.waker());
             }
         }
         match Flight::get(&self.flight) {
@@ -160,11 +160,12 @@ where
         }
     }
 
-    /// Polls the operation once, as the driver.
-    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
+    /// Polls the operation once, as the driver, which is polled with `outer`.
+    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker, outer: &Waker) {
         let waker = waker(self.operation().0.clone());
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = self.shard.guarded(&self.flight, || {
+        let wakers = Some([outer, &waker]);
+        let poll = self.shard.guarded(&self.flight, wakers, || {
             operation.poll(&mut Context::from_waker(&waker))
         });
         match poll {
@@ -188,6 +189,7 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.role.leave_if_reentrant(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx),

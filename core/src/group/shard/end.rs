@@ -13,6 +13,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
+use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
@@ -141,15 +142,21 @@ impl<K, T> Shard<K, T> {
         after
     }
 
-    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
-    /// the flight's own key is detected meanwhile.
-    pub(crate) fn guarded<R>(&self, flight: &Arc<Flight<K, T>>, part: impl FnOnce() -> R) -> R {
+    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a wait for
+    /// the flight's own key is detected meanwhile. If the part is a poll, `wakers` are those of
+    /// [`Entered::new`].
+    pub(crate) fn guarded<R>(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        wakers: Option<[&Waker; 2]>,
+        part: impl FnOnce() -> R,
+    ) -> R {
         let guard = AbortOnUnwind {
             flight,
             shard: self,
         };
         let result = {
-            let _entered = Entered::new(flight);
+            let _entered = Entered::new(flight, wakers);
             part()
         };
         mem::forget(guard);

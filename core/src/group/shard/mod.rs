@@ -39,7 +39,6 @@ pub(crate) use extras::Drain;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 
-use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
@@ -131,7 +130,8 @@ impl<K, T> Shard<K, T> {
 
     /// Joins the key's flight, or begins one: the short way, in one lock acquisition. It serves the
     /// two common cases: no flight has this hash and nothing could refuse a new one, or the flight
-    /// with this hash is open and has this key. Every other call takes the long way.
+    /// with this hash is open and has this key, and this thread is inside of no flight. Every other
+    /// call takes the long way.
     #[inline(always)]
     pub(crate) fn begin(this: &Arc<Self>, hash: u64, key: K) -> Begin<K, T>
     where
@@ -166,7 +166,7 @@ impl<K, T> Shard<K, T> {
         K: Eq,
     {
         match found {
-            Some(waiter) if *waiter.key() == key && !is_inside(waiter.flight()) => {
+            Some(waiter) if *waiter.key() == key => {
                 // The waiter is a guard by now, and the drop of the key is the user's.
                 drop(key);
                 waiter.report_joined();

@@ -117,7 +117,7 @@ impl<'a, K, T> Search<'a, K, T> {
         search.run(OwnedKey(Some(key)), &mut Plain)
     }
 
-    fn run(mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+    fn run(&mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
         loop {
             let look = self.look(&mut key, call);
             // Under no lock, and before anything more is counted: these drops can be the user's.
@@ -235,7 +235,10 @@ impl<'a, K, T> Search<'a, K, T> {
             State::TooOld | State::Joinable => {}
         }
         if is_inside(flight) && !flight.cell.snapshot().ended() {
-            return reject(table, Rejected::Reentrant);
+            // It counts for no limit and in no figure, since nothing may depend on it.
+            self.request.record_fingerprint(table, flight);
+            let waiter = Waiter::uncounted(flight.clone());
+            return Look::Answer(Begin::Waiter(waiter));
         }
         match self.shard.join(table, flight) {
             Ok(waiter) => {
@@ -346,13 +349,14 @@ impl<'a, K, T> Search<'a, K, T> {
         self.known = others.into_iter().rev().find(|flight| key.is(&flight.key));
     }
 
-    /// Lets the kind of call take part in the flight that it has joined. Returns `None` if that is
-    /// about to end: the next look replaces it.
+    /// Lets the kind of call take part in the flight that it has joined, unless it comes from
+    /// inside: then it drives nothing. Returns `None` if the flight is about to end: the next look
+    /// replaces it.
     fn share(&mut self, begin: Begin<K, T>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
         let Begin::Waiter(waiter) = begin else {
             return Some(begin);
         };
-        if call.try_share(self.shard, waiter.flight()) {
+        if !waiter.is_counted() || call.try_share(self.shard, waiter.flight()) {
             return Some(Begin::Waiter(waiter));
         }
         self.known = Some(waiter.flight().clone());
@@ -388,7 +392,8 @@ fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
 fn report<K, T>(begin: &Begin<K, T>) {
     match begin {
         Begin::Primary(primary) => primary.report_begun(),
-        Begin::Waiter(waiter) => waiter.report_joined(),
+        Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
+        Begin::Waiter(_) => {}
         Begin::Rejected(why) => report_rejected(*why),
     }
 }

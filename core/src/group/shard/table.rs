@@ -18,6 +18,7 @@ use crate::cell::{Join, SettleCell, Snapshot, arc};
 use crate::error::Cause;
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
+use crate::flight::reentry::is_nested;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::end::After;
@@ -42,7 +43,8 @@ struct Registered<K, T> {
 }
 
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
-/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
+/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that,
+/// unless this thread is inside of a flight.
 pub(super) struct JoinOrBegin<'a, K, T> {
     pub(super) shard: &'a Shard<K, T>,
     pub(super) hash: u64,
@@ -75,6 +77,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                 }
                 Some(flight)
             }
+            Entry::Occupied(_) if is_nested() => None,
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);
