@@ -41,6 +41,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Answer {
     Primary(usize),
     Waiter(usize),
+    /// A waiter that comes from inside of its flight: it counts for nothing.
+    Inside(usize),
     Rejected(Rejected),
 }
 
@@ -56,6 +58,8 @@ pub(crate) struct Flight {
     pub(crate) waiting: usize,
     /// It ends with its operation, so nobody has to let go of it.
     pub(crate) shared: bool,
+    /// Its operation can be dropped at once: nobody polls it.
+    pub(crate) idle: bool,
     /// How often its operation was run again.
     pub(crate) reruns: u64,
     /// How many handles of callers refer to it.
@@ -137,16 +141,23 @@ impl Book {
         if matches!((print, flight.print), (Some(mine), Some(its)) if mine != its) {
             return Answer::Rejected(Rejected::Mismatch);
         }
-        if self.inside.contains(&number) {
-            return Answer::Rejected(Rejected::Reentrant);
-        }
         if flight.outcome.is_some() {
+            self.flights[number].print = flight.print.or(print);
             self.tally.joined += 1;
             self.tally.waited += 1;
             return Answer::Waiter(number);
         }
+        if self.inside.contains(&number) {
+            self.flights[number].print = flight.print.or(print);
+            return Answer::Inside(number);
+        }
         let age = self.now - flight.born;
-        if self.rules.supersede_after.is_some_and(|most| age > most) && self.may_begin().is_ok() {
+        let makes_room = match self.may_begin() {
+            // Its successor takes its place.
+            Err(Rejected::TooManyFlights) => flight.idle,
+            may => may.is_ok(),
+        };
+        if self.rules.supersede_after.is_some_and(|most| age > most) && makes_room {
             self.parked.in_between = true;
             self.end(number, Outcome::Aborted(Cause::Superseded));
             return self.first(key, print);
@@ -155,6 +166,8 @@ impl Book {
             return Answer::Rejected(Rejected::TooManyWaiters);
         }
         let flight = &mut self.flights[number];
+        // The first one that it sees.
+        flight.print = flight.print.or(print);
         flight.waiting += 1;
         self.tally.joined += 1;
         self.tally.largest = self.tally.largest.max(flight.waiting);
@@ -174,6 +187,7 @@ impl Book {
             deadline: None,
             waiting: 0,
             shared: false,
+            idle: false,
             reruns: 0,
             handles: 0,
         });
