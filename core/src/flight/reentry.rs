@@ -28,9 +28,9 @@ thread_local! {
     static INSIDE: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
 }
 
+// How long that list is. It is nearly always empty, and this is all that a duplicate asks: a thread
+// local without a destructor is one load.
 thread_local! {
-    /// How long that list is. It is nearly always empty, and this is all that a duplicate asks: a
-    /// thread local without a destructor is one load.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
