@@ -275,7 +275,7 @@ impl<'a, K, T> Search<'a, K, T> {
         if !key.is_made() && self.has_room() {
             return Look::NoKey;
         }
-        if !self.reserve() {
+        if !key.is_made() || !self.reserve() {
             return reject(table, Rejected::TooManyFlights);
         }
         let (Some(key), Some(place)) = (key.take(), self.reserved.take()) else {
