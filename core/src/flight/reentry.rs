@@ -51,7 +51,13 @@ struct WakerId {
 }
 
 impl WakerId {
+    /// No waker has it.
     const NONE: Self = Self { data: 0, vtable: 0 };
+    /// Stands for every waker below it.
+    const ANY: Self = Self {
+        data: usize::MAX,
+        vtable: 0,
+    };
 
     fn of(waker: &Waker) -> Self {
         Self {
@@ -77,21 +83,15 @@ impl<'a, K, T> Entered<'a, K, T> {
         // the flight.
         let span = flight.observed.enter();
         let [outer, inner] = wakers.map_or([WakerId::NONE; 2], |pair| pair.map(WakerId::of));
-        let entry = Entry {
+        let listed = push(Entry {
             flight: address(flight),
             outer,
             inner,
-        };
-        // Fails while the thread is torn down.
-        let listed = INSIDE.try_with(|inside| {
-            let mut inside = inside.borrow_mut();
-            inside.push(entry);
-            let _ = DEPTH.try_with(|depth| depth.set(inside.len()));
         });
         Self {
             flight,
             _wakers: PhantomData,
-            listed: listed.is_ok(),
+            listed,
             _span: span,
         }
     }
@@ -104,6 +104,52 @@ impl<K, T> Drop for Entered<'_, K, T> {
             leave(address(self.flight));
         }
     }
+}
+
+/// This thread polls with `waker` and parks in between, until this is dropped. So a wake of that
+/// waker leads back to everything that is below it on the stack.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+pub(crate) struct Parking<'a> {
+    _waker: PhantomData<&'a Waker>,
+    listed: bool,
+}
+
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+impl<'a> Parking<'a> {
+    pub(crate) fn new(waker: &'a Waker) -> Self {
+        let listed = push(Entry {
+            flight: NO_FLIGHT,
+            outer: WakerId::ANY,
+            inner: WakerId::of(waker),
+        });
+        Self {
+            _waker: PhantomData,
+            listed,
+        }
+    }
+}
+
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+impl Drop for Parking<'_> {
+    fn drop(&mut self) {
+        if self.listed {
+            leave(NO_FLIGHT);
+        }
+    }
+}
+
+/// No flight has this address.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+const NO_FLIGHT: usize = 0;
+
+/// Returns false while the thread is torn down.
+fn push(entry: Entry) -> bool {
+    let pushed = INSIDE.try_with(|inside| {
+        let mut inside = inside.borrow_mut();
+        inside.push(entry);
+        let _ = DEPTH.try_with(|depth| depth.set(inside.len()));
+    });
+    pushed.is_ok()
 }
 
 /// Takes down one entry of this flight, by identity: with stackful coroutines polls can end in any
@@ -145,11 +191,13 @@ pub(crate) fn leads_back<K, T>(flight: &Arc<Flight<K, T>>, waker: &Waker) -> boo
 
 fn chain_reaches(inside: &[Entry], flight: usize, mut waker: WakerId) -> bool {
     for entry in inside.iter().rev() {
-        if entry.inner == waker {
+        if waker == WakerId::ANY || entry.inner == waker {
             if entry.flight == flight {
                 return true;
             }
-            waker = entry.outer;
+            if waker != WakerId::ANY {
+                waker = entry.outer;
+            }
         }
     }
     false
@@ -226,6 +274,22 @@ mod tests {
         ] {
             assert_eq!([&a, &b, &c].map(|flight| leads_back(flight, waker)), led);
         }
+    }
+
+    #[test]
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    fn a_thread_that_parks_leads_back_to_all_that_is_below_it() {
+        let ([a, call, b], [task, wa, unpark, wb]) = (flights(), wakers());
+        let _a = Entered::new(&a, Some([&task, &wa]));
+        let _call = Entered::new(&call, None);
+        let parking = Parking::new(&unpark);
+        let _b = Entered::new(&b, Some([&unpark, &wb]));
+        for waker in [&unpark, &wb] {
+            assert!(leads_back(&a, waker) && leads_back(&call, waker));
+        }
+        assert!(!leads_back(&b, &unpark) && leads_back(&b, &wb));
+        drop(parking);
+        assert!(!leads_back(&a, &wb) && leads_back(&b, &wb));
     }
 
     #[test]

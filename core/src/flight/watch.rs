@@ -90,17 +90,23 @@ impl<K, T> Watch<K, T> {
     /// Parks the calling thread until the flight ends, or until `deadline`.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub(crate) fn block(&mut self, deadline: Option<Instant>) -> Result<Settled<K, T>, Error> {
-        use crate::flight::reentry::is_inside;
-
-        let mut state = self.flight.cell.snapshot();
-        if self.place == Place::LEFT || (!state.ended() && self.waits_for_itself(is_inside)) {
+        self.leave_if_inside();
+        if self.place == Place::LEFT {
             return Err(REENTRANT);
         }
-        state = self.flight.cell.block(deadline);
+        let state = self.flight.cell.block(deadline);
         if state.ended() {
             Flight::outcome(&self.flight, state)
         } else {
             Err(Error::TimedOut)
+        }
+    }
+
+    /// Before the thread parks. If it would wait for itself, it leaves, for good.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(crate) fn leave_if_inside(&mut self) {
+        if !self.flight.cell.snapshot().ended() {
+            self.waits_for_itself(crate::flight::reentry::is_inside);
         }
     }
 

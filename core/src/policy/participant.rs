@@ -29,6 +29,8 @@ pub(crate) struct Participant<K, T> {
     pub(crate) shard: Arc<Shard<K, T>>,
     place: Place,
     part: Part,
+    /// Whether this call began the flight.
+    began: bool,
 }
 
 /// How a participant takes part.
@@ -61,7 +63,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         let joined = shared.join();
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
-            self.joined = Some(Participant::new(flight.clone(), shard.clone()));
+            self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
         }
         joined || flight.cell.snapshot().settled()
     }
@@ -90,11 +92,25 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 }
 
 impl<K, T> Role<K, T> {
-    /// Before a poll: a participant that would wait for itself leaves, for good.
-    pub(super) fn leave_if_reentrant(&mut self, waker: &Waker) {
+    /// Before a poll. A participant that would wait for itself leaves, for good.
+    pub(super) fn leave_if_polled_inside(&mut self, waker: &Waker) {
+        self.leave_if(|flight| leads_back(flight, waker));
+    }
+
+    /// Before the thread parks. A caller that would wait for itself leaves, for good.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(super) fn leave_if_parked_inside(&mut self) {
+        match self {
+            Role::Waiter(waiter) => waiter.watch().leave_if_inside(),
+            _ => self.leave_if(crate::flight::reentry::is_inside),
+        }
+    }
+
+    fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
         if let Role::Participant(participant) = self {
-            if participant.waits_for_itself(waker) {
-                // The drop of the participant is the user's, so it has left by then.
+            if participant.waits_for_itself(certain) {
+                // The drop of the participant is the user's. It has left by then, also if that
+                // panics.
                 *self = Role::Rejected(Rejected::Reentrant);
                 report_rejected(Rejected::Reentrant);
             }
@@ -107,6 +123,10 @@ impl<K, T> Role<K, T> {
             Role::Waiter(waiter) => Some(waiter.id()),
             Role::Rejected(_) => None,
         }
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        matches!(self, Role::Participant(participant) if participant.is_first())
     }
 
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
@@ -127,18 +147,19 @@ impl<K, T> Role<K, T> {
 }
 
 impl<K, T> Participant<K, T> {
-    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>, began: bool) -> Self {
         Self {
             flight,
             shard,
             place: Place::NONE,
             part: Part::Uncounted,
+            began,
         }
     }
 
     fn first(primary: Primary<K, T>) -> Self {
         let shard = primary.shard().clone();
-        Self::new(primary.into_flight(), shard)
+        Self::new(primary.into_flight(), shard, true)
     }
 
     /// Takes over the waiter's place in the count.
@@ -194,14 +215,13 @@ impl<K, T> Participant<K, T> {
         drop(left);
     }
 
-    /// Whether it is polled inside of its own flight, with a waker that leads back there.
-    pub(super) fn waits_for_itself(&self, waker: &Waker) -> bool {
-        leads_back(&self.flight, waker) && !self.flight.cell.snapshot().ended()
+    /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
+    fn waits_for_itself(&self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+        certain(&self.flight) && !self.flight.cell.snapshot().ended()
     }
 
-    /// Whether it began the flight.
     pub(super) fn is_first(&self) -> bool {
-        self.part == Part::Uncounted
+        self.began
     }
 
     pub(super) fn has_left(&self) -> bool {

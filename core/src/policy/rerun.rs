@@ -115,9 +115,9 @@ pin_project! {
     ///
     /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant
     /// runs its own.
-    #[must_use = "futures do nothing unless polled or awaited"]
+    #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
-        role: Role<K, T>,
+        pub(super) role: Role<K, T>,
         make: Option<M>,
         #[pin]
         operation: Option<F>,
@@ -153,6 +153,11 @@ impl<K, T, M, F> Rerun<K, T, M, F> {
         self.role.id()
     }
 
+    /// Whether this call began the flight.
+    pub fn is_primary(&self) -> bool {
+        self.role.is_primary()
+    }
+
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
@@ -168,7 +173,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        this.role.leave_if_reentrant(cx.waker());
+        this.role.leave_if_polled_inside(cx.waker());
         let participant = match this.role {
             Role::Participant(participant) => participant,
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),

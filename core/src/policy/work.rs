@@ -123,15 +123,20 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 /// Dropping it leaves the flight. If it drove, another participant goes on with the same operation.
 /// If it was the last, the flight ends as [`Cause::Dropped`](crate::error::Cause::Dropped) and the
 /// operation is dropped.
-#[must_use = "futures do nothing unless polled or awaited"]
+#[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
-    role: Role<K, T>,
+    pub(super) role: Role<K, T>,
 }
 
 impl<K, T> Work<K, T> {
     /// The identity of the flight it takes part in; `None` if it was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
+    }
+
+    /// Whether this call began the flight.
+    pub fn is_primary(&self) -> bool {
+        self.role.is_primary()
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
@@ -189,7 +194,7 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.role.leave_if_reentrant(cx.waker());
+        self.role.leave_if_polled_inside(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx),

@@ -42,6 +42,8 @@ async fn await_own<R: TestRuntime>(adapter: &R::Adapter, group: &Group) {
     assert_eq!(spawned.await.unwrap_err(), REENTRANT);
     let blocking = group.entry("k").spawn_blocking_on(adapter, || panic!());
     assert_eq!(blocking.await.unwrap_err(), REENTRANT);
+    let spawned = group.entry("k").spawn_on(adapter, never_made);
+    assert_eq!(spawned.wait_blocking().unwrap_err(), REENTRANT);
     park_on_own(group);
     drop(primary(group.begin("another")));
     drop(primary(Group::new().begin("k")));
@@ -58,7 +60,14 @@ fn park_on_own(group: &Group) {
         assert_eq!(own.wait_deadline(soon()).unwrap_err(), REENTRANT);
     }
     assert_eq!(own.get().unwrap().unwrap_err(), REENTRANT);
-    drop(group.work("k", never_made));
+    let work = group.work("k", never_made);
+    assert_eq!(work.wait_blocking().unwrap_err(), REENTRANT);
+    let mut work = group.work("k", never_made);
+    for _ in 0..2 {
+        assert_eq!(work.wait_deadline(soon()).unwrap_err(), REENTRANT);
+    }
+    let rerun = group.work_rerun("k", Budget::times(1), never_made);
+    assert_eq!(rerun.wait_blocking().unwrap_err(), REENTRANT);
 }
 
 /// An operation that tries while it is made, in its first poll and in a later one.
@@ -130,10 +139,15 @@ pub async fn a_ring_through_another_group_is_seen<R: TestRuntime>(rt: R) {
             .work_rerun("k", Budget::times(0), begins.clone())
             .await
             .unwrap();
-        let run = *primary(nested.begin("k")).run(begins()).await.unwrap();
-        work + rerun + run
+        let run = *primary(nested.begin("k"))
+            .run(begins.clone()())
+            .await
+            .unwrap();
+        // By a thread that parks inside of the outer one.
+        let parked = *nested.work("k", begins).wait_blocking().unwrap();
+        work + rerun + run + parked
     });
-    assert_eq!(*rt.task(work).await.unwrap(), 3);
+    assert_eq!(*rt.task(work).await.unwrap(), 4);
     assert!(outer.is_empty() && inner.is_empty());
 }
 
