@@ -16,7 +16,9 @@ use crate::sync::Arc;
 /// resolves on its own: no other waiter has to be polled for it. Polled again after it was ready,
 /// it is ready again.
 ///
-/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not.
+/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not. One that
+/// was begun from inside of its own flight's operation counts for no limit and in no figure
+/// (with `std`; without it, it counts as any other).
 ///
 /// # Cancel safety
 ///
@@ -26,7 +28,8 @@ use crate::sync::Arc;
 ///
 /// # Deadlocks
 ///
-/// An operation that waits for its own key waits for itself.
+/// An operation that waits for its own key waits for itself. Where that is certain, the wait fails
+/// with [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
 ///
 /// # Examples
 ///

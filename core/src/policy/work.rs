@@ -61,7 +61,10 @@ where
     ///   use an adapter's `spawn`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
-    /// - An operation that waits for its own key waits for itself.
+    /// - An operation that waits for its own key waits for itself. A call from inside of it is a
+    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   certain not to end, it fails with
+    ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
     /// # Examples
     ///

@@ -241,7 +241,7 @@ impl<K, T> Table<K, T> {
         } else {
             self.unregister(flight, after);
         }
-        after.pending().superseded = Some((flight.clone(), before, None));
+        after.pending().superseded = Some((flight.clone(), before));
         true
     }
 
@@ -264,7 +264,9 @@ impl<K, T> Table<K, T> {
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.remove(flight);
         self.extras_mut().drop_note(flight.id);
-        after.pending().superseded = Some((flight.clone(), before, Some(operation)));
+        let pending = after.pending();
+        pending.superseded = Some((flight.clone(), before));
+        pending.operation = Some(operation);
         true
     }
 
@@ -291,9 +293,10 @@ fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
 struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken. Its operation is
-    /// dropped after that, if it was taken out under the lock.
-    superseded: Option<(Arc<Flight<K, T>>, Snapshot, Option<Operation<T>>)>,
+    /// A flight that was ended under the lock: its waiters are to be woken.
+    superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
+    /// Its operation, if that was taken out under the lock.
+    operation: Option<Operation<T>>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -314,6 +317,7 @@ impl<K, T> After<K, T> {
         self.0.get_or_insert_with(|| {
             Box::new(Pending {
                 superseded: None,
+                operation: None,
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
@@ -335,20 +339,22 @@ impl<K, T> Drop for Pending<K, T> {
     fn drop(&mut self) {
         let Self {
             superseded,
+            operation,
             turn,
             drain,
             removed,
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 4] = [
+        let steps: [&mut dyn FnMut(); 5] = [
             &mut || {
-                if let Some((flight, before, _operation)) = superseded.take() {
+                if let Some((flight, before)) = superseded.take() {
                     let _reported_last =
                         flight.observed.report_end_on_drop(Some(Cause::Superseded));
                     flight.tell(before);
                 }
             },
+            &mut || drop(operation.take()),
             &mut || {
                 if let Some(signal) = turn.take() {
                     let _ = signal.settle(());

@@ -20,7 +20,7 @@
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
-//! read a figure.
+//! read a figure, and to end a flight whose operation nobody polls.
 
 mod end;
 mod extras;

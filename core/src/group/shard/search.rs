@@ -65,10 +65,16 @@ enum Look<K, T> {
     Answer(Begin<K, T>),
     /// It has joined the only flight with this hash, whose key has not been compared.
     Joined(Waiter<K, T>),
-    /// Flights with this hash: one, and the others. (A `Vec` of one would allocate.)
-    Compare(Arc<Flight<K, T>>, Vec<Arc<Flight<K, T>>>),
+    Compare(Candidates<K, T>),
     /// A new flight can begin, and its key has not been made.
     NoKey,
+}
+
+/// Flights with this hash that have not been compared. The first one is apart, since a `Vec` of one
+/// would allocate.
+struct Candidates<K, T> {
+    one: Arc<Flight<K, T>>,
+    others: Vec<Arc<Flight<K, T>>>,
 }
 
 impl<K, T> Shard<K, T> {
@@ -130,8 +136,8 @@ impl<'a, K, T> Search<'a, K, T> {
                     self.take_back(waiter);
                     continue;
                 }
-                Look::Compare(one, others) => {
-                    self.compare(one, others, &key);
+                Look::Compare(candidates) => {
+                    self.compare(candidates, &key);
                     continue;
                 }
                 Look::NoKey => {
@@ -164,51 +170,45 @@ impl<'a, K, T> Search<'a, K, T> {
                 self.forget_known();
             }
             match self.candidates(table) {
-                Some((one, others)) => self.try_join(table, one, others),
+                Some(candidates) => self.try_join(table, candidates),
                 None => self.begin(table, key, call),
             }
         })
     }
 
     /// The flights with this hash that have not been compared.
-    fn candidates(
-        &self,
-        table: &Table<K, T>,
-    ) -> Option<(Arc<Flight<K, T>>, Vec<Arc<Flight<K, T>>>)> {
+    fn candidates(&self, table: &Table<K, T>) -> Option<Candidates<K, T>> {
         if self.request.alone {
             return None;
         }
         let mut flights = table.with_hash(self.request.hash, self.compared);
         let one = flights.next()?.clone();
-        Some((one, flights.cloned().collect()))
+        let others = flights.cloned().collect();
+        Some(Candidates { one, others })
     }
 
     /// Joins the candidate before its key is compared, if it is the only one and nothing is in the
     /// way.
-    fn try_join(
-        &mut self,
-        table: &mut Table<K, T>,
-        one: Arc<Flight<K, T>>,
-        others: Vec<Arc<Flight<K, T>>>,
-    ) -> Look<K, T> {
-        if !others.is_empty() {
+    fn try_join(&mut self, table: &mut Table<K, T>, candidates: Candidates<K, T>) -> Look<K, T> {
+        let Candidates { one, others } = &candidates;
+        if others.is_empty() {
+            if self.request.state(self.shard, table, one) == State::Joinable
+                && !self.request.brings_fingerprint(table, one)
+                && !is_inside(one)
+            {
+                if let Ok(waiter) = self.shard.join(table, one) {
+                    return Look::Joined(waiter);
+                }
+            }
+        } else {
             let too_old = |flight| self.request.is_too_old(self.shard, table, flight);
-            if too_old(&one) || others.iter().any(too_old) {
+            if too_old(one) || others.iter().any(too_old) {
                 // If that is this key's flight, no other call takes the place of its successor
                 // while the keys are compared.
                 self.reserve();
             }
-            return Look::Compare(one, others);
         }
-        if self.request.state(self.shard, table, &one) == State::Joinable
-            && !self.request.brings_fingerprint(table, &one)
-            && !is_inside(&one)
-        {
-            if let Ok(waiter) = self.shard.join(table, &one) {
-                return Look::Joined(waiter);
-            }
-        }
-        Look::Compare(one, others)
+        Look::Compare(candidates)
     }
 
     /// The flight has this key, and is registered.
@@ -330,12 +330,8 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Compares the keys, under no lock. The newest first: a flight that others have left behind is
     /// old.
-    fn compare(
-        &mut self,
-        one: Arc<Flight<K, T>>,
-        mut others: Vec<Arc<Flight<K, T>>>,
-        key: &impl Key<K>,
-    ) {
+    fn compare(&mut self, candidates: Candidates<K, T>, key: &impl Key<K>) {
+        let Candidates { one, mut others } = candidates;
         if others.is_empty() {
             self.compared = Some(one.id);
             if key.is(&one.key) {
@@ -417,7 +413,7 @@ mod tests {
             match search.look(&mut key, &mut Plain) {
                 Look::Answer(begin) => return (looks, begin),
                 Look::NoKey => key.make(),
-                Look::Compare(one, others) => search.compare(one, others, &key),
+                Look::Compare(candidates) => search.compare(candidates, &key),
                 Look::Joined(_) => panic!("there are others"),
             }
         }
