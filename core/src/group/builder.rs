@@ -179,6 +179,11 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// successor then takes its place. That is so for a `work` whose operation nobody polls at this
     /// moment. Behind a guard, a `run` or a `spawn` that hangs, callers join the old flight until
     /// there is room.
+    ///
+    /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
+    /// slower than this never finishes while callers keep coming, because each of its runs is
+    /// superseded. An operation that makes progress for a long time renews its age with
+    /// [`Group::touch`] or [`Primary::touch`](crate::Primary::touch).
     #[doc(alias = "lease")]
     pub fn supersede_after(mut self, age: Duration) -> Self {
         self.supersede_after = Some(age);

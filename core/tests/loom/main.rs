@@ -12,6 +12,7 @@ mod fingerprint;
 mod flight;
 mod gate;
 mod idle;
+mod keys;
 mod reentry;
 mod rerun;
 mod retain;

@@ -136,31 +136,59 @@ impl Book {
         answer
     }
 
-    fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
+    /// A caller that begins nothing joins what is there under the key, however old it is.
+    pub(crate) fn join(&mut self, key: u8, print: Option<u8>) -> Option<Answer> {
+        let number = self.find(key)?;
+        let answer = match self.refusal(number, print) {
+            Some(why) => Answer::Rejected(why),
+            None => self.seat(number, print),
+        };
+        if let Answer::Rejected(why) = answer {
+            self.tally.rejected.push(why);
+        }
+        Some(answer)
+    }
+
+    /// Why a duplicate can not share this flight.
+    fn refusal(&self, number: usize, print: Option<u8>) -> Option<Rejected> {
         let flight = &self.flights[number];
-        if matches!((print, flight.print), (Some(mine), Some(its)) if mine != its) {
-            return Answer::Rejected(Rejected::Mismatch);
+        let mismatch = matches!((print, flight.print), (Some(mine), Some(its)) if mine != its);
+        mismatch.then_some(Rejected::Mismatch)
+    }
+
+    fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
+        if let Some(why) = self.refusal(number, print) {
+            return Answer::Rejected(why);
         }
-        if flight.outcome.is_some() {
-            self.flights[number].print = flight.print.or(print);
-            self.tally.joined += 1;
-            self.tally.waited += 1;
-            return Answer::Waiter(number);
-        }
-        if self.inside.contains(&number) {
-            self.flights[number].print = flight.print.or(print);
-            return Answer::Inside(number);
-        }
+        let flight = &self.flights[number];
         let age = self.now - flight.born;
+        let outside = flight.outcome.is_none() && !self.inside.contains(&number);
         let makes_room = match self.may_begin() {
             // Its successor takes its place.
             Err(Rejected::TooManyFlights) => flight.idle,
             may => may.is_ok(),
         };
-        if self.rules.supersede_after.is_some_and(|most| age > most) && makes_room {
+        let too_old = self.rules.supersede_after.is_some_and(|most| age > most);
+        if outside && too_old && makes_room {
             self.parked.in_between = true;
             self.end(number, Outcome::Aborted(Cause::Superseded));
             return self.first(key, print);
+        }
+        self.seat(number, print)
+    }
+
+    /// One more waits for this flight, or gets its outcome at once.
+    fn seat(&mut self, number: usize, print: Option<u8>) -> Answer {
+        let flight = &mut self.flights[number];
+        if flight.outcome.is_some() {
+            flight.print = flight.print.or(print);
+            self.tally.joined += 1;
+            self.tally.waited += 1;
+            return Answer::Waiter(number);
+        }
+        if self.inside.contains(&number) {
+            flight.print = flight.print.or(print);
+            return Answer::Inside(number);
         }
         if flight.waiting >= self.rules.max_waiters {
             return Answer::Rejected(Rejected::TooManyWaiters);
@@ -251,11 +279,17 @@ impl Book {
         }
     }
 
-    /// The first settle wins. True if this is the one. `window`: how long it is to be retained.
-    pub(crate) fn settle(&mut self, number: usize, value: u64, window: Option<u64>) -> bool {
+    /// The first settle wins, and says whether its flight had its key still. `None` if this is not the one. `window`: how
+    /// long it is to be retained.
+    pub(crate) fn settle(
+        &mut self,
+        number: usize,
+        value: u64,
+        window: Option<u64>,
+    ) -> Option<bool> {
         if self.flights[number].outcome.is_some() {
             self.land(number);
-            return false;
+            return None;
         }
         let key = self.flights[number].key;
         let has_key = self.registered.get(&key) == Some(&number);
@@ -274,7 +308,7 @@ impl Book {
                 self.registered.remove(&self.flights[oldest].key);
             }
         }
-        true
+        Some(has_key)
     }
 
     /// Ends it without a value, unless it has ended. In either case its primary is done with it.
@@ -303,6 +337,24 @@ impl Book {
         }
         self.count_keys();
         was_there
+    }
+
+    /// The flight in progress is as old as one that begins now.
+    pub(crate) fn touch(&mut self, key: u8) -> bool {
+        let in_flight = self.in_flight(key).is_some();
+        if let (true, Some(flight)) = (in_flight, self.find(key)) {
+            self.flights[flight].born = self.now;
+        }
+        in_flight
+    }
+
+    /// Ends the flight in progress. Its primary is not done with it.
+    pub(crate) fn abort_key(&mut self, key: u8) -> bool {
+        let in_flight = self.in_flight(key).is_some();
+        if let (true, Some(flight)) = (in_flight, self.find(key)) {
+            self.end(flight, Outcome::Aborted(Cause::Cancelled));
+        }
+        in_flight
     }
 
     pub(crate) fn close(&mut self) {

@@ -24,18 +24,19 @@ use crate::group::rules::Window;
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::line::Signal;
-use crate::group::shard::table::{RemoveSettled, Table};
+use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
 
 impl<K, T> Shard<K, T> {
-    /// Settles the flight, unless it has ended before.
+    /// Settles the flight, unless it has ended before. Returns whether it had its key still when
+    /// the key was freed.
     #[inline(always)]
     pub(crate) fn settle(
         &self,
         flight: &Arc<Flight<K, T>>,
         value: T,
-    ) -> Result<(), SettleError<T>> {
+    ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
             return self.settle_by_rules(flight, value);
         }
@@ -44,17 +45,21 @@ impl<K, T> Shard<K, T> {
                 if self.remove_settled(flight, before) {
                     let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
+                    Ok(true)
                 } else {
-                    self.free_and_tell(flight, before, None, None);
+                    Ok(self.free_and_tell(flight, before, None, None))
                 }
-                Ok(())
             }
             Err(value) => Err(too_late(flight, value)),
         }
     }
 
     /// Settles a flight that can be retained.
-    fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
+    fn settle_by_rules(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        value: T,
+    ) -> Result<bool, SettleError<T>> {
         if flight.cell.snapshot().ended() {
             return Err(too_late(flight, value));
         }
@@ -66,10 +71,7 @@ impl<K, T> Shard<K, T> {
         let window = self.rules().and_then(|rules| rules.window(&value));
         mem::forget(guard);
         match flight.cell.record(value) {
-            Ok(before) => {
-                self.free_and_tell(flight, before, None, window);
-                Ok(())
-            }
+            Ok(before) => Ok(self.free_and_tell(flight, before, None, window)),
             Err(value) => Err(too_late(flight, value)),
         }
     }
@@ -83,19 +85,35 @@ impl<K, T> Shard<K, T> {
         true
     }
 
+    /// As [`abort`](Self::abort), for a flight that has its key still. A flight that was forgotten
+    /// is left alone: that, too, is decided by the lock.
+    pub(crate) fn abort_registered(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+        let before = self.table.with(|table| {
+            let registered = table.is_registered(flight);
+            registered.then(|| flight.cell.abort(cause)).flatten()
+        });
+        let Some(before) = before else {
+            return false;
+        };
+        self.free_and_tell(flight, before, Some(cause), None);
+        true
+    }
+
     /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a window is retained.
+    /// flight with a cause was aborted; one with a window is retained. Returns whether the flight
+    /// had its key still when the key was freed.
     fn free_and_tell(
         &self,
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
         window: Option<Window>,
-    ) {
+    ) -> bool {
         // Both are dropped last, also if a waker panics.
-        let _after = self.free_key(flight, before, cause, window);
+        let (had_key, _after) = self.free_key(flight, before, cause, window);
         let _reported = flight.observed.report_end_on_drop(cause);
         flight.tell(before);
+        had_key
     }
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
@@ -117,10 +135,13 @@ impl<K, T> Shard<K, T> {
         before: Snapshot,
         cause: Option<Cause>,
         window: Option<Window>,
-    ) -> After<K, T> {
+    ) -> (bool, After<K, T>) {
         let reruns = flight.reruns();
         let mut after = After::default();
-        let _removed = self.table.with(|table| {
+        let Removed {
+            had_key,
+            flight: _dropped_under_no_lock,
+        } = self.table.with(|table| {
             table.counts.end(cause, before.duplicates(), reruns);
             let Some(extras) = &table.extras else {
                 return table.remove(flight);
@@ -129,7 +150,10 @@ impl<K, T> Shard<K, T> {
                 Some(window) if !extras.orphaned && table.is_registered(flight) => {
                     table.retain(self, flight, window, &mut after);
                     table.finish(self, flight, &mut after);
-                    None
+                    Removed {
+                        had_key: true,
+                        flight: None,
+                    }
                 }
                 _ => {
                     let removed = table.remove(flight);
@@ -139,7 +163,7 @@ impl<K, T> Shard<K, T> {
                 }
             }
         });
-        after
+        (had_key, after)
     }
 
     /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a wait for

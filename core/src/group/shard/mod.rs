@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
-//! | `share` | what a call can do with a flight of its key |
+//! | `share`, `room` | what a call can do with a flight of its key; room for a new one |
 //! | `end` | how a flight ends: record, free the key, tell |
 //! | `table` | the flights of the shard |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
@@ -27,6 +27,7 @@ mod extras;
 mod line;
 mod request;
 mod retained;
+mod room;
 mod search;
 mod share;
 mod table;
@@ -37,8 +38,9 @@ use core::time::Duration;
 
 pub(crate) use extras::Drain;
 pub(crate) use line::Ticket;
-pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
+pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
+use crate::cell::Snapshot;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
@@ -69,27 +71,6 @@ pub(crate) fn random_id() -> u64 {
     random() >> 12
 }
 
-/// A place of `max_flights`, counted for a flight that has not begun. Its drop gives it back.
-struct Reserved<'a, K, T>(&'a Shard<K, T>);
-
-impl<'a, K, T> Reserved<'a, K, T> {
-    /// The place of a flight that has ended and was not counted out.
-    fn taken_over(shard: &'a Shard<K, T>) -> Self {
-        Self(shard)
-    }
-
-    /// The flight begins: from here on its end gives the place back.
-    fn fill(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl<K, T> Drop for Reserved<'_, K, T> {
-    fn drop(&mut self) {
-        self.0.count_out();
-    }
-}
-
 impl<K, T> Shard<K, T> {
     pub(crate) fn new(first_id: u64, shards: u32, rules: Option<Arc<Rules<T>>>) -> Self {
         let extras = rules.as_ref().map(|_| Box::default());
@@ -112,9 +93,8 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Counts one more flight of the group, if the limit allows it.
-    fn reserve(&self) -> Option<Reserved<'_, K, T>> {
-        let counted = self.rules().is_none_or(Rules::count_in);
-        counted.then(|| Reserved(self))
+    fn count_in(&self) -> bool {
+        self.rules().is_none_or(Rules::count_in)
     }
 
     /// Whether the limit allows one more flight at this moment.
@@ -177,11 +157,15 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Takes the key from a flight, which continues for those already in it. A retained flight is
-    /// given up. Returns false if the flight had lost its key before.
-    pub(crate) fn unregister(&self, flight: &Arc<Flight<K, T>>) -> bool {
+    /// given up. Returns false if the flight had lost its key before, had ended without a value, or
+    /// is past its window at `now`.
+    pub(crate) fn forget(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
         let mut after = After::default();
-        self.table
-            .with(|table| table.unregister(flight, &mut after))
+        self.table.with(|table| {
+            let aborted = flight.cell.snapshot().cause().is_some();
+            let expired = table.note(flight.id).is_expired(now);
+            table.unregister(flight, &mut after) && !aborted && !expired
+        })
     }
 
     /// The flight registered under the key: in flight, retained, or ended and not removed yet.
@@ -199,6 +183,32 @@ impl<K, T> Shard<K, T> {
             flights.cloned().collect::<Vec<_>>()
         });
         others.into_iter().find(|flight| eq(&flight.key))
+    }
+
+    /// The flight with this id, if it has its key still.
+    pub(crate) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<Arc<Flight<K, T>>> {
+        self.table
+            .with(|table| table.registered_by_id(hash, id).cloned())
+    }
+
+    /// The flights that have their keys still and whose states are asked for.
+    pub(crate) fn registered(&self, of: fn(Snapshot) -> bool) -> Vec<Arc<Flight<K, T>>> {
+        self.table.with(|table| {
+            let flights = table.registered();
+            let asked_for = flights.filter(|flight| of(flight.cell.snapshot()));
+            asked_for.cloned().collect()
+        })
+    }
+
+    /// The age of this flight starts again at `now`. Returns false if it has ended or lost its key.
+    pub(crate) fn touch(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+        self.table.with(|table| {
+            let in_flight = table.is_registered(flight) && !flight.cell.snapshot().ended();
+            if let (true, Some(now), Some(extras)) = (in_flight, now, &mut table.extras) {
+                extras.renew(flight.id, now);
+            }
+            in_flight
+        })
     }
 
     /// The flight with this id, forgotten or not, if it is still here.

@@ -33,12 +33,13 @@ use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
+use crate::group::shard::Shard;
 use crate::group::shard::end::After;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
+use crate::group::shard::room::Room;
 use crate::group::shard::share::State;
 use crate::group::shard::table::Table;
-use crate::group::shard::{Reserved, Shard};
 use crate::group::stats::WrongJoin;
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
@@ -53,8 +54,7 @@ pub(super) struct Search<'a, K, T> {
     known: Option<Arc<Flight<K, T>>>,
     /// The known flight is about to end and cannot be shared.
     stale: bool,
-    /// A place for a new flight, which is kept while keys are compared.
-    reserved: Option<Reserved<'a, K, T>>,
+    room: Room<'a, K, T>,
     /// A wrong join that is still counted.
     wrong: Option<WrongJoin>,
     after: After<K, T>,
@@ -68,6 +68,8 @@ enum Look<K, T> {
     Compare(Candidates<K, T>),
     /// A new flight can begin, and its key has not been made.
     NoKey,
+    /// There is none to join, and the call begins none.
+    Absent,
 }
 
 /// Flights with this hash that have not been compared. The first one is apart, since a `Vec` of one
@@ -85,7 +87,21 @@ impl<K, T> Shard<K, T> {
         key: impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Begin<K, T> {
-        Search::new(this, request).run(key, call)
+        Search::new(this, request).begin(key, call)
+    }
+
+    /// Joins the key's flight, if there is one. It begins and ends none.
+    pub(crate) fn join(
+        this: &Arc<Self>,
+        request: Request,
+        key: impl Key<K>,
+    ) -> Result<Option<Waiter<K, T>>, Rejected> {
+        match Search::new(this, &request.joins_only()).run(key, &mut Plain) {
+            None => Ok(None),
+            Some(Begin::Waiter(waiter)) => Ok(Some(waiter)),
+            Some(Begin::Rejected(why)) => Err(why),
+            Some(Begin::Primary(_)) => unreachable!("it has no key to begin with"),
+        }
     }
 }
 
@@ -97,7 +113,7 @@ impl<'a, K, T> Search<'a, K, T> {
             compared: None,
             known: None,
             stale: false,
-            reserved: None,
+            room: Room::new(shard),
             wrong: None,
             after: After::default(),
         }
@@ -120,10 +136,16 @@ impl<'a, K, T> Search<'a, K, T> {
         if let Some(waiter) = joined {
             search.take_back(waiter);
         }
-        search.run(OwnedKey(Some(key)), &mut Plain)
+        search.begin(OwnedKey(Some(key)), &mut Plain)
     }
 
-    fn run(&mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+    fn begin(mut self, key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+        self.run(key, call)
+            .unwrap_or_else(|| unreachable!("a begin that finds no flight begins one"))
+    }
+
+    /// Returns `None` if there is none to join and the call begins none.
+    fn run(&mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
         loop {
             let look = self.look(&mut key, call);
             // Under no lock, and before anything more is counted: these drops can be the user's.
@@ -144,6 +166,7 @@ impl<'a, K, T> Search<'a, K, T> {
                     key.make();
                     continue;
                 }
+                Look::Absent => return None,
             };
             if let Some(begin) = self.share(begin, call) {
                 // This can be the last handle by now, and its drop is the user's.
@@ -152,7 +175,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 // A key that was not needed: its drop is the user's. What was begun is a guard by
                 // now.
                 drop(key);
-                return begin;
+                return Some(begin);
             }
         }
     }
@@ -171,7 +194,7 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             match self.candidates(table) {
                 Some(candidates) => self.try_join(table, candidates),
-                None => self.begin(table, key, call),
+                None => self.begin_flight(table, key, call),
             }
         })
     }
@@ -196,7 +219,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 && !self.request.brings_fingerprint(table, one)
                 && !is_inside(one)
             {
-                if let Ok(waiter) = self.shard.join(table, one) {
+                if let Ok(waiter) = self.shard.admit(table, one) {
                     return Look::Joined(waiter);
                 }
             }
@@ -205,7 +228,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if too_old(one) || others.iter().any(too_old) {
                 // If that is this key's flight, no other call takes the place of its successor
                 // while the keys are compared.
-                self.reserve();
+                self.room.reserve();
             }
         }
         Look::Compare(candidates)
@@ -221,15 +244,17 @@ impl<'a, K, T> Search<'a, K, T> {
     ) -> Look<K, T> {
         let state = match self.request.state(self.shard, table, flight) {
             _ if self.stale => State::Ended,
-            State::TooOld if !self.can_supersede(table, flight) => State::Joinable,
+            State::TooOld if self.refusal(table).is_some() || !self.room.can_supersede(flight) => {
+                State::Joinable
+            }
             state => state,
         };
         match state {
             State::Ended => return self.replace(table, flight, key, call),
             State::Mismatch => return reject(table, Rejected::Mismatch),
             State::TooOld if !key.is_made() => return Look::NoKey,
-            State::TooOld if self.supersede(table, flight) => {
-                return self.begin(table, key, call);
+            State::TooOld if self.room.supersede(table, flight, &mut self.after) => {
+                return self.begin_flight(table, key, call);
             }
             // Also if its settler is about to end it: then this call joins it and does not spin.
             State::TooOld | State::Joinable => {}
@@ -240,7 +265,7 @@ impl<'a, K, T> Search<'a, K, T> {
             let waiter = Waiter::uncounted(flight.clone());
             return Look::Answer(Begin::Waiter(waiter));
         }
-        match self.shard.join(table, flight) {
+        match self.shard.admit(table, flight) {
             Ok(waiter) => {
                 self.request.record_fingerprint(table, flight);
                 Look::Answer(Begin::Waiter(waiter))
@@ -259,29 +284,31 @@ impl<'a, K, T> Search<'a, K, T> {
         call: &mut impl Call<K, T>,
     ) -> Look<K, T> {
         table.unregister(flight, &mut self.after);
-        self.begin(table, key, call)
+        self.begin_flight(table, key, call)
     }
 
     /// No flight has this key: begins one, if nothing refuses it.
-    fn begin(
+    fn begin_flight(
         &mut self,
         table: &mut Table<K, T>,
         key: &mut impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Look<K, T> {
+        if self.request.joins_only {
+            return Look::Absent;
+        }
         if let Some(why) = self.refusal(table) {
             return reject(table, why);
         }
-        if !key.is_made() && self.has_room() {
+        if !key.is_made() && self.room.is_there() {
             return Look::NoKey;
         }
-        if !key.is_made() || !self.reserve() {
+        if !key.is_made() || !self.room.fill() {
             return reject(table, Rejected::TooManyFlights);
         }
-        let (Some(key), Some(place)) = (key.take(), self.reserved.take()) else {
-            unreachable!("both have been looked at")
+        let Some(key) = key.take() else {
+            unreachable!("looked at above")
         };
-        place.fill();
         let flight = table.begin(self.shard, self.request, key, call.make_operation());
         Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
@@ -294,38 +321,6 @@ impl<'a, K, T> Search<'a, K, T> {
         }
         let busy = self.request.queued.is_none() && table.line().is_some_and(Line::is_busy);
         busy.then_some(Rejected::Busy)
-    }
-
-    /// Keeps a place for a new flight. Returns false if the limit does not allow it.
-    fn reserve(&mut self) -> bool {
-        if self.reserved.is_none() {
-            self.reserved = self.shard.reserve();
-        }
-        self.reserved.is_some()
-    }
-
-    /// Whether the limit allows a new flight at this moment.
-    fn has_room(&self) -> bool {
-        self.reserved.is_some() || self.shard.has_room()
-    }
-
-    /// Whether a flight that is too old can make room for a new one at this moment.
-    fn can_supersede(&self, table: &Table<K, T>, old: &Flight<K, T>) -> bool {
-        self.refusal(table).is_none() && (self.has_room() || old.is_idle())
-    }
-
-    /// Ends a flight that is too old, for one that begins in this critical section. Without a free
-    /// place it ends only a flight whose operation can be dropped at once, and keeps its place.
-    /// Returns false if it has not ended the flight.
-    fn supersede(&mut self, table: &mut Table<K, T>, old: &Arc<Flight<K, T>>) -> bool {
-        if self.reserve() {
-            return table.supersede(self.shard, old, &mut self.after);
-        }
-        let superseded = table.supersede_idle(old, &mut self.after);
-        if superseded {
-            self.reserved = Some(Reserved::taken_over(self.shard));
-        }
-        superseded
     }
 
     /// Compares the keys, under no lock. The newest first: a flight that others have left behind is
@@ -414,7 +409,7 @@ mod tests {
                 Look::Answer(begin) => return (looks, begin),
                 Look::NoKey => key.make(),
                 Look::Compare(candidates) => search.compare(candidates, &key),
-                Look::Joined(_) => panic!("there are others"),
+                Look::Joined(_) | Look::Absent => panic!("there are others, and it begins"),
             }
         }
         unreachable!()

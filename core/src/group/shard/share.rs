@@ -31,11 +31,7 @@ impl Request {
     ) -> State {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
-        let expired = self
-            .now
-            .zip(note.deadline)
-            .is_some_and(|(now, deadline)| deadline <= now);
-        if expired || state.cause().is_some() {
+        if note.is_expired(self.now) || state.cause().is_some() {
             return State::Ended;
         }
         // A payload that differs is reported before anything else.
@@ -43,7 +39,7 @@ impl Request {
         if both.is_some_and(|(mine, its)| mine != its) {
             return State::Mismatch;
         }
-        if self.is_too_old(shard, table, flight) {
+        if !self.joins_only && self.is_too_old(shard, table, flight) {
             State::TooOld
         } else {
             State::Joinable
@@ -90,7 +86,7 @@ impl Request {
 
 impl<K, T> Shard<K, T> {
     /// Counts a call as a waiter of the flight. If that has settled, the call has its outcome.
-    pub(super) fn join(
+    pub(super) fn admit(
         &self,
         table: &mut Table<K, T>,
         flight: &Arc<Flight<K, T>>,

@@ -42,6 +42,14 @@ struct Registered<K, T> {
     flight: Arc<Flight<K, T>>,
 }
 
+/// A flight that was in one of the two tables.
+#[must_use = "it can be the last handle of its flight, whose drop is the user's"]
+pub(super) struct Removed<K, T> {
+    /// It was the registered flight of its key.
+    pub(super) had_key: bool,
+    pub(super) flight: Option<Arc<Flight<K, T>>>,
+}
+
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
 /// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that,
 /// unless this thread is inside of a flight.
@@ -223,9 +231,17 @@ impl<K, T> Table<K, T> {
     }
 
     /// Removes a flight from the table in which it is.
-    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
-        self.remove_registered(flight)
-            .or_else(|| self.remove_unregistered(flight))
+    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+        match self.remove_registered(flight) {
+            Some(flight) => Removed {
+                had_key: true,
+                flight: Some(flight),
+            },
+            None => Removed {
+                had_key: false,
+                flight: self.remove_unregistered(flight),
+            },
+        }
     }
 
     fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
@@ -263,11 +279,13 @@ impl<K, T> Table<K, T> {
         find(&self.registered, hash, id)
     }
 
+    /// The flights that have their keys still: in flight, ended and not removed yet, or retained.
+    pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        self.registered.iter().map(|entry| &entry.flight)
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
-        self.registered
-            .iter()
-            .map(|entry| &entry.flight)
-            .chain(self.unregistered.iter())
+        self.registered().chain(self.unregistered.iter())
     }
 
     /// The state of a flight whose end is not counted yet.
