@@ -95,12 +95,13 @@ fn a_counted_waiter_that_is_polled_inside_leaves_or_meets_the_end() {
     bounded_model(3, || {
         let group = group::<u32>();
         let slot = Slot::default();
-        let given = slot.clone();
+        let (given, inside) = (slot.clone(), group.clone());
         let mut work = group.work(1, move || async move {
             let mut own = take(&given);
             let told = (&mut own).await;
             if let Err(REENTRANT) = told {
                 assert!(matches!(own.get(), Some(Err(REENTRANT))));
+                assert_eq!(inside.waiters(&1), 0);
             } else {
                 assert!(matches!(told, Err(Error::Aborted(_))));
             }
