@@ -101,9 +101,7 @@ pub use equivalent::Equivalent;
 pub use error::Error;
 pub use fingerprint::Fingerprint;
 pub use flight::{FlightId, Settled, Success};
-pub use group::{
-    Begin, Entry, Group, GroupBuilder, Keep, Primary, RandomState, Registry, Stats, Waiter,
-};
+pub use group::{Begin, Entry, Group, GroupBuilder, Primary, RandomState, Registry, Stats, Waiter};
 
 /// The futures that calls return, and what comes with them. Their names are seldom typed.
 pub mod handle {

@@ -25,7 +25,7 @@ fn a_call_that_is_turned_away_allocates_nothing() {
     let group: Group<u64, u64> = Group::builder()
         .max_waiters(1)
         .max_flights(1)
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .supersede_after(Duration::from_secs(60))
         .build();
     let ten = Fingerprint::new(10);

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use oneflight::Group;
+use oneflight::{Fingerprint, Group, Settled};
 use oneflight_conformance::{HandClock, poll, primary, scripted, waiter};
 
 const CROWD: usize = 10_000;
@@ -25,7 +25,7 @@ fn is_small(group: &Group<u64, u64>, mut round: impl FnMut(u64)) {
 fn a_retained_outcome_keeps_nothing_of_its_crowd() {
     let retaining = || {
         let group = Group::<u64, u64>::builder().shards(1);
-        group.retain(Duration::from_secs(60)).build()
+        group.retain_for(Duration::from_secs(60)).build()
     };
     let group = retaining();
     is_small(&group, |key| {
@@ -48,6 +48,40 @@ fn a_retained_outcome_keeps_nothing_of_its_crowd() {
         remote.finish();
         assert!(poll(&mut crowd[0], Waker::noop()).is_ready());
     });
+}
+
+const FROM: u64 = 8_192;
+
+/// What each outcome holds beside its flight: the mean while the number of them doubles.
+fn beside_the_flight(settle: impl Fn(&Group<u64, u64>, u64) -> Settled<u64, u64>) -> f64 {
+    let builder = Group::<u64, u64>::builder().shards(1);
+    let group = builder.retain_for(Duration::from_secs(3600)).build();
+    let (mut all, mut means) = (0, Vec::new());
+    for key in 1..=2 * FROM {
+        all += measure(|| drop(settle(&group, key))).bytes_current;
+        if key > FROM && key % (FROM / 64) == 0 {
+            means.push(all as f64 / key as f64);
+        }
+    }
+    assert_eq!(group.stats().retained, 2 * FROM as usize);
+    // The same flight alone, as its last handle holds it.
+    let plain = Group::<u64, u64>::new();
+    let last = settle(&plain, 1);
+    let flight = -measure(|| drop(last)).bytes_current;
+    means.iter().sum::<f64>() / means.len() as f64 - flight as f64
+}
+
+#[test]
+fn a_retained_outcome_takes_little_beside_its_flight() {
+    let bare = beside_the_flight(|group, key| primary(group.begin(key)).settle(key).unwrap());
+    let marked = beside_the_flight(|group, key| {
+        let print = Fingerprint::new(key.into());
+        let begin = group.entry(key).fingerprint(print).begin();
+        primary(begin).settle(key).unwrap()
+    });
+    println!("beside the flight: {bare:.1} bytes, with a fingerprint {marked:.1}");
+    assert!(bare <= 68.0, "{bare}");
+    assert!(marked <= 150.0, "{marked}");
 }
 
 #[test]

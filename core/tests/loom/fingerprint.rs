@@ -19,7 +19,7 @@ fn retaining() -> Registry<u32> {
     Group::<u8, u32>::builder()
         .shards(1)
         .hasher(Fixed)
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .clock(Hand::default())
         .build()
 }

@@ -20,10 +20,11 @@ use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
 use crate::flight::operation::Operation;
 use crate::flight::reentry::Entered;
-use crate::group::rules::Window;
+use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::line::Signal;
+use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
@@ -47,7 +48,7 @@ impl<K, T> Shard<K, T> {
                     flight.tell(before);
                     Ok(true)
                 } else {
-                    Ok(self.free_and_tell(flight, before, None, None))
+                    Ok(self.free_and_tell(flight, before, None, Place::NotWanted))
                 }
             }
             Err(value) => Err(too_late(flight, value)),
@@ -68,10 +69,12 @@ impl<K, T> Shard<K, T> {
             flight,
             shard: self,
         };
-        let window = self.rules().and_then(|rules| rules.window(&value));
+        let stay = self.rules().and_then(|rules| rules.stay(&value));
         mem::forget(guard);
         match flight.cell.record(value) {
-            Ok(before) => Ok(self.free_and_tell(flight, before, None, window)),
+            Ok(before) => Ok(self.with_place(flight, stay, |place| {
+                self.free_and_tell(flight, before, None, place)
+            })),
             Err(value) => Err(too_late(flight, value)),
         }
     }
@@ -81,7 +84,7 @@ impl<K, T> Shard<K, T> {
         let Some(before) = flight.cell.abort(cause) else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), None);
+        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
         true
     }
 
@@ -95,22 +98,22 @@ impl<K, T> Shard<K, T> {
         let Some(before) = before else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), None);
+        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
         true
     }
 
     /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a window is retained. Returns whether the flight
+    /// flight with a cause was aborted; one with a place is retained. Returns whether the flight
     /// had its key still when the key was freed.
     fn free_and_tell(
         &self,
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
-        window: Option<Window>,
+        place: Place,
     ) -> bool {
         // Both are dropped last, also if a waker panics.
-        let (had_key, _after) = self.free_key(flight, before, cause, window);
+        let (had_key, _after) = self.free_key(flight, before, cause, place);
         let _reported = flight.observed.report_end_on_drop(cause);
         flight.tell(before);
         had_key
@@ -134,7 +137,7 @@ impl<K, T> Shard<K, T> {
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         cause: Option<Cause>,
-        window: Option<Window>,
+        place: Place,
     ) -> (bool, After<K, T>) {
         let reruns = flight.reruns();
         let mut after = After::default();
@@ -143,25 +146,30 @@ impl<K, T> Shard<K, T> {
             flight: _dropped_under_no_lock,
         } = self.table.with(|table| {
             table.counts.end(cause, before.duplicates(), reruns);
-            let Some(extras) = &table.extras else {
+            if table.extras.is_none() {
                 return table.remove(flight);
-            };
-            match window {
-                Some(window) if !extras.orphaned && table.is_registered(flight) => {
-                    table.retain(self, flight, window, &mut after);
-                    table.finish(self, flight, &mut after);
-                    Removed {
-                        had_key: true,
-                        flight: None,
-                    }
-                }
-                _ => {
+            }
+            let removed = match place {
+                Place::Taken(deadline) if table.retain(flight, deadline) => Removed {
+                    had_key: true,
+                    flight: None,
+                },
+                place => {
                     let removed = table.remove(flight);
+                    match place {
+                        // Its mark is there for nothing.
+                        Place::Taken(deadline) => {
+                            after.drop_retained(self, Mark::new(flight, deadline));
+                        }
+                        Place::Refused if removed.had_key => table.counts.given_up += 1,
+                        _ => {}
+                    }
                     table.extras_mut().drop_note(flight.id);
-                    table.finish(self, flight, &mut after);
                     removed
                 }
-            }
+            };
+            table.finish(self, flight, &mut after);
+            removed
         });
         (had_key, after)
     }
@@ -263,7 +271,7 @@ impl<K, T> Table<K, T> {
             self.extras_mut().drop_note(flight.id);
             self.finish(shard, flight, after);
         } else {
-            self.unregister(flight, after);
+            self.unregister(shard, flight, after);
         }
         after.pending().superseded = Some((flight.clone(), before));
         true
@@ -328,6 +336,8 @@ struct Pending<K, T> {
     /// Flights that were removed. Their last handles can be here, and then their drop is the
     /// user's.
     removed: Vec<Arc<Flight<K, T>>>,
+    /// Flights that are not retained any more.
+    not_retained: Vec<Vacated<K, T>>,
 }
 
 impl<K, T> Default for After<K, T> {
@@ -345,12 +355,21 @@ impl<K, T> After<K, T> {
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
+                not_retained: Vec::new(),
             })
         })
     }
 
     pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
         self.pending().removed.push(flight);
+    }
+
+    /// A flight of the shard is not retained any more.
+    pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
+        if let Some(places) = &shard.places {
+            let vacated = Vacated::new(places, mark);
+            self.pending().not_retained.push(vacated);
+        }
     }
 
     /// Does what is pending now.
@@ -367,10 +386,12 @@ impl<K, T> Drop for Pending<K, T> {
             turn,
             drain,
             removed,
+            not_retained,
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 5] = [
+        let steps: [&mut dyn FnMut(); 6] = [
+            &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((flight, before)) = superseded.take() {
                     let _reported_last =
@@ -433,7 +454,7 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        drop(shard.free_key(primary.flight(), before, None, None));
+        drop(shard.free_key(primary.flight(), before, None, Place::NotWanted));
         assert_eq!(shard.figures().waiting, 0);
     }
 }

@@ -91,7 +91,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Joins the key's flight, if there is one. It begins and ends none.
-    pub(crate) fn join(
+    pub(crate) fn join_only(
         this: &Arc<Self>,
         request: Request,
         key: impl Key<K>,
@@ -184,9 +184,8 @@ impl<'a, K, T> Search<'a, K, T> {
     fn look(&mut self, key: &mut impl Key<K>, call: &mut impl Call<K, T>) -> Look<K, T> {
         self.shard.table.with(|table| {
             table.counts.take_back(self.wrong.take());
-            table.expire(self.request.now, &mut self.after);
             if let Some(flight) = self.known.clone() {
-                if table.is_registered(&flight) {
+                if table.has_key(&flight) {
                     return self.decide(table, &flight, key, call);
                 }
                 // It has lost its key since. A newer flight can have it.
@@ -283,7 +282,7 @@ impl<'a, K, T> Search<'a, K, T> {
         key: &mut impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Look<K, T> {
-        table.unregister(flight, &mut self.after);
+        table.unregister(self.shard, flight, &mut self.after);
         self.begin_flight(table, key, call)
     }
 

@@ -31,7 +31,7 @@ impl Request {
     ) -> State {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
-        if note.is_expired(self.now) || state.cause().is_some() {
+        if table.is_expired(flight, self.now) || state.cause().is_some() {
             return State::Ended;
         }
         // A payload that differs is reported before anything else.

@@ -5,7 +5,7 @@
 //!    has ended until its ender removes it, or, if it was superseded, until its primary is done
 //!    with it. It is in `registered` under its key, or in `unregistered` if it has lost its key (it
 //!    was forgotten, superseded, or replaced by a search that could not share it) or never shared
-//!    it. A retained flight is in `registered`; it has settled.
+//!    it. A retained flight has settled and is in neither: it is among the `extras`.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
@@ -129,17 +129,17 @@ impl<K, T> Table<K, T> {
         }
     }
 
-    /// How many flights are registered, in flight or retained.
+    /// How many flights are registered.
     pub(super) fn len(&self) -> usize {
         self.registered.len()
     }
 
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
-        self.registered.len() == self.retained() && self.unregistered.is_empty()
+        self.registered.is_empty() && self.unregistered.is_empty()
     }
 
-    /// The registered flights with this hash whose ids are higher than `after`.
+    /// The flights with this hash, registered or retained, whose ids are higher than `after`.
     pub(super) fn with_hash(
         &self,
         hash: u64,
@@ -149,7 +149,10 @@ impl<K, T> Table<K, T> {
             .registered
             .iter_hash(hash)
             .filter(move |entry| entry.hash == hash);
+        let extras = self.extras.as_ref().into_iter();
+        let retained = extras.flat_map(move |extras| extras.retained.with_hash(hash));
         same.map(|entry| &entry.flight)
+            .chain(retained)
             .filter(move |flight| Some(flight.id) > after)
     }
 
@@ -171,7 +174,7 @@ impl<K, T> Table<K, T> {
             let note = Note {
                 fingerprint: request.fingerprint,
                 born,
-                deadline: None,
+                given_up: false,
             };
             self.extras_mut().set_note(flight.id, note);
         }
@@ -208,21 +211,22 @@ impl<K, T> Table<K, T> {
     /// flight had lost its key before.
     pub(super) fn unregister(
         &mut self,
+        shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
     ) -> bool {
-        let Some(flight) = self.remove_registered(flight) else {
-            return false;
-        };
-        if self.note(flight.id).deadline.is_some() {
-            let extras = self.extras_mut();
-            extras.retained.count -= 1;
-            extras.drop_note(flight.id);
-            after.drop_flight(flight);
-        } else {
-            self.insert_unregistered(flight);
+        match self.take_retained(flight) {
+            Some(mark) => {
+                after.drop_retained(shard, mark);
+                true
+            }
+            None => {
+                let flight = self.remove_registered(flight);
+                flight
+                    .map(|flight| self.insert_unregistered(flight))
+                    .is_some()
+            }
         }
-        true
     }
 
     fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
@@ -244,7 +248,10 @@ impl<K, T> Table<K, T> {
         }
     }
 
-    fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+    pub(super) fn remove_registered(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+    ) -> Option<Arc<Flight<K, T>>> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0.flight)
@@ -274,16 +281,17 @@ impl<K, T> Table<K, T> {
             .or_else(|| self.unregistered.find(id_hash(id), same))
     }
 
-    /// The registered flight with this id.
+    /// The flight with this id, if it has its key still.
     pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
-        find(&self.registered, hash, id)
+        self.with_hash(hash, None).find(|flight| flight.id == id)
     }
 
-    /// The flights that have their keys still: in flight, ended and not removed yet, or retained.
+    /// The flights that have their keys still, and are not retained.
     pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered.iter().map(|entry| &entry.flight)
     }
 
+    /// The flights that are not retained.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered().chain(self.unregistered.iter())
     }
@@ -291,9 +299,7 @@ impl<K, T> Table<K, T> {
     /// The state of a flight whose end is not counted yet.
     pub(super) fn uncounted(&self, flight: &Arc<Flight<K, T>>) -> Option<Snapshot> {
         let state = flight.cell.snapshot();
-        let counted =
-            self.note(flight.id).deadline.is_some() || state.cause() == Some(Cause::Superseded);
-        (!counted).then_some(state)
+        (state.cause() != Some(Cause::Superseded)).then_some(state)
     }
 
     pub(super) fn note(&self, id: FlightId) -> Note {
@@ -302,34 +308,9 @@ impl<K, T> Table<K, T> {
             .map_or(Note::default(), |extras| extras.note(id))
     }
 
-    /// How many flights are retained.
-    pub(super) fn retained(&self) -> usize {
-        self.extras
-            .as_ref()
-            .map_or(0, |extras| extras.retained.count)
-    }
-
-    /// Drops the marks of flights that are retained no longer, if there are many.
-    pub(super) fn drop_orphan_marks(&mut self) {
-        let registered = &self.registered;
-        if let Some(extras) = &mut self.extras {
-            let retained = &mut extras.retained;
-            retained.drop_orphan_marks(|mark| find(registered, mark.hash, mark.id).is_some());
-        }
-    }
-
     pub(super) fn extras_mut(&mut self) -> &mut Extras<K, T> {
         self.extras.get_or_insert_with(Box::default)
     }
-}
-
-fn find<K, T>(
-    registered: &HashTable<Registered<K, T>>,
-    hash: u64,
-    id: FlightId,
-) -> Option<&Arc<Flight<K, T>>> {
-    let same = |entry: &Registered<K, T>| entry.hash == hash && entry.flight.id == id;
-    registered.find(hash, same).map(|entry| &entry.flight)
 }
 
 /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
