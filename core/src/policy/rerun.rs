@@ -117,7 +117,7 @@ pin_project! {
     /// runs its own.
     #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
-        role: Role<K, T>,
+        pub(super) role: Role<K, T>,
         make: Option<M>,
         #[pin]
         operation: Option<F>,
@@ -173,6 +173,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        this.role.leave_if_polled_inside(cx.waker());
         let participant = match this.role {
             Role::Participant(participant) => participant,
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
@@ -225,7 +226,7 @@ fn poll_own<K, T, M, F>(
         participant,
     };
     let poll = {
-        let _entered = Entered::new(&flight);
+        let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }

@@ -60,7 +60,10 @@ where
     ///   use an adapter's `spawn`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
-    /// - An operation that waits for its own key waits for itself.
+    /// - An operation that waits for its own key waits for itself. A call from inside of it is a
+    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   certain not to end, it fails with
+    ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
     /// # Examples
     ///
@@ -124,7 +127,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 /// operation is dropped.
 #[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
-    role: Role<K, T>,
+    pub(super) role: Role<K, T>,
 }
 
 impl<K, T> Work<K, T> {
@@ -159,7 +162,7 @@ where
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
             if let Some((Some((drive, waker)), _old)) = stepped {
-                self.drive(drive, &waker);
+                self.drive(drive, &waker, cx.waker());
             }
         }
         match Flight::get(&self.flight) {
@@ -168,10 +171,11 @@ where
         }
     }
 
-    /// Polls the operation once, as the driver.
-    fn drive(&mut self, (mut operation, own): Drive<T>, waker: &Waker) {
+    /// Polls the operation once, as the driver, which is polled with `outer`.
+    fn drive(&mut self, (mut operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = self.shard.guarded(&self.flight, || {
+        let wakers = Some([outer, waker]);
+        let poll = self.shard.guarded(&self.flight, wakers, || {
             operation.poll(&mut Context::from_waker(waker))
         });
         match poll {
@@ -195,6 +199,7 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.role.leave_if_polled_inside(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx),

@@ -8,9 +8,12 @@
 
 mod cell;
 mod drain;
+mod fingerprint;
 mod flight;
 mod gate;
+mod idle;
 mod keys;
+mod reentry;
 mod rerun;
 mod retain;
 mod shed;
