@@ -21,6 +21,8 @@ pub(crate) struct Watch<K, T> {
     place: Place,
     /// It is one of the flight's duplicates, and takes its count back when it leaves.
     counted: bool,
+    /// The flight had settled when it came.
+    replayed: bool,
 }
 
 impl<K, T> Watch<K, T> {
@@ -30,7 +32,19 @@ impl<K, T> Watch<K, T> {
             flight,
             place: Place::NONE,
             counted,
+            replayed: false,
         }
+    }
+
+    /// Of a duplicate that came after the flight had settled.
+    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+        let mut watch = Self::new(flight, true);
+        watch.replayed = true;
+        watch
+    }
+
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replayed
     }
 
     pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {

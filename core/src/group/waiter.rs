@@ -67,6 +67,13 @@ impl<K, T> Waiter<K, T> {
         }
     }
 
+    /// For a call that came after the flight had settled.
+    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+        Self {
+            watch: Watch::replayed(flight),
+        }
+    }
+
     pub(crate) fn is_counted(&self) -> bool {
         self.watch.is_counted()
     }
@@ -84,6 +91,12 @@ impl<K, T> Waiter<K, T> {
     /// The key it waits on.
     pub fn key(&self) -> &K {
         &self.flight().key
+    }
+
+    /// Whether the flight had settled before this call came. The outcome is then a replay: it was
+    /// retained, or it had just been recorded.
+    pub fn is_replayed(&self) -> bool {
+        self.watch.is_replayed()
     }
 
     /// The identity of the flight it waits on.

@@ -134,6 +134,10 @@ impl<K, T> Role<K, T> {
         matches!(self, Role::Participant(participant) if participant.is_first())
     }
 
+    pub(crate) fn is_replayed(&self) -> bool {
+        matches!(self, Role::Waiter(waiter) if waiter.is_replayed())
+    }
+
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match self {
             Role::Participant(participant) => Flight::get(&participant.flight),

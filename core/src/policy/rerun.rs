@@ -158,6 +158,11 @@ impl<K, T, M, F> Rerun<K, T, M, F> {
         self.role.is_primary()
     }
 
+    /// Whether the flight had settled before this call came.
+    pub fn is_replayed(&self) -> bool {
+        self.role.is_replayed()
+    }
+
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()

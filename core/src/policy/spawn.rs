@@ -211,6 +211,11 @@ impl<K, T> Spawned<K, T> {
         matches!(self.caller, Caller::Owner(..))
     }
 
+    /// Whether the flight had settled before this call came.
+    pub fn is_replayed(&self) -> bool {
+        matches!(&self.caller, Caller::Waiter(waiter) if waiter.is_replayed())
+    }
+
     /// The identity of the flight; `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         match &self.caller {

@@ -93,10 +93,15 @@ impl<K, T> Shard<K, T> {
     ) -> Result<Waiter<K, T>, Join> {
         let max_waiters = self.rules().map_or(usize::MAX, |rules| rules.max_waiters);
         match flight.cell.join(max_waiters) {
-            Join::Open(waiting) => table.counts.join(waiting),
-            Join::Ended(state) if state.settled() => table.counts.join_settled(),
-            refused => return Err(refused),
+            Join::Open(waiting) => {
+                table.counts.join(waiting);
+                Ok(Waiter::new(flight.clone()))
+            }
+            Join::Ended(state) if state.settled() => {
+                table.counts.join_settled();
+                Ok(Waiter::replayed(flight.clone()))
+            }
+            refused => Err(refused),
         }
-        Ok(Waiter::new(flight.clone()))
     }
 }
