@@ -73,16 +73,35 @@ impl fmt::Display for Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Aborted {
     cause: Cause,
+    begun: bool,
 }
 
 impl Aborted {
-    pub(crate) const fn new(cause: Cause) -> Self {
-        Self { cause }
+    /// Makes the error of a flight whose operation might have run. Tests of your own code can use
+    /// it.
+    pub const fn new(cause: Cause) -> Self {
+        Self { cause, begun: true }
     }
 
-    /// Why.
+    /// Makes the error of a flight whose operation has not begun and never will.
+    pub const fn never_begun(cause: Cause) -> Self {
+        Self {
+            cause,
+            begun: false,
+        }
+    }
+
+    /// Returns the cause.
     pub const fn cause(&self) -> Cause {
         self.cause
+    }
+
+    /// Returns false only if none of the operation's code can have run: the flight ended before its
+    /// spawned task or its blocking call started. A client can then retry with a new key.
+    ///
+    /// A guard has begun at [`begin`](crate::Group::begin), and a `work` when its closure is called.
+    pub const fn has_begun(&self) -> bool {
+        self.begun
     }
 }
 

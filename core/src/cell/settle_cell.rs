@@ -195,6 +195,22 @@ impl<T> SettleCell<T> {
         self.state.set_told();
     }
 
+    pub(crate) fn set_unbegun(&self) {
+        self.state.set_unbegun();
+    }
+
+    pub(crate) fn begin(&self) -> bool {
+        self.state.begin()
+    }
+
+    pub(crate) fn set_counted(&self) {
+        self.state.set_counted();
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.state.set_gone();
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.state.load()
     }

@@ -8,6 +8,9 @@
 //! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
 //! | `REGISTERED`            | a task or a thread has registered      | register     | nobody |
 //! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
+//! | `UNBEGUN`            | none of the caller's code has run yet  | unbegun, if open | begin, if open |
+//! | `COUNTED`            | its end is counted                     | the ender    | nobody |
+//! | `GONE`               | its operation or guard is gone         | who had it   | nobody |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
 //! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
 //!
@@ -19,13 +22,18 @@
 //!    and so does `stats`, which can read the state before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
 //!    `REGISTERED`, or the registration sees the end. No wake-up is lost between the two.
+//! 4. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is said
+//!    to have never begun never begins.
+//! 5. `COUNTED` and `GONE` are for a flight that another caller has ended than the one that has its
+//!    operation or guard (`group/shard/end`). They are set under the shard's lock, by the first of
+//!    the two to come there.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
 //! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is
 //! made lazily, and an ender that sees `REGISTERED` acquires it.
 
-use crate::error::Cause;
+use crate::error::{Aborted, Cause};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const CLAIMED: usize = 1 << 0;
@@ -33,9 +41,12 @@ const SETTLED: usize = 1 << 1;
 const ABORTED: usize = 1 << 2;
 const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
-const CAUSE_SHIFT: u32 = 5;
+const UNBEGUN: usize = 1 << 5;
+const COUNTED: usize = 1 << 6;
+const GONE: usize = 1 << 7;
+const CAUSE_SHIFT: u32 = 8;
 const CAUSE_MASK: usize = 0b111;
-const COUNT_SHIFT: u32 = 8;
+const COUNT_SHIFT: u32 = 11;
 const ONE: usize = 1 << COUNT_SHIFT;
 
 /// The atomic word. Its methods fix the orderings.
@@ -102,6 +113,26 @@ impl State {
         self.0.fetch_or(TOLD, Ordering::AcqRel);
     }
 
+    /// Marks that none of the caller's code has run yet. Without this mark it counts as begun.
+    pub(super) fn set_unbegun(&self) {
+        let _ = self.update(|word| (word & CLAIMED == 0).then_some(word | UNBEGUN));
+    }
+
+    /// The operation begins, unless the cell has ended: then it returns false, and the operation
+    /// must not begin (invariant 4).
+    pub(super) fn begin(&self) -> bool {
+        self.update(|word| (word & CLAIMED == 0).then_some(word & !UNBEGUN))
+            .is_ok()
+    }
+
+    pub(super) fn set_counted(&self) {
+        self.0.fetch_or(COUNTED, Ordering::AcqRel);
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.0.fetch_or(GONE, Ordering::AcqRel);
+    }
+
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
     #[inline]
     pub(super) fn join(&self, most: usize) -> Join {
@@ -162,6 +193,19 @@ impl Snapshot {
         self.0 & TOLD != 0
     }
 
+    /// Whether any of the caller's code can have run; frozen by the end.
+    pub(crate) fn has_begun(self) -> bool {
+        self.0 & UNBEGUN == 0
+    }
+
+    pub(crate) fn is_counted(self) -> bool {
+        self.0 & COUNTED != 0
+    }
+
+    pub(crate) fn is_gone(self) -> bool {
+        self.0 & GONE != 0
+    }
+
     /// How many duplicates have joined and not left; frozen by the end.
     pub(crate) fn duplicates(self) -> usize {
         self.0 >> COUNT_SHIFT
@@ -170,6 +214,16 @@ impl Snapshot {
     /// Why it was aborted, if it was.
     pub(crate) fn cause(self) -> Option<Cause> {
         (self.0 & ABORTED != 0).then(|| Cause::from_bits((self.0 >> CAUSE_SHIFT) & CAUSE_MASK))
+    }
+
+    /// The error that everybody gets, if it was aborted.
+    pub(crate) fn aborted(self) -> Option<Aborted> {
+        let cause = self.cause()?;
+        Some(if self.has_begun() {
+            Aborted::new(cause)
+        } else {
+            Aborted::never_begun(cause)
+        })
     }
 }
 
@@ -191,5 +245,32 @@ mod tests {
         assert_eq!(seen(state.load()), [true, true, true]);
         assert!(state.load().settled() && state.load().cause().is_none());
         assert_eq!(state.load().duplicates(), 0);
+    }
+
+    #[test]
+    fn marks_of_an_end_leave_its_cause_and_count() {
+        let state = State::new();
+        assert!(matches!(state.join(9), Join::Open(1)));
+        state.set_unbegun();
+        assert!(state.abort(Cause::Exhausted).is_some());
+        assert!(!state.begin(), "begun after the end");
+        state.set_counted();
+        assert!(state.load().is_counted() && !state.load().is_gone());
+        state.set_gone();
+        let end = state.load();
+        assert!(end.is_gone() && !end.has_begun() && !end.is_told());
+        assert_eq!((end.cause(), end.duplicates()), (Some(Cause::Exhausted), 1));
+    }
+
+    #[test]
+    fn what_has_begun_stays_begun() {
+        let state = State::new();
+        assert!(state.load().has_begun());
+        state.set_unbegun();
+        assert!(!state.load().has_begun());
+        assert!(state.begin());
+        assert!(state.abort(Cause::Cancelled).is_some());
+        state.set_unbegun();
+        assert!(state.load().has_begun());
     }
 }

@@ -28,11 +28,11 @@ pub use settled::Settled;
 pub(crate) use watch::Watch;
 
 use crate::cell::{SettleCell, Snapshot};
-use crate::error::Aborted;
-use crate::sync::{Arc, Wakeable};
+use crate::error::{Aborted, Cause};
+use crate::sync::{Arc, Wakeable, panicking};
 use crate::unwind::OnDrop;
 use observe::Observed;
-use operation::SharedOperation;
+use operation::{Operation, SharedOperation};
 
 /// The identity of a flight. It never repeats in a group, and increases for each key.
 ///
@@ -93,8 +93,6 @@ impl<K, T> Flight<K, T> {
     }
 
     fn tell_participants(&self, before: Snapshot, operation: &SharedOperation<T>) {
-        // Dropped last: its drop is the user's.
-        let _operation = operation.end();
         // Also if a participant's waker panics.
         let _then = OnDrop(|| {
             self.cell.tell(before);
@@ -105,11 +103,24 @@ impl<K, T> Flight<K, T> {
         operation.tell();
     }
 
+    /// The flight has ended: nobody polls its shared operation any more. Returns that, to be
+    /// dropped, unless a participant has it: then that one drops it.
+    pub(crate) fn end_operation(&self) -> Option<Operation<T>> {
+        self.operation.as_ref()?.end()
+    }
+
+    /// Why it has ended without a value. Only for a flight that has.
+    pub(crate) fn aborted(&self) -> Aborted {
+        // A flight's primary settles once, so only an abort can have come before it.
+        let aborted = self.cell.snapshot().aborted();
+        aborted.unwrap_or(Aborted::new(Cause::Cancelled))
+    }
+
     /// The outcome, given the state of an ended flight.
     pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Aborted> {
-        match state.cause() {
+        match state.aborted() {
             None => Ok(Settled::new(this.clone())),
-            Some(cause) => Err(Aborted::new(cause)),
+            Some(aborted) => Err(aborted),
         }
     }
 
@@ -130,6 +141,15 @@ impl<K, T> Flight<K, T> {
     pub(crate) fn waiting(&self) -> usize {
         let state = self.cell.snapshot();
         if state.ended() { 0 } else { state.duplicates() }
+    }
+}
+
+/// The cause of a flight whose caller drops the operation or the guard now.
+pub(crate) fn loss() -> Cause {
+    if panicking() {
+        Cause::Panicked
+    } else {
+        Cause::Dropped
     }
 }
 

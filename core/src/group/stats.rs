@@ -28,6 +28,10 @@ pub struct Stats {
     pub cancelled: u64,
     /// Flights that have not ended, forgotten ones included.
     pub in_flight: usize,
+    /// Flights that have ended while their operation or their [`Primary`](crate::Primary) is still
+    /// here. They count for [`max_flights`](crate::Builder::max_flights), and
+    /// [`drained`](crate::Group::drained) waits for them.
+    pub ending: usize,
     /// Duplicates that wait now.
     pub waiting: usize,
     /// The most duplicates that waited on one flight at one time. A caller of another key that
@@ -64,6 +68,7 @@ impl Stats {
         let Figures {
             counts,
             in_flight,
+            ending,
             waiting,
             retained,
         } = figures;
@@ -88,6 +93,7 @@ impl Stats {
         let here = waited.saturating_add(waiting as u64);
         self.cancelled += counts.joined.saturating_sub(here);
         self.in_flight += in_flight;
+        self.ending += ending;
         self.waiting += waiting;
         self.largest_flight = self.largest_flight.max(counts.largest);
     }
@@ -106,6 +112,7 @@ pub(crate) fn gather(shards: impl IntoIterator<Item = Figures>) -> Stats {
 pub(crate) struct Figures {
     pub(crate) counts: Counts,
     pub(crate) in_flight: usize,
+    pub(crate) ending: usize,
     pub(crate) waiting: usize,
     pub(crate) retained: usize,
 }
@@ -191,6 +198,7 @@ mod tests {
         stats.add(Figures {
             counts,
             in_flight: 1,
+            ending: 0,
             waiting: 1,
             retained: 0,
         });
@@ -202,6 +210,7 @@ mod tests {
         stats.add(Figures {
             counts,
             in_flight: 0,
+            ending: 0,
             waiting: 0,
             retained: 0,
         });

@@ -5,13 +5,14 @@ use core::mem::{self, discriminant};
 use core::task::Waker;
 
 use crate::cell::{Place, TakenWaker};
-use crate::error::{Cause, Rejected, WorkError};
+use crate::error::{Rejected, WorkError};
 use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
-use crate::flight::{Flight, FlightId, Settled};
+use crate::flight::{Flight, FlightId, Settled, loss};
 use crate::group::begin::Entry;
-use crate::group::shard::{Call, Shard};
+use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Group, Primary, Waiter};
-use crate::sync::{Arc, Wakeable, panicking};
+use crate::sync::{Arc, Wakeable};
+use crate::unwind::OnDrop;
 
 /// What a caller of `work` or `work_rerun` has become.
 pub(crate) enum Role<K, T> {
@@ -24,7 +25,7 @@ pub(crate) enum Role<K, T> {
 pub(crate) struct Participant<K, T> {
     pub(crate) flight: Arc<Flight<K, T>>,
     pub(crate) shard: Arc<Shard<K, T>>,
-    place: Place,
+    pub(super) place: Place,
     part: Part,
 }
 
@@ -137,10 +138,7 @@ impl<K, T> Participant<K, T> {
 
     /// The operation, and this participant's place at it.
     pub(super) fn operation(&mut self) -> (&Arc<Wakeable<SharedOperation<T>>>, &mut Place) {
-        match &self.flight.operation {
-            Some(operation) => (operation, &mut self.place),
-            None => unreachable!("a participant's flight has a shared operation"),
-        }
+        (shared(&self.flight), &mut self.place)
     }
 
     pub(super) fn step(&mut self, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
@@ -150,16 +148,20 @@ impl<K, T> Participant<K, T> {
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
+        let gone = OnDrop(|| self.shard.gone(&self.flight));
         let operation = self.shard.guarded(&self.flight, make);
-        self.operation().0.hand_in(operation);
+        mem::forget(gone);
+        let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
+        shared(&self.flight).hand_in(&mut in_hand.operation);
     }
 
-    /// Leaves the flight, and ends it if it cannot continue. What the participant leaves behind is
-    /// dropped last: its drop is the user's.
-    pub(super) fn leave(&mut self) {
+    /// Leaves the flight, and ends it if it cannot continue. `run`: it had the run of a *Rerun*
+    /// flight, and has dropped its operation. What it leaves behind is dropped last: its drop is the
+    /// user's.
+    pub(super) fn leave(&mut self, run: bool) {
         let part = mem::replace(&mut self.part, Part::Left);
         let state = self.flight.cell.snapshot();
-        if part == Part::Left || state.is_told() {
+        if part == Part::Left || (state.is_told() && !run) {
             return;
         }
         if part == Part::Counted {
@@ -169,16 +171,17 @@ impl<K, T> Participant<K, T> {
             return;
         }
         let (operation, place) = self.operation();
-        let cause = if panicking() {
-            Cause::Panicked
-        } else {
-            Cause::Dropped
-        };
-        let left = operation.leave(place, cause);
-        if let Some(cause) = left.end {
-            self.shard.abort(&self.flight, cause);
+        let left = operation.leave(place, loss(), run);
+        let _waker = left.waker;
+        match left.end {
+            Some(cause) if left.operation.is_some() => {
+                let _in_hand = InHand::new(&self.shard, &self.flight, left.operation);
+                self.shard.abort(&self.flight, cause);
+            }
+            Some(cause) => self.shard.lose(&self.flight, cause),
+            None if left.gone => self.shard.gone(&self.flight),
+            None => {}
         }
-        drop(left);
     }
 
     /// Whether it began the flight.
@@ -193,6 +196,14 @@ impl<K, T> Participant<K, T> {
 
 impl<K, T> Drop for Participant<K, T> {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(false);
+    }
+}
+
+/// The operation of a participant's flight.
+pub(super) fn shared<K, T>(flight: &Flight<K, T>) -> &Arc<Wakeable<SharedOperation<T>>> {
+    match &flight.operation {
+        Some(operation) => operation,
+        None => unreachable!("a participant's flight has a shared operation"),
     }
 }

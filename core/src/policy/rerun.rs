@@ -132,7 +132,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Role::Participant(participant) = this.role {
-                drop(DropThenLeave { operation: this.operation, participant });
+                let run = this.operation.is_some();
+                drop(DropThenLeave { operation: this.operation, participant, run });
             }
         }
     }
@@ -143,11 +144,13 @@ pin_project! {
 struct DropThenLeave<'a, K, T, F> {
     operation: Pin<&'a mut Option<F>>,
     participant: &'a mut Participant<K, T>,
+    /// Whether the participant has the run: an operation, or one that is being made.
+    run: bool,
 }
 
 impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
     fn drop(&mut self) {
-        let _then = OnDrop(|| self.participant.leave());
+        let _then = OnDrop(|| self.participant.leave(self.run));
         drop(FragilePin(self.operation.as_mut()));
     }
 }
@@ -196,9 +199,11 @@ where
         }
         match Flight::get(&participant.flight) {
             Some(outcome) => {
-                // It has settled, or the flight was ended from outside. The operation is not needed
-                // any more.
-                this.operation.set(None);
+                if this.operation.is_some() {
+                    // The flight was ended from outside. The operation is not needed any more.
+                    let _then = OnDrop(|| participant.shard.gone(&participant.flight));
+                    this.operation.set(None);
+                }
                 Poll::Ready(outcome.map_err(WorkError::Aborted))
             }
             None => Poll::Pending,
@@ -206,11 +211,11 @@ where
     }
 }
 
-/// Polls this caller's own operation once. Makes it first, if it is new.
+/// Polls this caller's own operation once. Makes it first, if it is new. Drops it when it is ready.
 fn poll_own<K, T, M, F>(
     participant: &mut Participant<K, T>,
     make: &mut Option<M>,
-    operation: Pin<&mut Option<F>>,
+    mut operation: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) where
     M: FnOnce() -> F,
@@ -218,8 +223,9 @@ fn poll_own<K, T, M, F>(
 {
     let flight = participant.flight.clone();
     let mut guard = DropThenLeave {
-        operation,
+        operation: operation.as_mut(),
         participant,
+        run: true,
     };
     let poll = {
         let _entered = Entered::new(&flight);
@@ -232,10 +238,11 @@ fn poll_own<K, T, M, F>(
         }
     };
     // It did not panic, so this participant keeps driving.
-    let shard = guard.participant.shard.clone();
     core::mem::forget(guard);
     if let Poll::Ready(value) = poll {
-        drop(shard.settle(&flight, value));
+        // Dropped after the settle.
+        let _operation = FragilePin(operation);
+        drop(participant.shard.settle(&flight, value));
     }
 }
 

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Rejected, WorkError};
 use crate::fingerprint::Fingerprinted;
-use crate::flight::{FlightId, Settled, Watch};
+use crate::flight::{FlightId, Settled, Watch, loss};
 use crate::group::begin::Entry;
 use crate::group::shard::Shard;
 use crate::group::{Begin, Group, Primary, Run, Waiter};
@@ -115,7 +115,7 @@ where
     {
         self.start(|primary| {
             runtime.spawn(Task {
-                start: Some((primary, Fragile(Some(make)))),
+                start: Some(Unbegun::new(primary, make)),
                 run: None,
             });
         })
@@ -127,10 +127,13 @@ where
         F: FnOnce() -> T + Send + 'static,
     {
         self.start(|primary| {
+            let unbegun = Unbegun::new(primary, call);
             runtime.unblock(move || {
                 isolate(|| {
-                    let value = primary.guarded(call);
-                    drop(primary.settle(value));
+                    if let Some((primary, call)) = unbegun.begin() {
+                        let value = primary.guarded(call);
+                        drop(primary.settle(value));
+                    }
                 });
             });
         })
@@ -158,12 +161,42 @@ where
     }
 }
 
+/// What was given to a runtime and has not begun: a call, or what makes an operation. It begins once
+/// or, if its flight ends before that, never.
+///
+/// The begin and the end are read-modify-writes of one atomic word, the flight's state. So what the
+/// callers were told has never begun does not begin later.
+struct Unbegun<K, T, M>(Option<(Primary<K, T>, Fragile<M>)>);
+
+impl<K, T, M> Unbegun<K, T, M> {
+    fn new(primary: Primary<K, T>, make: M) -> Self {
+        primary.flight().cell.set_unbegun();
+        Self(Some((primary, Fragile(Some(make)))))
+    }
+
+    /// Returns `None` if the flight has ended.
+    fn begin(mut self) -> Option<(Primary<K, T>, M)> {
+        if !self.0.as_ref()?.0.flight().cell.begin() {
+            return None;
+        }
+        let (primary, mut make) = self.0.take()?;
+        Some((primary, make.0.take()?))
+    }
+}
+
+impl<K, T, M> Drop for Unbegun<K, T, M> {
+    fn drop(&mut self) {
+        if let Some((primary, make)) = self.0.take() {
+            primary.lose(loss(), make);
+        }
+    }
+}
+
 pin_project! {
     /// The operation as a task. Making, polling and dropping it are isolated one by one, so that
     /// each panic of it ends here, and two of them never meet.
     struct Task<K, T, M, F> {
-        // The primary is dropped first, so that waiters are woken at once.
-        start: Option<(Primary<K, T>, Fragile<M>)>,
+        start: Option<Unbegun<K, T, M>>,
         #[pin]
         run: Option<Run<K, T, F>>,
     }
@@ -174,16 +207,16 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some((primary, make)) = this.start.take() {
-            let operation = isolate(|| {
-                // Moved in, so that it is dropped in here too.
-                let mut make = make;
-                primary.guarded(|| make.0.take().map(|make| make()))
+        if let Some(unbegun) = this.start.take() {
+            let run = isolate(|| {
+                let (primary, make) = unbegun.begin()?;
+                let operation = primary.guarded(make);
+                Some(primary.run(operation))
             });
-            let Some(operation) = operation.flatten() else {
+            let Some(run) = run.flatten() else {
                 return Poll::Ready(());
             };
-            this.run.set(Some(primary.run(operation)));
+            this.run.set(Some(run));
         }
         let Some(run) = this.run.as_mut().as_pin_mut() else {
             return Poll::Ready(());

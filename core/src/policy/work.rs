@@ -15,7 +15,8 @@ use crate::flight::operation::{Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::Group;
 use crate::group::begin::Entry;
-use crate::policy::participant::{Participant, Role};
+use crate::group::shard::InHand;
+use crate::policy::participant::{Participant, Role, shared};
 use crate::sync::waker;
 
 impl<K, T, S> Group<K, T, S>
@@ -173,19 +174,23 @@ where
     }
 
     /// Polls the operation once, as the driver.
-    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
-        let waker = waker(self.operation().0.clone());
+    fn drive(&mut self, operation: Operation<T>, own: TakenWaker) {
+        let (flight, shard) = (&self.flight, &self.shard);
+        let waker = waker(shared(flight).clone());
+        let mut in_hand = InHand::new(shard, flight, Some(operation));
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = self.shard.guarded(&self.flight, || {
-            operation.poll(&mut Context::from_waker(&waker))
-        });
+        let poll = shard.guarded(flight, || in_hand.poll(&mut Context::from_waker(&waker)));
         match poll {
-            // It fails only if the flight was ended from outside. Then that is the outcome, for
-            // this caller too.
-            Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
+            Poll::Ready(value) => {
+                // It is over, and dropped after the settle.
+                let _operation = in_hand.operation.take();
+                // It fails only if the flight was ended from outside. Then that is the outcome, for
+                // this caller too.
+                drop(shard.settle(flight, value));
+            }
+            // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
-                let (shared, place) = self.operation();
-                shared.pause(place, operation, own);
+                shared(flight).pause(&mut self.place, &mut in_hand.operation, own);
             }
         }
     }

@@ -9,6 +9,23 @@
 //!
 //! A flight that is too old is ended in the middle of a search ([`Table::supersede`]): recorded and
 //! freed in one critical section, and told after it.
+//!
+//! # When a flight is over
+//! A flight that has ended is over when its operation, or its guard, is gone too. Until then it
+//! counts for `max_flights`, keeps the group from draining, and holds a gate; `Stats::ending` shows
+//! it. One caller has the operation or guard: the owner of a [`Primary`](crate::Primary), the
+//! caller that polls or makes a shared operation, or, while nobody polls that, the ender.
+//!
+//! | the flight is ended | by | and is over |
+//! |---|---|---|
+//! | [`settle`](Shard::settle), [`lose`](Shard::lose) | the caller that has it, and gives it up with that | at once |
+//! | [`abort`](Shard::abort), [`supersede`](Table::supersede) | another caller | when [`gone`](Shard::gone) is called by the one that has it |
+//! | either, before its task or blocking call has begun | | at once: there is no operation |
+//!
+//! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
+//! take the shard's lock. The first one leaves a mark in the flight's state (counted, or gone); the
+//! second one finds it and removes the flight. `gone` may be called again: the second call finds
+//! the flight removed, or leaves a mark that nobody reads.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,13 +38,36 @@ use crate::flight::reentry::Entered;
 use crate::group::rules::Window;
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
+use crate::group::shard::in_hand::InHand;
 use crate::group::shard::line::Signal;
 use crate::group::shard::table::{RemoveSettled, Table};
 use crate::sync::Arc;
-use crate::unwind::{discard, for_each};
+use crate::unwind::{OnDrop, discard, for_each};
+
+/// By whom a flight was ended, and how.
+#[derive(Clone, Copy)]
+enum End {
+    /// By the caller that had its operation or guard, which is gone with that. With a window it is
+    /// retained.
+    Settled(Option<Window>),
+    /// By that caller too, without a value.
+    Lost(Cause),
+    /// By another caller: its operation or guard can still be here.
+    Aborted(Cause),
+}
+
+impl End {
+    fn cause(self) -> Option<Cause> {
+        match self {
+            End::Settled(_) => None,
+            End::Lost(cause) | End::Aborted(cause) => Some(cause),
+        }
+    }
+}
 
 impl<K, T> Shard<K, T> {
-    /// Settles the flight, unless it has ended before.
+    /// Settles the flight, unless it has ended before. In either case its operation or guard is
+    /// gone.
     #[inline(always)]
     pub(crate) fn settle(
         &self,
@@ -43,56 +83,79 @@ impl<K, T> Shard<K, T> {
                     let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
                 } else {
-                    self.free_and_tell(flight, before, None, None);
+                    self.free_and_tell(flight, before, End::Settled(None));
                 }
                 Ok(())
             }
-            Err(value) => Err(too_late(flight, value)),
+            Err(value) => Err(self.too_late(flight, value)),
         }
     }
 
     /// Settles a flight that can be retained.
     fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
         if flight.cell.snapshot().ended() {
-            return Err(too_late(flight, value));
+            return Err(self.too_late(flight, value));
         }
         // The user's code decides whether the outcome is retained. Its panic ends the flight.
-        let guard = AbortOnUnwind {
-            flight,
-            shard: self,
-        };
+        let lost = OnDrop(|| self.lose(flight, Cause::Panicked));
         let window = self.rules().and_then(|rules| rules.window(&value));
-        mem::forget(guard);
+        mem::forget(lost);
         match flight.cell.record(value) {
             Ok(before) => {
-                self.free_and_tell(flight, before, None, window);
+                self.free_and_tell(flight, before, End::Settled(window));
                 Ok(())
             }
-            Err(value) => Err(too_late(flight, value)),
+            Err(value) => Err(self.too_late(flight, value)),
         }
     }
 
-    /// Ends the flight without a value. Returns false if it has ended before.
+    #[cold]
+    fn too_late(&self, flight: &Arc<Flight<K, T>>, value: T) -> SettleError<T> {
+        self.gone(flight);
+        SettleError::new(value, Some(flight.aborted().cause()))
+    }
+
+    /// Its operation or guard is lost, and gone: ends the flight, unless another caller has.
+    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
+        match flight.cell.abort(cause) {
+            Some(before) => self.free_and_tell(flight, before, End::Lost(cause)),
+            None => self.gone(flight),
+        }
+    }
+
+    /// Ends the flight, whose operation or guard can still be here. Returns false if it has ended
+    /// before.
     pub(crate) fn abort(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
         let Some(before) = flight.cell.abort(cause) else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), None);
+        self.free_and_tell(flight, before, End::Aborted(cause));
         true
     }
 
-    /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a window is retained.
-    fn free_and_tell(
-        &self,
-        flight: &Arc<Flight<K, T>>,
-        before: Snapshot,
-        cause: Option<Cause>,
-        window: Option<Window>,
-    ) {
-        // Both are dropped last, also if a waker panics.
-        let _after = self.free_key(flight, before, cause, window);
-        let _reported = flight.observed.report_end_on_drop(cause);
+    /// The operation or guard of a flight that another caller has ended is gone.
+    #[cold]
+    pub(crate) fn gone(&self, flight: &Arc<Flight<K, T>>) {
+        // A participant can have looked before the end, and would run an operation of its own.
+        drop(flight.end_operation());
+        let mut after = After::default();
+        let _removed = self.table.with(|table| {
+            if !flight.cell.snapshot().is_counted() {
+                flight.cell.set_gone();
+                return None;
+            }
+            let removed = table.remove_unregistered(flight)?;
+            table.finish(self, flight, &mut after);
+            Some(removed)
+        });
+    }
+
+    /// The steps after the outcome is recorded. `before` is the state that the end returned.
+    fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) {
+        // All three are dropped last, also if a waker panics.
+        let _after = self.free_key(flight, before, end);
+        let _reported = flight.observed.report_end_on_drop(end.cause());
+        let _in_hand = InHand::take(self, flight);
         flight.tell(before);
     }
 
@@ -108,33 +171,23 @@ impl<K, T> Shard<K, T> {
         self.table.enter(section).is_some()
     }
 
-    /// Removes an ended flight, or retains it, and counts its end.
-    fn free_key(
-        &self,
-        flight: &Arc<Flight<K, T>>,
-        before: Snapshot,
-        cause: Option<Cause>,
-        window: Option<Window>,
-    ) -> After<K, T> {
+    /// Counts the end of a flight and takes its key. Removes the flight, unless it is retained or
+    /// not over.
+    fn free_key(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> After<K, T> {
         let reruns = flight.reruns();
         let mut after = After::default();
         let _removed = self.table.with(|table| {
-            table.counts.end(cause, before.duplicates(), reruns);
-            let Some(extras) = &table.extras else {
-                return table.remove(flight);
-            };
-            match window {
-                Some(window) if !extras.orphaned && table.is_registered(flight) => {
+            table
+                .counts
+                .end(end.cause(), before.duplicates(), reruns);
+            match end {
+                End::Settled(Some(window)) if table.can_retain(flight) => {
                     table.retain(self, flight, window, &mut after);
                     table.finish(self, flight, &mut after);
                     None
                 }
-                _ => {
-                    let removed = table.remove(flight);
-                    table.extras_mut().drop_note(flight.id);
-                    table.finish(self, flight, &mut after);
-                    removed
-                }
+                End::Aborted(_) => table.free_aborted(self, flight, &mut after),
+                End::Settled(_) | End::Lost(_) => table.free_over(self, flight, &mut after),
             }
         });
         after
@@ -143,39 +196,17 @@ impl<K, T> Shard<K, T> {
     /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
     /// the flight's own key is detected meanwhile.
     pub(crate) fn guarded<R>(&self, flight: &Arc<Flight<K, T>>, part: impl FnOnce() -> R) -> R {
-        let guard = AbortOnUnwind {
-            flight,
-            shard: self,
-        };
+        // It is forgotten when the part returns, so it works without `std` too: it does not have to
+        // ask whether the thread unwinds.
+        let panicked = OnDrop(|| {
+            self.abort(flight, Cause::Panicked);
+        });
         let result = {
             let _entered = Entered::new(flight);
             part()
         };
-        mem::forget(guard);
+        mem::forget(panicked);
         result
-    }
-
-    /// The primary is lost: ends the flight, unless it was ended from outside.
-    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
-        if !self.abort(flight, cause) {
-            self.primary_is_done(flight);
-        }
-    }
-
-    /// The primary of a flight that was ended from outside is done with it. Only a superseded
-    /// flight is still here for that.
-    #[cold]
-    pub(crate) fn primary_is_done(&self, flight: &Arc<Flight<K, T>>) {
-        if flight.cell.snapshot().cause() != Some(Cause::Superseded) {
-            return;
-        }
-        let mut after = After::default();
-        self.table.with(|table| {
-            if table.remove_unregistered(flight).is_some() {
-                table.extras_mut().drop_note(flight.id);
-                table.finish(self, flight, &mut after);
-            }
-        });
     }
 
     /// No new flight begins after this. Duplicates still join.
@@ -193,9 +224,38 @@ impl<K, T> Shard<K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// The flight counts for no limit any more, holds no gate, and does not keep the group from
-    /// draining. Called once for each flight: by its ender, or, if it was superseded, when its
-    /// primary is done with it.
+    /// The key of an aborted flight is free. If its operation or guard is still here, the flight is
+    /// kept without its key.
+    fn free_aborted(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> Option<Arc<Flight<K, T>>> {
+        let state = flight.cell.snapshot();
+        if state.is_gone() || !state.has_begun() {
+            return self.free_over(shard, flight, after);
+        }
+        self.drop_note(flight);
+        self.keep_ending(flight);
+        None
+    }
+
+    /// Removes a flight that is over.
+    fn free_over(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> Option<Arc<Flight<K, T>>> {
+        let removed = self.remove(flight);
+        self.drop_note(flight);
+        self.finish(shard, flight, after);
+        removed
+    }
+
+    /// The flight is over: it counts for no limit any more, holds no gate, and does not keep the
+    /// group from draining. Called once for each flight.
     pub(super) fn finish(
         &mut self,
         shard: &Shard<K, T>,
@@ -211,11 +271,10 @@ impl<K, T> Table<K, T> {
         self.drain_if_idle(after);
     }
 
-    /// Ends a flight that is too old. Returns false if it has ended before. A flight with a shared
-    /// operation is finished with that; any other one stays until its primary is done with it.
+    /// Ends a flight that is too old. Returns false if it has ended before.
     pub(super) fn supersede(
         &mut self,
-        shard: &Shard<K, T>,
+        shard: &Arc<Shard<K, T>>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
     ) -> bool {
@@ -225,30 +284,19 @@ impl<K, T> Table<K, T> {
         };
         self.counts
             .end(Some(cause), before.duplicates(), flight.reruns());
-        if flight.operation.is_some() {
-            // The caller holds the flight too, so this drops nothing of the user's.
-            let _removed = self.remove(flight);
-            self.extras_mut().drop_note(flight.id);
-            self.finish(shard, flight, after);
-        } else {
-            self.unregister(flight, after);
-        }
-        after.pending().superseded = Some((flight.clone(), before));
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.free_aborted(shard, flight, after);
+        after.pending().superseded = Some((shard.clone(), flight.clone(), before));
         true
     }
 
     fn drain_if_idle(&mut self, after: &mut After<K, T>) {
-        if self.is_idle() {
+        if self.extras.is_some() && self.is_idle() {
             if let Some(drain) = self.extras_mut().drain.take() {
                 after.pending().drain = Some(drain);
             }
         }
     }
-}
-
-#[cold]
-fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
-    SettleError::new(value, flight.cell.snapshot().cause())
 }
 
 /// What is left to do when the shard's lock has been released. Its drop does it, also when that
@@ -257,8 +305,9 @@ fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
 struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken.
-    superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
+    /// A flight that was ended under the lock: its waiters are to be woken, and its shared operation
+    /// is to be dropped.
+    superseded: Option<(Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot)>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -308,9 +357,10 @@ impl<K, T> Drop for Pending<K, T> {
         // all the same.
         let steps: [&mut dyn FnMut(); 4] = [
             &mut || {
-                if let Some((flight, before)) = superseded.take() {
+                if let Some((shard, flight, before)) = superseded.take() {
                     let _reported_last =
                         flight.observed.report_end_on_drop(Some(Cause::Superseded));
+                    let _in_hand = InHand::take(&shard, &flight);
                     flight.tell(before);
                 }
             },
@@ -327,20 +377,6 @@ impl<K, T> Drop for Pending<K, T> {
             &mut || for_each(removed.drain(..), discard),
         ];
         for_each(steps.into_iter(), |step| step());
-    }
-}
-
-/// Ends the flight as panicked when its scope is left by unwinding. It is forgotten when the scope
-/// is left in the ordinary way, so it works without `std` too: it does not have to ask whether the
-/// thread unwinds.
-struct AbortOnUnwind<'a, K, T> {
-    flight: &'a Arc<Flight<K, T>>,
-    shard: &'a Shard<K, T>,
-}
-
-impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
-    fn drop(&mut self) {
-        self.shard.lose(self.flight, Cause::Panicked);
     }
 }
 
@@ -368,7 +404,7 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        drop(shard.free_key(primary.flight(), before, None, None));
+        drop(shard.free_key(primary.flight(), before, End::Settled(None)));
         assert_eq!(shard.figures().waiting, 0);
     }
 }

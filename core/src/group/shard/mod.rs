@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
-//! | `end` | how a flight ends: record, free the key, tell |
+//! | `end` | how a flight ends: record, free the key, tell; and when it is over |
+//! | `in_hand` | a shared operation that one caller has |
 //! | `table` | the flights of the shard |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
 //! | `line`, `retained` | a gate's line; retained outcomes |
@@ -23,6 +24,7 @@
 
 mod end;
 mod extras;
+mod in_hand;
 mod line;
 mod request;
 mod retained;
@@ -34,6 +36,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use extras::Drain;
+pub(crate) use in_hand::InHand;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
 
@@ -193,19 +196,24 @@ impl<K, T> Shard<K, T> {
         self.table.with(|table| table.len() - table.retained())
     }
 
-    /// What happened here so far, how many flights there are, how many duplicates wait, and how
-    /// many outcomes are retained.
+    /// What happened here so far, how many flights there are, how many of them have ended, how many
+    /// duplicates wait, and how many outcomes are retained.
     pub(crate) fn figures(&self) -> Figures {
         self.table.with(|table| {
             let mut figures = Figures {
                 counts: table.counts,
                 in_flight: 0,
                 waiting: 0,
+                ending: 0,
                 retained: table.retained(),
             };
-            for state in table.all().filter_map(|flight| table.uncounted(flight)) {
-                figures.in_flight += 1;
-                figures.waiting += state.duplicates();
+            for state in table.states() {
+                if state.is_counted() {
+                    figures.ending += 1;
+                } else {
+                    figures.in_flight += 1;
+                    figures.waiting += state.duplicates();
+                }
             }
             figures
         })

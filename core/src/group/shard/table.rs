@@ -1,11 +1,10 @@
 //! The flights of one shard: what its lock guards. Nothing here runs anything of the user's.
 //!
 //! # Invariants
-//! 1. Every flight that has not ended is in exactly one of the two tables, and so is a flight that
-//!    has ended until its ender removes it, or, if it was superseded, until its primary is done
-//!    with it. It is in `registered` under its key, or in `unregistered` if it has lost its key (it
-//!    was forgotten, superseded, or replaced by a search that could not share it) or never shared
-//!    it. A retained flight is in `registered`; it has settled.
+//! 1. Every flight is in exactly one of the two tables until it is over: it has ended, and its
+//!    operation or guard is gone (`end`). It is in `registered` under its key, or in `unregistered`
+//!    if it has lost its key (it was forgotten, aborted, or replaced by a search that could not
+//!    share it) or never shared it. A retained flight is in `registered`; it is over.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
@@ -15,7 +14,6 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, SettleCell, Snapshot, arc};
-use crate::error::Cause;
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
 use crate::flight::{Flight, FlightId};
@@ -217,6 +215,15 @@ impl<K, T> Table<K, T> {
             .insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
     }
 
+    /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is still
+    /// here.
+    pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) {
+        flight.cell.set_counted();
+        if let Some(flight) = self.remove_registered(flight) {
+            self.insert_unregistered(flight);
+        }
+    }
+
     /// Removes a flight from the table in which it is.
     pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
         self.remove_registered(flight)
@@ -265,18 +272,29 @@ impl<K, T> Table<K, T> {
             .chain(self.unregistered.iter())
     }
 
-    /// The state of a flight whose end is not counted yet.
-    pub(super) fn uncounted(&self, flight: &Arc<Flight<K, T>>) -> Option<Snapshot> {
-        let state = flight.cell.snapshot();
-        let counted =
-            self.note(flight.id).deadline.is_some() || state.cause() == Some(Cause::Superseded);
-        (!counted).then_some(state)
+    /// The states of all flights but retained ones.
+    pub(super) fn states(&self) -> impl Iterator<Item = Snapshot> {
+        self.all()
+            .filter(|flight| self.note(flight.id).deadline.is_none())
+            .map(|flight| flight.cell.snapshot())
     }
 
     pub(super) fn note(&self, id: FlightId) -> Note {
         self.extras
             .as_ref()
             .map_or(Note::default(), |extras| extras.note(id))
+    }
+
+    pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {
+        if let Some(extras) = &mut self.extras {
+            extras.drop_note(flight.id);
+        }
+    }
+
+    /// Whether a settled flight can be retained: it has its key, and the group has a handle.
+    pub(super) fn can_retain(&self, flight: &Arc<Flight<K, T>>) -> bool {
+        let orphaned = self.extras.as_ref().is_some_and(|extras| extras.orphaned);
+        !orphaned && self.is_registered(flight)
     }
 
     /// How many flights are retained.
