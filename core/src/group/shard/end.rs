@@ -177,9 +177,7 @@ impl<K, T> Shard<K, T> {
         let reruns = flight.reruns();
         let mut after = After::default();
         let _removed = self.table.with(|table| {
-            table
-                .counts
-                .end(end.cause(), before.duplicates(), reruns);
+            table.counts.end(end.cause(), before.duplicates(), reruns);
             match end {
                 End::Settled(Some(window)) if table.can_retain(flight) => {
                     table.retain(self, flight, window, &mut after);
