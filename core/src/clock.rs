@@ -10,7 +10,7 @@ use core::time::Duration;
 /// ```
 /// use core::sync::atomic::{AtomicU64, Ordering};
 /// use core::time::Duration;
-/// use oneflight_core::Clock;
+/// use oneflight_core::clock::Clock;
 ///
 /// /// A clock that a test turns by hand, or that a timer interrupt does.
 /// #[derive(Default)]
@@ -51,7 +51,7 @@ mod monotonic {
     ///
     /// Not on `wasm32-unknown-unknown`, where `std` has no clock.
     #[derive(Clone, Copy, Debug)]
-    pub struct Monotonic(Instant);
+    pub(super) struct Monotonic(Instant);
 
     impl Default for Monotonic {
         fn default() -> Self {
@@ -84,11 +84,6 @@ mod monotonic {
     }
 }
 
-#[cfg(all(
-    feature = "std",
-    not(all(target_family = "wasm", target_os = "unknown"))
-))]
-pub use monotonic::Monotonic;
 /// The clock of a group that is given none, where there is one.
 pub(crate) use monotonic::default;
 
@@ -96,6 +91,7 @@ pub(crate) use monotonic::default;
 mod tests {
     use std::time::Instant;
 
+    use super::monotonic::Monotonic;
     use super::*;
 
     #[test]

@@ -1,7 +1,84 @@
 //! What can go wrong, typed. Every message says what to do next.
+//!
+//! Each future and each blocking wait yields [`Error`]. The other types say more about one case of
+//! it, or give a value back.
 
-use core::error::Error;
+use core::error::Error as StdError;
 use core::fmt;
+
+/// Why a call has no outcome. Every future and every blocking wait of this crate yields it.
+///
+/// It says what became of the *call*. An operation that fails with an error of its own settles with
+/// that error (`T = Result<_, _>`), and every duplicate gets the same one.
+///
+/// ```
+/// use oneflight_core::{Error, Group, error::Cause};
+/// # futures_lite::future::block_on(async {
+/// let group: Group<&str, u32> = Group::new();
+/// let call = group.work("k", || std::future::pending());
+/// group.abort_all();
+/// match call.await {
+///     Ok(value) => println!("{}", *value),
+///     Err(Error::Aborted(aborted)) => assert_eq!(aborted.cause(), Cause::AbortedAll),
+///     Err(Error::Rejected(why)) => println!("{why}"),
+///     Err(Error::TimedOut) => println!("wait again, or give up"),
+/// }
+/// # });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Error {
+    /// The call was rejected. It has joined nothing and holds nothing.
+    Rejected(Rejected),
+    /// The flight ended without a value.
+    Aborted(Aborted),
+    /// The time was up. The flight continues, and the handle can wait again.
+    TimedOut,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Rejected(why) => why.fmt(f),
+            Error::Aborted(aborted) => aborted.fmt(f),
+            Error::TimedOut => {
+                f.write_str("timed out; the flight continues, wait again or give up")
+            }
+        }
+    }
+}
+
+/// It has no source: its message is that of the error it holds, which would be printed twice.
+impl StdError for Error {}
+
+impl From<Rejected> for Error {
+    fn from(why: Rejected) -> Self {
+        Error::Rejected(why)
+    }
+}
+
+impl From<Aborted> for Error {
+    fn from(aborted: Aborted) -> Self {
+        Error::Aborted(aborted)
+    }
+}
+
+/// Drops the value.
+impl<T> From<SettleError<T>> for Error {
+    fn from(late: SettleError<T>) -> Self {
+        Error::Aborted(late.aborted)
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::TimedOut => std::io::ErrorKind::TimedOut,
+            Error::Rejected(_) | Error::Aborted(_) => std::io::ErrorKind::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
 
 /// Why a flight ended without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,11 +91,11 @@ pub enum Cause {
     /// unwinds (seen with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
     Panicked,
     /// Ended on purpose: [`Primary::abort`](crate::Primary::abort),
-    /// [`AbortHandle::abort`](crate::AbortHandle::abort).
+    /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort).
     Cancelled,
-    /// [`Group::abort_all`](crate::Group::abort_all).
-    Closed,
-    /// Older than the group's `max_age`: it gave way to a newer flight of the same key.
+    /// [`Group::abort_all`](crate::Group::abort_all) ended all flights.
+    AbortedAll,
+    /// Older than the group's `supersede_after`: a newer flight of the same key superseded it.
     Superseded,
     /// The driver of a [`work_rerun`](crate::Group::work_rerun) was lost once more than its budget
     /// allows.
@@ -30,7 +107,7 @@ impl Cause {
         Cause::Dropped,
         Cause::Panicked,
         Cause::Cancelled,
-        Cause::Closed,
+        Cause::AbortedAll,
         Cause::Superseded,
         Cause::Exhausted,
     ];
@@ -48,7 +125,7 @@ impl fmt::Display for Cause {
             Cause::Dropped => "the primary was dropped before it settled",
             Cause::Panicked => "the operation panicked",
             Cause::Cancelled => "it was aborted on purpose",
-            Cause::Closed => "the group aborted all flights",
+            Cause::AbortedAll => "the group aborted all flights",
             Cause::Superseded => "it was too old and a newer flight took its place",
             Cause::Exhausted => "its operation was lost and the budget of re-runs is used up",
         })
@@ -62,13 +139,15 @@ impl fmt::Display for Cause {
 /// (`T = Result<_, _>`), and every duplicate gets the same one.
 ///
 /// ```
-/// use oneflight_core::{Begin, Cause, Group};
+/// use oneflight_core::error::{Aborted, Cause};
+/// use oneflight_core::{Begin, Error, Group};
 ///
 /// let group: Group<&str, u32> = Group::new();
 /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
 /// let Begin::Waiter(waiter) = group.begin("k") else { unreachable!() };
 /// drop(primary);
-/// assert_eq!(waiter.get().unwrap().unwrap_err().cause(), Cause::Dropped);
+/// let aborted = Aborted::new(Cause::Dropped);
+/// assert_eq!(waiter.get().unwrap().unwrap_err(), Error::Aborted(aborted));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Aborted {
@@ -99,7 +178,8 @@ impl Aborted {
     /// Returns false only if none of the operation's code can have run: the flight ended before its
     /// spawned task or its blocking call started. A client can then retry with a new key.
     ///
-    /// A guard has begun at [`begin`](crate::Group::begin), and a `work` when its closure is called.
+    /// A guard has begun at [`begin`](crate::Group::begin), and a `work` when its closure is
+    /// called.
     pub const fn has_begun(&self) -> bool {
         self.begun
     }
@@ -109,60 +189,67 @@ impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "flight aborted ({}); begin again to run it anew",
+            "flight aborted ({}); call again to start a new flight",
             self.cause
         )
     }
 }
 
-impl Error for Aborted {}
+impl StdError for Aborted {}
 
-/// A settle came too late. The value comes back.
+/// A settle came too late, because something else had ended the flight. It gives the value back.
 ///
-/// `T` needs no `Debug`: the message never prints it.
+/// `T` needs no `Debug`: the message never prints it. By `?`, or by `map_err(Error::from)`, it
+/// becomes an [`Error`], which drops the value.
 pub struct SettleError<T> {
-    /// What was to be recorded.
-    pub value: T,
-    cause: Option<Cause>,
-}
-
-impl<T> SettleError<T> {
-    pub(crate) const fn new(value: T, cause: Option<Cause>) -> Self {
-        Self { value, cause }
-    }
-
-    /// What ended the flight before, or `None` when another settle was first.
-    pub const fn cause(&self) -> Option<Cause> {
-        self.cause
-    }
-
     /// The value that was not recorded.
-    pub fn into_value(self) -> T {
-        self.value
-    }
+    pub value: T,
+    /// What had ended the flight.
+    pub aborted: Aborted,
 }
 
 impl<T> fmt::Debug for SettleError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SettleError")
-            .field("cause", &self.cause)
+            .field("aborted", &self.aborted)
             .finish_non_exhaustive()
     }
 }
 
 impl<T> fmt::Display for SettleError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            Some(cause) => write!(
-                f,
-                "settled too late ({cause}); take the value back out of this error"
-            ),
-            None => f.write_str("settled already; take the value back out of this error"),
-        }
+        write!(
+            f,
+            "settled too late ({}); take the value back out of this error",
+            self.aborted.cause
+        )
     }
 }
 
-impl<T> Error for SettleError<T> {}
+impl<T> StdError for SettleError<T> {}
+
+/// The cell has a value already. It gives the second value back.
+///
+/// From [`SettleCell::settle`](crate::SettleCell::settle). `T` needs no `Debug`: the message never
+/// prints it.
+pub struct AlreadySettled<T> {
+    /// The value that was not recorded.
+    pub value: T,
+}
+
+impl<T> fmt::Debug for AlreadySettled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlreadySettled").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for AlreadySettled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settled already; take the value back out of this error")
+    }
+}
+
+impl<T> StdError for AlreadySettled<T> {}
 
 /// Why a caller was rejected: neither primary nor waiter. It holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -172,8 +259,10 @@ pub enum Rejected {
     Busy,
     /// The key is in flight, or its outcome retained, for another payload.
     Mismatch,
-    /// The flight holds as many waiters as it may, or the group as many flights.
-    Full,
+    /// The flight has reached [`max_waiters`](crate::GroupBuilder::max_waiters).
+    TooManyWaiters,
+    /// The group has reached [`max_flights`](crate::GroupBuilder::max_flights).
+    TooManyFlights,
     /// The group is closed, and the key is not in flight.
     Closed,
     /// The operation of this key began its own key from within itself: it would wait for itself.
@@ -182,7 +271,7 @@ pub enum Rejected {
 
 impl Rejected {
     /// How many reasons there are: the length of a table indexed by `why as usize`.
-    pub(crate) const COUNT: usize = 5;
+    pub(crate) const COUNT: usize = 6;
 }
 
 impl fmt::Display for Rejected {
@@ -194,8 +283,9 @@ impl fmt::Display for Rejected {
             Rejected::Mismatch => {
                 "the same key is in use for another payload; send it under a key of its own"
             }
-            Rejected::Full => {
-                "at the limit of waiters or flights; shed the load or try again later"
+            Rejected::TooManyWaiters => "too many callers wait for this key; try again later",
+            Rejected::TooManyFlights => {
+                "too many keys are in flight; shed the load or try again later"
             }
             Rejected::Closed => "the group is closed; begin nothing more on it",
             Rejected::Reentrant => {
@@ -205,163 +295,34 @@ impl fmt::Display for Rejected {
     }
 }
 
-impl Error for Rejected {}
-
-/// [`Primary::run`](crate::Primary::run) did not settle: something else ended the flight.
-///
-/// Holds the operation's value if it had finished. Otherwise the operation was dropped.
-pub struct RunError<T> {
-    value: Option<T>,
-    aborted: Aborted,
-}
-
-impl<T> RunError<T> {
-    pub(crate) const fn new(value: Option<T>, cause: Cause) -> Self {
-        Self {
-            value,
-            aborted: Aborted::new(cause),
-        }
-    }
-
-    /// What ended the flight.
-    pub const fn cause(&self) -> Cause {
-        self.aborted.cause()
-    }
-
-    /// The value that was not recorded, if the operation had finished.
-    pub fn into_value(self) -> Option<T> {
-        self.value
-    }
-}
-
-impl<T> fmt::Debug for RunError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunError")
-            .field("cause", &self.cause())
-            .field("finished", &self.value.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Display for RunError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.value {
-            Some(_) => write!(
-                f,
-                "settled too late ({}); take the value back out of this error",
-                self.cause()
-            ),
-            None => self.aborted.fmt(f),
-        }
-    }
-}
-
-impl<T> Error for RunError<T> {}
-
-impl<T> From<SettleError<T>> for RunError<T> {
-    fn from(late: SettleError<T>) -> Self {
-        // A flight's primary settles once, so it was too late for another reason: an abort.
-        let cause = late.cause.unwrap_or(Cause::Cancelled);
-        Self::new(Some(late.value), cause)
-    }
-}
-
-impl<T> From<RunError<T>> for Aborted {
-    fn from(error: RunError<T>) -> Self {
-        error.aborted
-    }
-}
-
-/// A wait with a deadline ended without a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WaitError {
-    /// The time was up. The flight goes on, and the waiter may wait again.
-    TimedOut,
-    /// The flight ended without a value.
-    Aborted(Aborted),
-}
-
-impl fmt::Display for WaitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WaitError::TimedOut => {
-                f.write_str("timed out; the flight goes on, wait again or give up")
-            }
-            WaitError::Aborted(aborted) => aborted.fmt(f),
-        }
-    }
-}
-
-/// It has no source: its message is that of the error it holds, which would be printed twice.
-impl Error for WaitError {}
-
-impl From<Aborted> for WaitError {
-    fn from(aborted: Aborted) -> Self {
-        WaitError::Aborted(aborted)
-    }
-}
-
-/// Why a ready-made call (`work`, `spawn`) has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WorkError {
-    /// The flight ended without a value.
-    Aborted(Aborted),
-    /// The call was rejected before it began.
-    Rejected(Rejected),
-}
-
-impl fmt::Display for WorkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            WorkError::Aborted(aborted) => aborted.fmt(f),
-            WorkError::Rejected(rejected) => rejected.fmt(f),
-        }
-    }
-}
-
-/// It has no source: its message is that of the error it holds, which would be printed twice.
-impl Error for WorkError {}
-
-impl From<Aborted> for WorkError {
-    fn from(aborted: Aborted) -> Self {
-        WorkError::Aborted(aborted)
-    }
-}
-
-impl From<Rejected> for WorkError {
-    fn from(rejected: Rejected) -> Self {
-        WorkError::Rejected(rejected)
-    }
-}
+impl StdError for Rejected {}
 
 #[cfg(test)]
 mod tests {
-    use core::error::Error;
+    use alloc::string::ToString;
 
     use super::*;
 
     /// What a reporter prints: each error of the chain.
-    fn chain(error: &dyn Error) -> usize {
+    fn chain(error: &dyn StdError) -> usize {
         1 + error.source().map_or(0, chain)
     }
 
     #[test]
     fn a_message_is_once_in_its_chain() {
-        let aborted = Aborted::new(Cause::Cancelled);
-        let errors: [&dyn Error; 4] = [
-            &WaitError::Aborted(aborted),
-            &WaitError::TimedOut,
-            &WorkError::Aborted(aborted),
-            &WorkError::Rejected(Rejected::Full),
+        let errors = [
+            Error::Aborted(Aborted::new(Cause::Cancelled)),
+            Error::Rejected(Rejected::TooManyWaiters),
+            Error::TimedOut,
         ];
-        assert_eq!(errors.map(chain), [1; 4]);
+        assert_eq!(errors.each_ref().map(|error| chain(error)), [1; 3]);
     }
 
     #[test]
     fn an_error_of_a_settle_says_what_came_before() {
-        assert_eq!(SettleError::new(1, None).cause(), None);
-        let cause = Some(Cause::Cancelled);
-        assert_eq!(SettleError::new(1, cause).cause(), cause);
+        let aborted = Aborted::new(Cause::Cancelled);
+        let late = SettleError { value: 1, aborted };
+        assert!(late.to_string().contains(&Cause::Cancelled.to_string()));
+        assert_eq!(Error::from(late), Error::Aborted(aborted));
     }
 }

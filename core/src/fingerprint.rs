@@ -7,21 +7,23 @@ use core::hash::{BuildHasher, Hash, Hasher};
 ///
 /// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
 /// different fingerprints are never merged: the later one is
-/// [`Rejected::Mismatch`](crate::Rejected::Mismatch). If one side has none, nothing is compared.
+/// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). If one side has none, nothing is
+/// compared.
 ///
 /// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes,
 /// not an attacker who forges payloads. Against one, [give](Self::new) the first 128 bits of a
 /// digest. They are the same in every group and thread of one process; do not store them.
 ///
 /// ```
-/// use oneflight_core::{Begin, Fingerprint, Group, Rejected};
+/// use oneflight_core::error::Rejected;
+/// use oneflight_core::{Begin, Fingerprint, Group};
 ///
 /// let group: Group<&str, u32> = Group::new();
 /// let ten = Fingerprint::of_bytes(b"amount=10");
 /// let twenty = Fingerprint::of_bytes(b"amount=20");
-/// let _first = group.fingerprinted(ten).begin("token");
-/// assert!(matches!(group.fingerprinted(ten).begin("token"), Begin::Waiter(_)));
-/// let other = group.fingerprinted(twenty).begin("token");
+/// let _first = group.entry("token").fingerprint(ten).begin();
+/// assert!(matches!(group.entry("token").fingerprint(ten).begin(), Begin::Waiter(_)));
+/// let other = group.entry("token").fingerprint(twenty).begin();
 /// assert!(matches!(other, Begin::Rejected(Rejected::Mismatch)));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,25 +75,6 @@ impl fmt::Display for Fingerprint {
         write!(f, "{:032x}", self.0)
     }
 }
-
-/// A [`Group`](crate::Group) or [`Gate`](crate::Gate), called with a payload's fingerprint. From
-/// their `fingerprinted`.
-///
-/// It has the calls of what it stands for, with the same meaning.
-#[derive(Debug)]
-#[must_use = "call one of its methods"]
-pub struct Fingerprinted<'a, G> {
-    pub(crate) of: &'a G,
-    pub(crate) fingerprint: Fingerprint,
-}
-
-impl<G> Clone for Fingerprinted<'_, G> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<G> Copy for Fingerprinted<'_, G> {}
 
 #[cfg(test)]
 mod tests {

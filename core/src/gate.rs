@@ -23,23 +23,24 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::fingerprint::{Fingerprint, Fingerprinted};
-use crate::group::begin::Entry;
-use crate::group::shard::{OwnedKey, Plain, Request, Shard, Ticket, random_id};
+use equivalent::Equivalent;
+
+use crate::group::entry::sealed::Sealed;
+use crate::group::shard::{Plain, Request, Shard, Ticket, random_id};
 use crate::group::stats::gather;
-use crate::group::{Begin, Primary, RandomState, Stats};
+use crate::group::{Begin, Entry, Primary, RandomState, Registry, Stats};
 use crate::sync::Arc;
 
 /// What happens to a caller that finds the gate held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Another token is rejected: [`Rejected::Busy`](crate::Rejected::Busy). The same token
+    /// Another token is rejected: [`Rejected::Busy`](crate::error::Rejected::Busy). The same token
     /// waits and shares.
     Exclusive,
     /// As `Exclusive`, but [`Gate::turn`] waits for its turn, first come first served.
     Queue,
     /// No gate and no sharing: every caller is primary.
-    Reentrant,
+    Open,
 }
 
 /// One resource, one invocation at a time: an agent, a device, an account.
@@ -51,7 +52,7 @@ pub enum Mode {
 /// # Deadlocks
 ///
 /// An invocation that waits for a turn at its own gate waits for itself, unless it uses its own
-/// token, which is [`Rejected::Reentrant`](crate::Rejected::Reentrant) where that is seen.
+/// token, which is [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) where that is seen.
 ///
 /// The gate is handed over when a turn comes, polled or not: a [`Turn`] that is kept and no longer
 /// polled holds it.
@@ -59,7 +60,8 @@ pub enum Mode {
 /// # Examples
 ///
 /// ```
-/// use oneflight_core::{Begin, Gate, Mode, Rejected};
+/// use oneflight_core::gate::{Gate, Mode};
+/// use oneflight_core::{Begin, error::Rejected};
 /// # futures_lite::future::block_on(async {
 /// let agent: Gate<&str, String> = Gate::new(Mode::Queue);
 /// let Begin::Primary(first) = agent.begin(Some("question-1")) else { unreachable!() };
@@ -88,7 +90,7 @@ struct Inner<K, T> {
 impl<K, T> Gate<K, T> {
     /// A gate that nobody holds.
     pub fn new(mode: Mode) -> Self {
-        let shard = if mode == Mode::Reentrant {
+        let shard = if mode == Mode::Open {
             Shard::new(random_id(), 1, None)
         } else {
             Shard::with_line()
@@ -107,7 +109,7 @@ impl<K, T> Gate<K, T> {
         self.inner.mode
     }
 
-    /// Whether somebody holds it, or waits for a turn. Never with [`Mode::Reentrant`].
+    /// Whether somebody holds it, or waits for a turn. Never with [`Mode::Open`].
     pub fn is_busy(&self) -> bool {
         self.inner.shard.is_busy()
     }
@@ -121,29 +123,22 @@ impl<K, T> Gate<K, T> {
     pub fn stats(&self) -> Stats {
         gather([self.inner.shard.figures()])
     }
-
-    fn entry(&self, token: Option<K>) -> Entry<'_, Self, Option<K>> {
-        Entry {
-            of: self,
-            key: token,
-            fingerprint: None,
-        }
-    }
-
-    /// The same calls, for a payload with this fingerprint. See [`Fingerprint`].
-    pub fn fingerprinted(&self, fingerprint: Fingerprint) -> Fingerprinted<'_, Self> {
-        Fingerprinted {
-            of: self,
-            fingerprint,
-        }
-    }
 }
 
 impl<K: Hash + Eq, T> Gate<K, T> {
+    /// Returns the entry of this token: the token of one call, to which a fingerprint can be added.
+    ///
+    /// Every call of the entry that finds another token in flight is
+    /// [`Rejected::Busy`](crate::error::Rejected::Busy); only [`turn`](Entry::turn) waits.
+    pub fn entry(&self, token: Option<K>) -> Entry<'_, Self> {
+        Entry::owned(self, token)
+    }
+
     /// Takes the gate, or joins the invocation with this token. Never waits.
     ///
     /// In every mode a caller that finds another token in flight is
-    /// [`Rejected::Busy`](crate::Rejected::Busy), except with [`Mode::Reentrant`], where nobody is.
+    /// [`Rejected::Busy`](crate::error::Rejected::Busy), except with [`Mode::Open`], where nobody
+    /// is.
     pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
         self.entry(token).begin()
     }
@@ -158,52 +153,33 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// # Cancel safety
     ///
     /// Dropping the future gives the place up: duplicates of its token get
-    /// [`Cause::Dropped`](crate::Cause::Dropped), and nobody else notices.
+    /// [`Cause::Dropped`](crate::error::Cause::Dropped), and nobody else notices.
     pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
         self.entry(token).turn()
     }
 
     /// How many duplicates wait for the token.
-    pub fn waiters(&self, token: &K) -> usize {
+    pub fn waiters<Q: Hash + Equivalent<K> + ?Sized>(&self, token: &Q) -> usize {
+        let same = |other: &Option<K>| other.as_ref().is_some_and(|other| token.equivalent(other));
         let hash = self.inner.hasher.hash_one(Some(token));
-        let found = self
-            .inner
-            .shard
-            .lookup(hash, |other| other.as_ref() == Some(token));
+        let found = self.inner.shard.lookup(hash, same);
         found.map_or(0, |flight| flight.waiting())
     }
 }
 
-impl<K: Hash + Eq, T> Fingerprinted<'_, Gate<K, T>> {
-    /// [`Gate::begin`].
-    pub fn begin(self, token: Option<K>) -> Begin<Option<K>, T> {
-        self.entry(token).begin()
-    }
-
-    /// [`Gate::turn`].
-    pub fn turn(self, token: Option<K>) -> Turn<K, T> {
-        self.entry(token).turn()
-    }
-}
-
-impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>, Option<K>> {
-    fn begin(self) -> Begin<Option<K>, T> {
-        let request = self.request();
-        let shard = &self.of.inner.shard;
-        Shard::search(shard, &request, OwnedKey(Some(self.key)), &mut Plain)
-    }
-
-    fn turn(self) -> Turn<K, T> {
-        if self.of.inner.mode != Mode::Queue {
+impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
+    /// Takes the gate, waiting for its turn with [`Mode::Queue`], or joins the invocation with this
+    /// token. See [`Gate::turn`].
+    pub fn turn(self) -> Turn<K, T> {
+        let inner = &self.registry().inner;
+        if inner.mode != Mode::Queue {
             return Turn {
                 state: TurnState::Ready(self.begin()),
             };
         }
+        let shard = inner.shard.clone();
         let ticket = Ticket::new();
-        let request = self.request().queued(&ticket);
-        let shard = &self.of.inner.shard;
-        let begin = Shard::search(shard, &request, OwnedKey(Some(self.key)), &mut Plain);
-        let state = match begin {
+        let state = match self.begin_with(&mut Plain, |request| request.queued(&ticket)) {
             Begin::Primary(primary) if !shard.holds(primary.flight()) => {
                 TurnState::Queued(primary, ticket)
             }
@@ -211,16 +187,31 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>, Option<K>> {
         };
         Turn { state }
     }
+}
 
-    fn request(&self) -> Request {
-        let hash = self.of.inner.hasher.hash_one(self.key.as_ref());
-        let request = Request::new(&self.of.inner.shard, hash, self.fingerprint);
-        if self.key.is_none() || self.of.inner.mode == Mode::Reentrant {
+impl<K, T> Sealed<Option<K>, T> for Gate<K, T> {
+    const HAS_SHORT_WAY: bool = false;
+
+    fn hash<Q: Hash + ?Sized>(&self, token: &Q) -> u64 {
+        self.inner.hasher.hash_one(token)
+    }
+
+    fn shard(&self, _hash: u64) -> &Arc<Shard<Option<K>, T>> {
+        &self.inner.shard
+    }
+
+    fn adapt<Q: Equivalent<Option<K>> + ?Sized>(&self, request: Request, token: &Q) -> Request {
+        if self.inner.mode == Mode::Open || token.equivalent(&None) {
             request.alone()
         } else {
             request
         }
     }
+}
+
+impl<K: Hash + Eq, T> Registry for Gate<K, T> {
+    type Key = Option<K>;
+    type Value = T;
 }
 
 impl<K, T> Clone for Gate<K, T> {

@@ -16,11 +16,11 @@
 //! [`work`]: crate::Group::work
 //! [`work_rerun`]: crate::Group::work_rerun
 //! [`begin`]: crate::Group::begin
-//! [`retain`]: crate::Builder::retain
+//! [`retain`]: crate::GroupBuilder::retain
 //! [`Fingerprint`]: crate::Fingerprint
 //! [`Primary`]: crate::Primary
-//! [`Aborted`]: crate::Aborted
-//! [`Gate`]: crate::Gate
+//! [`Aborted`]: crate::error::Aborted
+//! [`Gate`]: crate::gate::Gate
 //!
 //! # An idempotent read
 //!
@@ -28,7 +28,8 @@
 //! Give it a small budget: each re-run is one more caller that was lost.
 //!
 //! ```
-//! use oneflight_core::{Budget, Group};
+//! use oneflight_core::handle::Budget;
+//! use oneflight_core::Group;
 //! # futures_lite::future::block_on(async {
 //! let group: Group<u64, Result<String, std::io::Error>> = Group::new();
 //! let path = String::from("Cargo.toml");
@@ -46,7 +47,7 @@
 //!
 //! The operation is polled by whichever caller drives. A caller that is kept but not polled stalls
 //! the others: where callers sit in a `select!` loop, use `spawn` and abort it by its
-//! [`AbortHandle`](crate::AbortHandle) if you must.
+//! [`AbortHandle`](crate::handle::AbortHandle) if you must.
 //!
 //! ```
 //! use oneflight_core::Group;
@@ -74,7 +75,8 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use oneflight_core::{Begin, Fingerprint, Group, Rejected};
+//! use oneflight_core::error::Rejected;
+//! use oneflight_core::{Begin, Fingerprint, Group};
 //!
 //! type Charge = Result<u64, String>;
 //! let group: Group<String, Charge> = Group::builder()
@@ -83,15 +85,15 @@
 //!     .max_waiters(1_000)
 //!     .build();
 //! let ten = Fingerprint::of_bytes(br#"{"amount":10}"#);
-//! let token = || "token-1".to_string();
-//! let Begin::Primary(charge) = group.fingerprinted(ten).begin(token()) else { unreachable!() };
+//! let call = |payload| group.entry_ref("token-1").fingerprint(payload);
+//! let Begin::Primary(charge) = call(ten).begin() else { unreachable!() };
 //! charge.settle(Ok(1999)).unwrap();
 //!
-//! let Begin::Waiter(late) = group.fingerprinted(ten).begin(token()) else { unreachable!() };
+//! let Begin::Waiter(late) = call(ten).begin() else { unreachable!() };
 //! assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
 //! let twenty = Fingerprint::of_bytes(br#"{"amount":20}"#);
 //! assert!(matches!(
-//!     group.fingerprinted(twenty).begin(token()),
+//!     call(twenty).begin(),
 //!     Begin::Rejected(Rejected::Mismatch)
 //! ));
 //! ```
@@ -113,8 +115,8 @@
 //! # What can wait for itself
 //!
 //! An operation that begins its own key is rejected with
-//! [`Rejected::Reentrant`](crate::Rejected::Reentrant) when this is seen: on the same thread,
-//! inside its own poll or making, with `std`. Not seen: a task that the operation spawned and waits
-//! for, a call from another thread, an operation that a caller runs by hand between
+//! [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) when this is seen: on the same
+//! thread, inside its own poll or making, with `std`. Not seen: a task that the operation spawned
+//! and waits for, a call from another thread, an operation that a caller runs by hand between
 //! [`begin`](crate::Group::begin) and [`settle`](crate::Primary::settle). Two operations that wait
 //! for each other's keys wait forever, as two locks would.

@@ -9,25 +9,24 @@
 //! - [`Group`] is the registry. [`Group::begin`] makes its caller the [`Primary`] or a [`Waiter`];
 //!   [`Group::work`] runs an operation that any caller may carry on.
 //! - [`SettleCell`] is the part that waits, on its own: one value, no key.
-//! - [`rt::Runtime`] is what an executor's adapter supplies, for operations that outlive their
-//!   callers.
+//! - [`rt`] is what an executor's adapter supplies, for operations that outlive their callers.
 //!
 //! Applications usually depend on the facade crate `oneflight`, which re-exports this one and the
 //! adapters.
 //!
 //! ```
-//! use oneflight_core::{Aborted, Begin, Group, Settled};
+//! use oneflight_core::{Begin, Error, Group, Settled};
 //!
 //! type Charge = Result<u64, String>;
 //!
-//! type Receipt = Result<Settled<String, Charge>, Aborted>;
+//! type Receipt = Result<Settled<String, Charge>, Error>;
 //!
 //! /// One of the callers charges the card, and each gets the receipt.
 //! async fn charge(group: &Group<String, Charge>, token: &str) -> Receipt {
-//!     match group.begin_ref(token) {
-//!         Begin::Primary(primary) => primary.run(async { Ok(1999) }).await.map_err(Aborted::from),
+//!     match group.entry_ref(token).begin() {
+//!         Begin::Primary(primary) => primary.run(async { Ok(1999) }).await,
 //!         Begin::Waiter(waiter) => waiter.await,
-//!         Begin::Rejected(why) => panic!("{why}"),
+//!         Begin::Rejected(why) => Err(why.into()),
 //!     }
 //! }
 //!
@@ -84,11 +83,11 @@ extern crate alloc;
 extern crate std;
 
 mod cell;
-mod clock;
-mod error;
+pub mod clock;
+pub mod error;
 mod fingerprint;
 mod flight;
-mod gate;
+pub mod gate;
 mod group;
 pub mod guide;
 mod policy;
@@ -96,18 +95,18 @@ pub mod rt;
 mod sync;
 mod unwind;
 
-pub use cell::{SettleCell, Wait};
-pub use clock::Clock;
-#[cfg(all(
-    feature = "std",
-    not(all(target_family = "wasm", target_os = "unknown"))
-))]
-pub use clock::Monotonic;
-pub use error::{Aborted, Cause, Rejected, RunError, SettleError, WaitError, WorkError};
-pub use fingerprint::{Fingerprint, Fingerprinted};
+pub use cell::SettleCell;
+pub use equivalent::Equivalent;
+pub use error::Error;
+pub use fingerprint::Fingerprint;
 pub use flight::{FlightId, Settled};
-pub use gate::{Gate, Mode, Turn};
 pub use group::{
-    Begin, Builder, DefaultHasher, Drained, Group, Keep, Primary, RandomState, Run, Stats, Waiter,
+    Begin, Entry, Group, GroupBuilder, Keep, Primary, RandomState, Registry, Stats, Waiter,
 };
-pub use policy::{AbortHandle, Budget, Detached, Rerun, Work};
+
+/// The futures that calls return, and what comes with them. Their names are seldom typed.
+pub mod handle {
+    pub use crate::cell::Wait;
+    pub use crate::group::{Drained, Run};
+    pub use crate::policy::{AbortHandle, Budget, Rerun, Spawned, Work};
+}

@@ -1,5 +1,35 @@
-//! What an adapter supplies: the [`Runtime`] trait. What is generic over a runtime is written once:
-//! [`Timeout`] here, and the operations that outlive their callers in `policy/spawn`.
+//! What an adapter supplies: [`Spawn`], [`SpawnBlocking`] and [`Timer`]. What is generic over a
+//! runtime is written once: [`Timeout`] here, and the calls that use a runtime in [`Entry`].
+//!
+//! Waiting needs none of them: a [`Waiter`](crate::Waiter) is an ordinary future. They run an
+//! operation apart from its callers, and measure time. An executor that has no timer, or no
+//! threads for blocking calls, implements what it has. The adapter crates implement all three; so
+//! can you, for your own executor.
+//!
+//! # Contract
+//!
+//! A runtime can run, or drop, what it is given immediately and inline, because no lock is held
+//! across these calls. A runtime can drop a task or a call at any time instead of running it. The
+//! waiters then get an error.
+//!
+//! ```
+//! use oneflight_core::{Group, rt::Spawn};
+//!
+//! /// A thread for each task: no executor at all.
+//! struct Threads;
+//!
+//! impl Spawn for Threads {
+//!     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+//!         std::thread::spawn(|| futures_lite::future::block_on(task));
+//!     }
+//! }
+//!
+//! let group: Group<&str, u32> = Group::new();
+//! let outcome = group.entry("k").spawn_on(&Threads, || async { 7 });
+//! assert_eq!(*futures_lite::future::block_on(outcome).unwrap(), 7);
+//! ```
+//!
+//! [`Entry`]: crate::Entry::spawn_on
 
 use core::fmt;
 use core::future::Future;
@@ -10,113 +40,88 @@ use core::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Aborted, WaitError};
-use crate::flight::Settled;
-use crate::group::Waiter;
+use crate::error::Error;
 
-/// An executor, as far as this crate needs one.
-///
-/// Waiting needs none: a [`Waiter`] is an ordinary future. A runtime is needed to run an operation
-/// apart from its callers ([`Group::spawn_on`](crate::Group::spawn_on)) and to measure time. The
-/// adapter crates implement it; so may you, for your own executor.
-///
-/// # Contract
-///
-/// Each method may run, or drop, what it is given at once and inline: nothing is locked across it.
-/// Dropping what it was given, at any time, is how a runtime says that it will not run it; waiters
-/// are told then.
-///
-/// ```
-/// use core::{future::Future, pin::Pin, time::Duration};
-/// use oneflight_core::{Group, rt::Runtime};
-///
-/// /// A thread for each task: no executor at all.
-/// struct Threads;
-///
-/// impl Runtime for Threads {
-///     type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-///
-///     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-///         std::thread::spawn(|| futures_lite::future::block_on(task));
-///     }
-///
-///     fn sleep(&self, duration: Duration) -> Self::Sleep {
-///         Box::pin(async move { std::thread::sleep(duration) })
-///     }
-///
-///     fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-///         std::thread::spawn(call);
-///     }
-/// }
-///
-/// let group: Group<&str, u32> = Group::new();
-/// let outcome = group.spawn_on(&Threads, "k", || async { 7 });
-/// assert_eq!(*futures_lite::future::block_on(outcome).unwrap(), 7);
-/// ```
-pub trait Runtime {
+/// An executor. See the [module](self) for the contract.
+pub trait Spawn {
+    /// Runs a task to its end, whoever waits for it. The task never unwinds (with `std`).
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
+}
+
+/// A pool of threads that can be blocked. See the [module](self) for the contract.
+pub trait SpawnBlocking {
+    /// Runs a call that can block its thread. The call never unwinds (with `std`).
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F);
+}
+
+/// A source of pauses.
+pub trait Timer {
     /// The future of [`sleep`](Self::sleep).
     type Sleep: Future<Output = ()> + Send;
 
-    /// Runs a task to its end, whoever waits for it. The task never unwinds (with `std`).
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
-
-    /// Resolves after `duration`.
+    /// Returns a future that is ready after `duration`.
     fn sleep(&self, duration: Duration) -> Self::Sleep;
-
-    /// Runs a call that may block its thread, where this runtime keeps threads for that. The call
-    /// never unwinds (with `std`).
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F);
 }
 
+/// All three: what the adapters of this project implement.
+pub trait Runtime: Spawn + SpawnBlocking + Timer {}
+
+impl<R: Spawn + SpawnBlocking + Timer> Runtime for R {}
+
 pin_project! {
-    /// Waits for a flight, for a while. From an adapter's `WaiterExt::timeout`.
+    /// Waits for a call's outcome for a limited time. From an adapter's `HandleExt::wait_timeout`.
     ///
-    /// Ready with [`WaitError::TimedOut`] when the time is up first. The flight goes on, and the
-    /// waiter, which this only borrows, keeps its place.
+    /// It yields [`Error::TimedOut`], as the error type of the call, if the time is up first. The
+    /// flight continues. The handle, which this only borrows, keeps its place and can wait again.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the waiter as it was.
+    /// Dropping it leaves the handle as it was.
     ///
     /// # Panics
     ///
-    /// Polling it again after it timed out polls the runtime's timer again, and may panic as that
-    /// does. Poll the waiter.
+    /// Do not poll it again after it timed out, because the runtime's timer can panic. Poll the
+    /// handle instead.
     #[must_use = "futures do nothing unless polled or awaited"]
-    pub struct Timeout<'a, K, T, S> {
-        waiter: &'a mut Waiter<K, T>,
+    pub struct Timeout<'a, H: ?Sized, S> {
+        handle: &'a mut H,
         #[pin]
         sleep: S,
     }
 }
 
-impl<'a, K, T, S> Timeout<'a, K, T, S> {
-    /// Waits for `waiter` until `sleep` is ready.
-    pub fn new(waiter: &'a mut Waiter<K, T>, sleep: S) -> Self {
-        Self { waiter, sleep }
+impl<'a, H: ?Sized, S> Timeout<'a, H, S> {
+    /// Waits for `handle` until `sleep` is ready.
+    pub fn new(handle: &'a mut H, sleep: S) -> Self {
+        Self { handle, sleep }
     }
 }
 
-impl<K, T, S: Future<Output = ()>> Future for Timeout<'_, K, T, S> {
-    type Output = Result<Settled<K, T>, WaitError>;
+impl<O, E, H, S> Future for Timeout<'_, H, S>
+where
+    E: From<Error>,
+    H: Future<Output = Result<O, E>> + Unpin + ?Sized,
+    S: Future<Output = ()>,
+{
+    type Output = Result<O, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let outcome: Poll<Result<_, Aborted>> = Pin::new(&mut **this.waiter).poll(cx);
-        if let Poll::Ready(outcome) = outcome {
-            return Poll::Ready(outcome.map_err(WaitError::Aborted));
+        let outcome = Pin::new(&mut **this.handle).poll(cx);
+        if outcome.is_ready() {
+            return outcome;
         }
-        this.sleep.poll(cx).map(|()| Err(WaitError::TimedOut))
+        this.sleep.poll(cx).map(|()| Err(Error::TimedOut.into()))
     }
 }
 
-impl<K, T, S: UnwindSafe> UnwindSafe for Timeout<'_, K, T, S> {}
-impl<K, T, S: RefUnwindSafe> RefUnwindSafe for Timeout<'_, K, T, S> {}
+impl<H: ?Sized, S: UnwindSafe> UnwindSafe for Timeout<'_, H, S> {}
+impl<H: ?Sized, S: RefUnwindSafe> RefUnwindSafe for Timeout<'_, H, S> {}
 
-impl<K, T, S> fmt::Debug for Timeout<'_, K, T, S> {
+impl<H: fmt::Debug + ?Sized, S> fmt::Debug for Timeout<'_, H, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timeout")
-            .field("waiter", &self.waiter)
+            .field("handle", &self.handle)
             .finish_non_exhaustive()
     }
 }

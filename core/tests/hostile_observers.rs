@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use oneflight_core::{Begin, Budget, Cause, Clock, Group};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -72,7 +75,7 @@ fn a_participant_whose_join_panics_is_not_counted_in() {
         assert_eq!(group.waiters("k"), 1);
         drop(only);
         let outcome = waiter.get().expect("the flight is open, with nobody in it");
-        assert_eq!(outcome.unwrap_err().cause(), Cause::Dropped);
+        assert_eq!(cause_of(outcome), Cause::Dropped);
         assert!(group.is_empty());
     });
 }
@@ -91,7 +94,7 @@ fn a_run_that_a_subscriber_ends_is_over() {
         let mut run = Box::pin(primary.run(pending()));
         panics(|| block_on(poll_once(run.as_mut())));
         let outcome = waiter.get().expect("the panic ended nothing");
-        assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
+        assert_eq!(cause_of(outcome), Cause::Panicked);
         assert!(matches!(group.begin("k"), Begin::Primary(_)));
     });
 }
@@ -174,7 +177,7 @@ fn a_superseded_flight_is_counted_as_aborted() {
     let aborted = counted("oneflight_aborted_total", || {
         let group: Group<&str, u32> = Group::builder()
             .clock(Ages(0.into()))
-            .max_age(Duration::from_secs(1))
+            .supersede_after(Duration::from_secs(1))
             .build();
         let old = group.begin("k");
         let Begin::Primary(new) = group.begin("k") else {

@@ -6,7 +6,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use futures_lite::future::block_on;
-use oneflight_core::{Begin, Budget, Gate, Group, Mode, SettleCell};
+use oneflight_core::gate::{Gate, Mode};
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Group, SettleCell};
 
 const ROUNDS: usize = 200;
 const THREADS: usize = 4;

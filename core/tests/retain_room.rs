@@ -4,7 +4,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use oneflight_core::{Begin, Clock, Group};
+use oneflight_core::clock::Clock;
+use oneflight_core::{Begin, Group};
 
 #[derive(Default)]
 struct Hand(AtomicU64);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use oneflight_core::{Begin, Group, SettleCell, WaitError, Waiter};
+use oneflight_core::{Begin, Error, Group, SettleCell, Waiter};
 
 /// Counts its wakes, and does what it is told at the first one.
 #[derive(Default)]
@@ -139,7 +139,7 @@ fn a_thread_that_waited_in_vain_leaves_a_room_that_serves() {
             unreachable!()
         };
         let late = waiter.wait_deadline(Instant::now());
-        assert_eq!(late.unwrap_err(), WaitError::TimedOut);
+        assert_eq!(late.unwrap_err(), Error::TimedOut);
         drop((primary, waiter));
         lives(2);
         // And a thread in a room where tasks have been.

@@ -1,18 +1,17 @@
 //! What errors say, and what the small types show of themselves.
 
 use std::collections::HashSet;
-use std::error::Error;
+use std::error::Error as _;
 use std::fmt::Display;
 use std::future::{Future, Ready, pending, ready};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
-use oneflight_core::rt::{Runtime, Timeout};
-use oneflight_core::{
-    Aborted, Begin, Cause, Clock, Group, Primary, Rejected, RunError, SettleCell, Settled,
-    WaitError, Waiter, WorkError,
-};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::{Aborted, Cause, Rejected};
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timeout, Timer};
+use oneflight_core::{Begin, Error, Group, Primary, SettleCell, Settled, Waiter};
 
 type Registry = Group<&'static str, u32>;
 
@@ -26,7 +25,10 @@ fn flight(group: &Registry) -> (Primary<&'static str, u32>, Waiter<&'static str,
 fn aborted() -> Aborted {
     let (primary, waiter) = flight(&Group::new());
     drop(primary);
-    waiter.get().unwrap().unwrap_err()
+    match waiter.get() {
+        Some(Err(Error::Aborted(aborted))) => aborted,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Lower case, no full stop, as one part of a longer line; and, after a semicolon, what to do.
@@ -44,7 +46,7 @@ fn each_cause_is_told_apart_in_words() {
         Cause::Dropped,
         Cause::Panicked,
         Cause::Cancelled,
-        Cause::Closed,
+        Cause::AbortedAll,
         Cause::Superseded,
         Cause::Exhausted,
     ];
@@ -63,13 +65,14 @@ fn each_rejection_says_what_to_do() {
     let all = [
         Rejected::Busy,
         Rejected::Mismatch,
-        Rejected::Full,
+        Rejected::TooManyWaiters,
+        Rejected::TooManyFlights,
         Rejected::Closed,
         Rejected::Reentrant,
     ];
     for rejected in all {
         assert_says_what_to_do(&rejected);
-        let error = WorkError::from(rejected);
+        let error = Error::from(rejected);
         assert_eq!(error.to_string(), rejected.to_string());
         assert!(error.source().is_none(), "its message is printed once");
     }
@@ -83,15 +86,11 @@ fn an_abort_says_why_and_what_to_do() {
     assert_says_what_to_do(&aborted);
     assert!(aborted.to_string().contains(&Cause::Dropped.to_string()));
 
-    let (work, wait) = (WorkError::from(aborted), WaitError::from(aborted));
-    assert_eq!(
-        [work.to_string(), wait.to_string()],
-        [aborted.to_string(), aborted.to_string()]
-    );
-    let sources = [work.source().is_some(), wait.source().is_some()];
-    assert_eq!(sources, [false; 2], "their message is printed once");
+    let error = Error::from(aborted);
+    assert_eq!(error.to_string(), aborted.to_string());
+    assert!(error.source().is_none(), "its message is printed once");
 
-    assert_says_what_to_do(&WaitError::TimedOut);
+    assert_says_what_to_do(&Error::TimedOut);
 }
 
 #[test]
@@ -100,23 +99,22 @@ fn a_settle_that_was_not_first_says_where_its_value_is() {
     cell.settle(1).unwrap();
     let again = cell.settle(2).unwrap_err();
     assert_says_what_to_do(&again);
-    assert_eq!(format!("{again:?}"), "SettleError { cause: None, .. }");
+    assert_eq!(format!("{again:?}"), "AlreadySettled { .. }");
 
     let group = Registry::new();
     let (primary, _waiter) = flight(&group);
     group.abort_all();
     let late = primary.settle(3).unwrap_err();
     assert_says_what_to_do(&late);
-    assert!(late.to_string().contains(&Cause::Closed.to_string()));
+    assert!(late.to_string().contains(&Cause::AbortedAll.to_string()));
     assert_ne!(late.to_string(), again.to_string());
 
-    let late = RunError::from(late);
-    assert_says_what_to_do(&late);
-    assert_eq!(
-        format!("{late:?}"),
-        "RunError { cause: Closed, finished: true, .. }"
+    let shown = format!("{late:?}");
+    assert!(
+        shown.starts_with("SettleError { aborted: Aborted { cause: AbortedAll"),
+        "{shown}"
     );
-    assert_eq!((late.cause(), late.into_value()), (Cause::Closed, Some(3)));
+    assert_eq!((late.aborted.cause(), late.value), (Cause::AbortedAll, 3));
 }
 
 #[test]
@@ -126,13 +124,7 @@ fn a_run_that_is_ended_says_what_its_waiters_are_told() {
     let run = primary.run(pending());
     group.abort_all();
     let ended = block_on(run).unwrap_err();
-    let told = waiter.get().unwrap().unwrap_err();
-    assert_eq!(ended.to_string(), told.to_string());
-    assert_eq!(
-        format!("{ended:?}"),
-        "RunError { cause: Closed, finished: false, .. }"
-    );
-    assert_eq!(Aborted::from(ended), told);
+    assert_eq!(ended, waiter.get().unwrap().unwrap_err());
 }
 
 #[test]
@@ -162,9 +154,9 @@ fn a_shared_clock_is_the_clock_it_shares() {
 #[test]
 fn a_timeout_ends_for_the_outcome_the_abort_or_the_time() {
     let (primary, mut waiter) = flight(&Group::new());
-    let timeout: Timeout<'_, _, _, Ready<()>> = Timeout::new(&mut waiter, ready(()));
-    assert!(format!("{timeout:?}").starts_with("Timeout { waiter: Waiter { id: FlightId("));
-    assert_eq!(block_on(timeout).unwrap_err(), WaitError::TimedOut);
+    let timeout: Timeout<'_, _, Ready<()>> = Timeout::new(&mut waiter, ready(()));
+    assert!(format!("{timeout:?}").starts_with("Timeout { handle: Waiter { id: FlightId("));
+    assert_eq!(block_on(timeout).unwrap_err(), Error::TimedOut);
     primary.settle(7).unwrap();
     // The outcome comes first when both are there.
     assert_eq!(*block_on(Timeout::new(&mut waiter, ready(()))).unwrap(), 7);
@@ -172,50 +164,54 @@ fn a_timeout_ends_for_the_outcome_the_abort_or_the_time() {
     let (primary, mut waiter) = flight(&Group::new());
     drop(primary);
     let ended = block_on(Timeout::new(&mut waiter, pending::<()>())).unwrap_err();
-    assert_eq!(ended, WaitError::Aborted(aborted()));
+    assert_eq!(ended, Error::Aborted(aborted()));
     assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), ended);
 }
 
 /// Runs what it is given at once.
 struct AtOnce;
 
-impl Runtime for AtOnce {
-    type Sleep = Ready<()>;
-
+impl Spawn for AtOnce {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         block_on(task);
     }
+}
+
+impl SpawnBlocking for AtOnce {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Timer for AtOnce {
+    type Sleep = Ready<()>;
 
     fn sleep(&self, _: Duration) -> Ready<()> {
         ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
     }
 }
 
 #[test]
 fn a_task_names_its_flight_and_one_that_was_rejected_has_none() {
     let group = Registry::new();
-    let done = group.spawn_on(&AtOnce, "k", || async { 7 });
+    let done = group.entry("k").spawn_on(&AtOnce, || async { 7 });
     let id = done.id().expect("of its flight");
     assert_eq!(
         format!("{done:?}"),
-        format!("Detached {{ id: Some({id:?}), primary: true, .. }}")
+        format!("Spawned {{ id: Some({id:?}), primary: true, .. }}")
     );
     assert_eq!(block_on(done).unwrap().id(), id);
 
     let (primary, _waiter) = flight(&group);
-    let duplicate = group.spawn_on(&AtOnce, "k", || async { 8 });
+    let duplicate = group.entry("k").spawn_on(&AtOnce, || async { 8 });
     assert_eq!(duplicate.id(), Some(primary.id()));
 
     group.close();
-    let rejected = group.spawn_on(&AtOnce, "new", || async { 9 });
+    let rejected = group.entry("new").spawn_on(&AtOnce, || async { 9 });
     assert_eq!(rejected.id(), None);
     assert_eq!(
         block_on(rejected).unwrap_err(),
-        WorkError::Rejected(Rejected::Closed)
+        Error::Rejected(Rejected::Closed)
     );
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use oneflight::Clock;
+use oneflight::clock::Clock;
 
 /// Turned by hand. A clone is the same clock.
 #[derive(Clone, Debug, Default)]

@@ -35,7 +35,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use oneflight::{Begin, Primary, Rejected, Waiter};
+use oneflight::error::{Cause, Rejected};
+use oneflight::{Begin, Error, Primary, Waiter};
 
 pub use clock::HandClock;
 pub use counting::{Counted, CountingWaker, Counts};
@@ -68,6 +69,16 @@ pub fn rejected<K, T>(begin: Begin<K, T>) -> Rejected {
     match begin {
         Begin::Rejected(why) => why,
         other => panic!("expected a rejection, got {}", role(&other)),
+    }
+}
+
+/// Why the flight was aborted, where the test knows that it was.
+#[track_caller]
+pub fn cause_of<R>(outcome: Result<R, Error>) -> Cause {
+    match outcome {
+        Err(Error::Aborted(aborted)) => aborted.cause(),
+        Err(other) => panic!("expected an abort, got {other}"),
+        Ok(_) => panic!("expected an abort, got an outcome"),
     }
 }
 

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::hash::Hash;
 use std::time::Duration;
 
-use oneflight::rt::{Runtime, Timeout};
-use oneflight::{Detached, Group, Waiter};
+use oneflight::handle::Spawned;
+use oneflight::rt::{Runtime, SpawnBlocking, Timeout, Timer};
+use oneflight::{Group, Waiter};
 
 use crate::task::{Cancel, Task, cancellable, reporting};
 use crate::watchdog::watched;
 
 /// The future of a runtime's clock.
-pub type SleepOf<R> = <<R as TestRuntime>::Adapter as Runtime>::Sleep;
+pub type SleepOf<R> = <<R as TestRuntime>::Adapter as Timer>::Sleep;
 
 /// An executor that the suite runs on. A handle: a clone is the same executor.
 pub trait TestRuntime: Clone + 'static {
@@ -32,7 +33,7 @@ pub trait TestRuntime: Clone + 'static {
     fn adapter(&self) -> Self::Adapter;
 
     /// The adapter's `GroupExt::spawn`.
-    fn detach<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Detached<K, T>
+    fn detach<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,
         T: Send + Sync + 'static,
@@ -40,18 +41,18 @@ pub trait TestRuntime: Clone + 'static {
         F: Future<Output = T> + Send + 'static;
 
     /// The adapter's `GroupExt::spawn_blocking`.
-    fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Detached<K, T>
+    fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,
         T: Send + Sync + 'static,
         F: FnOnce() -> T + Send + 'static;
 
-    /// The adapter's `WaiterExt::timeout`.
+    /// The adapter's `HandleExt::wait_timeout`.
     fn timeout<'a, K, T>(
         &self,
         waiter: &'a mut Waiter<K, T>,
         duration: Duration,
-    ) -> Timeout<'a, K, T, SleepOf<Self>>;
+    ) -> Timeout<'a, Waiter<K, T>, SleepOf<Self>>;
 
     /// Spawns a task whose output can be awaited.
     fn task<F>(&self, future: F) -> Task<F::Output>
@@ -76,7 +77,7 @@ pub trait TestRuntime: Clone + 'static {
     fn unblock<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         let (task, output) = reporting(async move { call() });
         self.adapter()
-            .unblock(move || futures_lite::future::block_on(task));
+            .spawn_blocking(move || futures_lite::future::block_on(task));
         output
     }
 }

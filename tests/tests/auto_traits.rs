@@ -1,7 +1,7 @@
 //! The type system, tested: what may cross threads, unwind boundaries and moves, for good and for bad parameters.
 
 use std::cell::Cell;
-use std::error::Error;
+use std::error::Error as StdError;
 use std::future::Ready;
 use std::hash::Hash;
 use std::marker::PhantomPinned;
@@ -9,11 +9,13 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
 
+use oneflight_core::error::{Aborted, AlreadySettled, Cause, Rejected, SettleError};
+use oneflight_core::gate::Gate;
+use oneflight_core::handle::{Rerun, Run, Spawned, Wait, Work};
 use oneflight_core::rt::Timeout;
 use oneflight_core::{
-    Aborted, Begin, Builder, Cause, DefaultHasher, Detached, FlightId, Group, Primary, RandomState,
-    Rejected, Rerun, Run, SettleCell, SettleError, Settled, Stats, Wait, WaitError, Waiter, Work,
-    WorkError,
+    Begin, Entry, Error, FlightId, Group, GroupBuilder, Primary, RandomState, SettleCell, Settled,
+    Stats, Waiter,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -24,7 +26,7 @@ type SyncOnly = MutexGuard<'static, u8>;
 /// Neither.
 type Neither = Rc<u8>;
 
-type TimeoutOf<K, T> = Timeout<'static, K, T, Ready<()>>;
+type TimeoutOf<K, T> = Timeout<'static, Waiter<K, T>, Ready<()>>;
 type RunOf<K, T> = Run<K, T, Ready<T>>;
 /// `Run` with an operation that is fine, whatever the value is.
 type RunPlain<K, T> = Run<K, T, Ready<()>>;
@@ -46,7 +48,7 @@ macro_rules! crosses_threads_exactly_with_send_and_sync_parameters {
 #[test]
 fn handles_cross_threads_exactly_when_key_and_value_may_be_shared() {
     crosses_threads_exactly_with_send_and_sync_parameters!(
-        Group Primary Waiter Settled Work Detached Begin TimeoutOf RunPlain
+        Group Primary Waiter Settled Work Spawned Begin TimeoutOf RunPlain
     );
 }
 
@@ -56,7 +58,7 @@ fn an_operation_decides_for_its_run_future_too() {
     assert_impl_all!(Run<u8, u8, Cell<u8>>: Send);
     assert_not_impl_any!(Run<u8, u8, Cell<u8>>: Sync);
     assert_not_impl_any!(Run<u8, u8, Rc<u8>>: Send, Sync);
-    assert_not_impl_any!(Timeout<'static, u8, u8, Rc<u8>>: Send, Sync);
+    assert_not_impl_any!(Timeout<'static, Waiter<u8, u8>, Rc<u8>>: Send, Sync);
 }
 
 #[test]
@@ -64,8 +66,13 @@ fn a_hasher_decides_for_its_group_too() {
     assert_impl_all!(Group<u8, u8, std::hash::RandomState>: Send, Sync);
     assert_not_impl_any!(Group<u8, u8, Rc<u8>>: Send, Sync);
     assert_not_impl_any!(Group<u8, u8, Cell<u8>>: Send, Sync);
-    assert_impl_all!(Builder<u8, u8, RandomState>: Send, Sync);
-    assert_not_impl_any!(Builder<u8, u8, Rc<u8>>: Send, Sync);
+    assert_impl_all!(GroupBuilder<u8, u8, RandomState>: Send, Sync);
+    assert_not_impl_any!(GroupBuilder<u8, u8, Rc<u8>>: Send, Sync);
+    assert_impl_all!(Entry<'static, Group<u8, u8>>: Send, Sync);
+    assert_impl_all!(Entry<'static, Gate<u8, u8>>: Send, Sync);
+    assert_impl_all!(Entry<'static, Group<String, u8>, str>: Send, Sync);
+    assert_not_impl_any!(Entry<'static, Group<Neither, u8>>: Send, Sync);
+    assert_not_impl_any!(Entry<'static, Group<u8, Neither>>: Send, Sync);
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn handles_may_cross_an_unwind_boundary_whatever_they_carry() {
             assert_impl_all!($handle<&'static mut u8, &'static mut u8>: UnwindSafe, RefUnwindSafe);
         )* };
     }
-    unwind_safe!(Group Primary Waiter Settled Work Detached Begin);
+    unwind_safe!(Group Primary Waiter Settled Work Spawned Begin);
     assert_impl_all!(Group<u8, u8, Cell<u8>>: UnwindSafe, RefUnwindSafe);
     assert_impl_all!(SettleCell<Cell<u8>>: UnwindSafe, RefUnwindSafe);
     assert_impl_all!(SettleCell<&'static mut u8>: UnwindSafe, RefUnwindSafe);
@@ -105,11 +112,11 @@ fn handles_move_freely_even_when_the_value_must_not() {
             assert_impl_all!($handle<PhantomPinned, PhantomPinned>: Unpin);
         )* };
     }
-    unpin!(Group Primary Waiter Settled Work Detached Begin RunPlain TimeoutOf);
+    unpin!(Group Primary Waiter Settled Work Spawned Begin RunPlain TimeoutOf);
     assert_impl_all!(Wait<'static, PhantomPinned>: Unpin);
     // A pinned operation stays pinned.
     assert_not_impl_any!(Run<u8, u8, PhantomPinned>: Unpin);
-    assert_not_impl_any!(Timeout<'static, u8, u8, PhantomPinned>: Unpin);
+    assert_not_impl_any!(Timeout<'static, Waiter<u8, u8>, PhantomPinned>: Unpin);
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn a_role_can_not_be_duplicated_and_an_outcome_can() {
     assert_not_impl_any!(Primary<u8, u8>: Clone, Copy, Default);
     assert_not_impl_any!(Waiter<u8, u8>: Clone, Copy, Default);
     assert_not_impl_any!(Work<u8, u8>: Clone, Copy, Default);
-    assert_not_impl_any!(Detached<u8, u8>: Clone, Copy, Default);
+    assert_not_impl_any!(Spawned<u8, u8>: Clone, Copy, Default);
     assert_not_impl_any!(Begin<u8, u8>: Clone, Copy, Default);
     assert_not_impl_any!(Wait<'static, u8>: Clone, Copy, Default);
     assert_not_impl_any!(SettleCell<u8>: Clone, Copy);
@@ -128,9 +135,10 @@ fn a_role_can_not_be_duplicated_and_an_outcome_can() {
     assert_impl_all!(Primary<Plain, Plain>: std::fmt::Debug);
     assert_impl_all!(Waiter<Plain, Plain>: std::fmt::Debug);
     assert_impl_all!(Work<Plain, Plain>: std::fmt::Debug);
-    assert_impl_all!(Detached<Plain, Plain>: std::fmt::Debug);
+    assert_impl_all!(Spawned<Plain, Plain>: std::fmt::Debug);
     assert_impl_all!(SettleCell<Plain>: std::fmt::Debug, Default);
-    assert_impl_all!(SettleError<Plain>: Error);
+    assert_impl_all!(SettleError<Plain>: StdError);
+    assert_impl_all!(AlreadySettled<Plain>: StdError);
     // A settled value is shared: nobody gets at it exclusively.
     assert_not_impl_any!(Settled<u8, u8>: std::ops::DerefMut, AsMut<u8>);
 }
@@ -141,13 +149,12 @@ fn plain_data_is_plain() {
     assert_impl_all!(Cause: Copy, Eq, Hash, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
     assert_impl_all!(Stats: Copy, Eq, Default, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
     assert_impl_all!(RandomState: Clone, Default, Send, Sync, UnwindSafe, RefUnwindSafe);
-    assert_impl_all!(DefaultHasher: Clone, Send, Sync, UnwindSafe, RefUnwindSafe);
     macro_rules! errors {
         ($($error:ident)*) => { $(
-            assert_impl_all!($error: Error, Copy, Eq, Hash, Send, Sync, UnwindSafe, RefUnwindSafe);
+            assert_impl_all!($error: StdError, Copy, Eq, Hash, Send, Sync, UnwindSafe, RefUnwindSafe);
         )* };
     }
-    errors!(Aborted Rejected WaitError WorkError);
+    errors!(Aborted Rejected Error);
 }
 
 #[test]
@@ -157,9 +164,9 @@ fn an_operation_decides_whether_a_panic_can_be_caught_around_it() {
     assert_not_impl_any!(Run<u8, u8, Unsafe>: UnwindSafe);
     assert_impl_all!(Rerun<u8, u8, fn() -> Ready<u8>, Ready<u8>>: UnwindSafe, RefUnwindSafe);
     assert_not_impl_any!(Rerun<u8, u8, fn() -> Unsafe, Unsafe>: UnwindSafe);
-    assert_impl_all!(Timeout<'static, u8, u8, Ready<()>>: UnwindSafe, RefUnwindSafe);
-    assert_not_impl_any!(Timeout<'static, u8, u8, Unsafe>: UnwindSafe);
-    assert_impl_all!(Builder<u8, u8>: UnwindSafe, RefUnwindSafe);
+    assert_impl_all!(Timeout<'static, Waiter<u8, u8>, Ready<()>>: UnwindSafe, RefUnwindSafe);
+    assert_not_impl_any!(Timeout<'static, Waiter<u8, u8>, Unsafe>: UnwindSafe);
+    assert_impl_all!(GroupBuilder<u8, u8>: UnwindSafe, RefUnwindSafe);
 }
 
 #[test]
@@ -186,7 +193,7 @@ fn handles_are_small_whatever_they_carry() {
     assert_eq!(size_of::<Group<Big, Big>>(), WORD);
     assert_eq!(size_of::<Wait<'static, Big>>(), 2 * WORD);
     assert!(size_of::<Work<Big, Big>>() <= 2 * WORD + 8);
-    assert!(size_of::<Detached<Big, Big>>() <= 4 * WORD);
+    assert!(size_of::<Spawned<Big, Big>>() <= 4 * WORD);
     assert!(size_of::<Begin<Big, Big>>() <= 4 * WORD);
     assert_eq!(size_of::<Option<FlightId>>(), size_of::<u64>());
 }

@@ -65,10 +65,10 @@ fn a_borrowed_text_finds_its_owned_key() {
     let group: Group<String, u32> = Group::new();
     let huge = "k".repeat(MEBI);
     for key in ["", "\0", huge.as_str()] {
-        let begun = group.begin_ref(key);
+        let begun = group.entry_ref(key).begin();
         assert!(group.contains(key));
         assert!(matches!(
-            group.begin_ref(key),
+            group.entry_ref(key).begin(),
             oneflight_core::Begin::Waiter(_)
         ));
         drop(begun);

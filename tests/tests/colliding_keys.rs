@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use oneflight_conformance::watched;
-use oneflight_core::{Begin, Budget, Fingerprint, Group};
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Fingerprint, Group};
 use support::{assert_idle, assert_ledger, primary, waiter};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,9 +201,11 @@ fn a_call_hashes_its_key_once_whatever_the_rules_are() {
     let payload = Fingerprint::of(&1);
     let calls: [Call<'_>; 5] = [
         ("begin", &|group| drop(group.begin(Counted(1)))),
-        ("begin_ref", &|group| drop(group.begin_ref(&Counted(1)))),
+        ("entry_ref", &|group| {
+            drop(group.entry_ref(&Counted(1)).begin())
+        }),
         ("with a fingerprint", &|group| {
-            drop(group.fingerprinted(payload).begin(Counted(1)));
+            drop(group.entry(Counted(1)).fingerprint(payload).begin());
         }),
         ("work", &|group| drop(group.work(Counted(1), || ready(1)))),
         ("work_rerun", &|group| {

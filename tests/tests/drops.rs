@@ -204,7 +204,7 @@ fn a_refused_value_comes_back_and_is_dropped_by_its_owner() {
     assert!(cell.settle(values.make()).is_ok());
     let refused = cell.settle(values.make()).err().expect("the second");
     assert_eq!(values.alive(), 2);
-    let value = refused.into_value();
+    let value = refused.value;
     assert_eq!(values.alive(), 2);
     drop(value);
     assert_eq!(values.alive(), 1);
@@ -321,10 +321,12 @@ fn a_task_drops_everything_whether_it_runs_or_not() {
         let (inner, unused) = (world.clone(), world.clone());
         let call = world
             .group
-            .spawn_on(&shelf, world.key(1), move || inner.operation(2, panicking));
+            .entry(world.key(1))
+            .spawn_on(&shelf, move || inner.operation(2, panicking));
         let joined = world
             .group
-            .spawn_on(&shelf, world.key(1), move || unused.operation(0, true));
+            .entry(world.key(1))
+            .spawn_on(&shelf, move || unused.operation(0, true));
         let mut task = shelf.take_task();
         for _ in 0..polls {
             let _ready = poll_idly(&mut task).is_ready();
@@ -346,7 +348,8 @@ fn a_blocking_call_drops_everything_whether_it_runs_or_not() {
         let (token, values) = (world.operations.make(), world.values.clone());
         let detached = world
             .group
-            .spawn_blocking_on(&shelf, world.key(1), move || {
+            .entry(world.key(1))
+            .spawn_blocking_on(&shelf, move || {
                 let _token = token;
                 assert!(!panicking, "the call panics, as told");
                 values.make()

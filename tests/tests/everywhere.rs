@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use oneflight::tokio::Tokio;
+use oneflight::rt::tokio::Tokio;
 use oneflight_conformance::executors::{
     AsyncStd, Hand, SmolGlobal, SmolLocal, TokioCurrent, TokioLocal, TokioMulti,
 };
@@ -107,7 +107,7 @@ fn waiters_of_one_flight_resume_each_on_its_own_executor() {
 }
 
 /// Drives for two steps, then leaves.
-fn steps_on<R: TestRuntime>(work: oneflight::Work<&'static str, usize>, remote: &Remote) {
+fn steps_on<R: TestRuntime>(work: oneflight::handle::Work<&'static str, usize>, remote: &Remote) {
     let remote = remote.clone();
     R::run(|rt| async move {
         let before = remote.polls();

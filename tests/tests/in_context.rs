@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use oneflight::Group;
-use oneflight::tokio::Tokio;
+use oneflight::rt::tokio::Tokio;
 use oneflight_conformance::poll;
 use tokio::runtime::{Builder, Handle};
 

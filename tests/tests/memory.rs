@@ -7,7 +7,7 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
-use oneflight_core::rt::Runtime;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 use oneflight_core::{Begin, Fingerprint, Group, SettleCell};
 use support::{Shelf, assert_idle, poll_idly, primary, waiter};
 
@@ -99,7 +99,7 @@ fn a_flight_without_waiters_is_one_allocation() {
         assert_eq!((solo.count_total, solo.count_current), (1, 0));
         let lost = measure(|| drop(primary(&group, key)));
         assert_eq!((lost.count_total, lost.count_current), (1, 0));
-        let borrowed = measure(|| drop(group.begin_ref(&key)));
+        let borrowed = measure(|| drop(group.entry_ref(&key).begin()));
         assert_eq!((borrowed.count_total, borrowed.count_current), (1, 0));
     }
 }
@@ -168,7 +168,7 @@ fn asking_and_being_a_duplicate_allocate_nothing() {
             (1, 0, 1)
         );
         drop(waiter(&group, 1));
-        drop(group.begin_ref(&1));
+        drop(group.entry_ref(&1).begin());
         drop(group.work(1, std::future::pending));
     });
     assert_eq!(asking.count_total, 0);
@@ -387,7 +387,7 @@ fn operations_that_panic_in_their_tasks_leave_nothing() {
     let group: Group<u64, u64> = one_shard();
     let run = |key| {
         let shelf = Shelf::default();
-        let call = group.spawn_on(&shelf, key, || async {
+        let call = group.entry(key).spawn_on(&shelf, || async {
             // A panic with a payload and without a message: nothing but the payload is allocated.
             resume_unwind(Box::new([0u8; 1_000]))
         });
@@ -410,7 +410,9 @@ fn a_payload_that_panics_when_it_is_dropped_ends_in_its_task() {
     }
     let group: Group<u64, u64> = one_shard();
     let shelf = Shelf::default();
-    let call = group.spawn_on(&shelf, 0, || async { resume_unwind(Box::new(Bomb)) });
+    let call = group
+        .entry(0)
+        .spawn_on(&shelf, || async { resume_unwind(Box::new(Bomb)) });
     assert!(poll_idly(&mut shelf.take_task()).is_ready());
     assert!(call.get().expect("ended").is_err());
     assert_idle(&group);
@@ -459,26 +461,30 @@ fn after_a_burst_the_tables_shrink() {
     assert!(kept <= MOST, "{kept} bytes");
     let noted = Group::new();
     let payload = Fingerprint::new(1);
-    let kept = kept_after_a_burst(&noted, |key| noted.fingerprinted(payload).begin(key));
+    let kept = kept_after_a_burst(&noted, |key| noted.entry(key).fingerprint(payload).begin());
     assert!(kept <= MOST, "{kept} bytes, with fingerprints");
 }
 
 /// A runtime that runs at once what it is given.
 struct Inline;
 
-impl Runtime for Inline {
-    type Sleep = Pending<()>;
-
+impl Spawn for Inline {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         assert!(poll_idly(&mut Box::pin(task)).is_ready());
     }
+}
+
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Timer for Inline {
+    type Sleep = Pending<()>;
 
     fn sleep(&self, _: Duration) -> Pending<()> {
         pending()
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
     }
 }
 
@@ -487,7 +493,9 @@ fn an_abort_handle_keeps_neither_key_nor_value() {
     let group: Group<Vec<u8>, Vec<u8>> = Group::new();
     let mut handle = None;
     let kept = measure(|| {
-        let ended = group.spawn_on(&Inline, vec![1; MEBI], || async { vec![2; MEBI] });
+        let ended = group
+            .entry(vec![1; MEBI])
+            .spawn_on(&Inline, || async { vec![2; MEBI] });
         handle = ended.abort_handle();
         let outcome = ended.get().expect("it has ended").unwrap();
         assert_eq!(outcome.len(), MEBI);

@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 
-use oneflight::{Begin, Budget, Cause, Fingerprint, Gate, Mode, Rejected, WorkError};
-use oneflight_conformance::{CountingWaker, poll, primary, rejected, scripted, waiter, watched};
+use oneflight::error::{Cause, Rejected};
+use oneflight::gate::{Gate, Mode};
+use oneflight::handle::Budget;
+use oneflight::{Begin, Error, Fingerprint};
+use oneflight_conformance::{
+    CountingWaker, cause_of, poll, primary, rejected, scripted, waiter, watched,
+};
 
 type Group = oneflight::Group<&'static str, usize>;
 
@@ -26,7 +31,7 @@ fn what_a_lost_primary_means_is_the_callers_choice() {
     let guard = primary(group.begin("k"));
     let told = waiter(group.begin("k"));
     drop(guard);
-    assert_eq!(told.get().unwrap().unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(told.get().unwrap()), Cause::Dropped);
 
     let (remote, operation) = scripted();
     let mut lost = group.work("k", || operation);
@@ -162,7 +167,7 @@ fn a_thousand_lost_primaries_in_one_flight_change_nothing() {
     assert_eq!(callers[0].id(), Some(id));
     assert!(is_pending(&mut callers[0]));
     callers.clear();
-    assert_eq!(plain.get().unwrap().unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(plain.get().unwrap()), Cause::Dropped);
     assert_eq!(group.stats().reruns, LOST as u64);
 }
 
@@ -330,16 +335,16 @@ fn an_error_reaches_everyone_as_it_is() {
 #[test]
 fn waiters_are_capped_payloads_compared_and_self_joins_seen() {
     let group = Group::builder().max_waiters(1).build();
-    let guard = primary(group.fingerprinted(Fingerprint::of("ten")).begin("k"));
+    let guard = primary(group.entry("k").fingerprint(Fingerprint::of("ten")).begin());
     let joined = waiter(group.begin("k"));
-    assert_eq!(rejected(group.begin("k")), Rejected::Full);
-    let other = group.fingerprinted(Fingerprint::of("twenty"));
-    assert_eq!(rejected(other.begin("k")), Rejected::Mismatch);
+    assert_eq!(rejected(group.begin("k")), Rejected::TooManyWaiters);
+    let other = group.entry("k").fingerprint(Fingerprint::of("twenty"));
+    assert_eq!(rejected(other.begin()), Rejected::Mismatch);
     let inside = group.clone();
     let mut run = Box::pin(guard.run(async move {
         let own = inside.work("k", never_made);
         match own.await {
-            Err(WorkError::Rejected(Rejected::Reentrant)) => 7,
+            Err(Error::Rejected(Rejected::Reentrant)) => 7,
             _ => panic!("not seen"),
         }
     }));

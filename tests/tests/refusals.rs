@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use oneflight::{Begin, Fingerprint, Gate, Group, Mode, Rejected};
+use oneflight::error::Rejected;
+use oneflight::gate::{Gate, Mode};
+use oneflight::{Begin, Fingerprint, Group};
 use oneflight_conformance::{elsewhere, primary, rejected, waiter};
 
 fn costs_nothing(why: Rejected, begin: impl Fn() -> Begin<u64, u64>) {
@@ -24,19 +26,23 @@ fn a_call_that_is_turned_away_allocates_nothing() {
         .max_waiters(1)
         .max_flights(1)
         .retain(Duration::from_secs(60))
-        .max_age(Duration::from_secs(60))
+        .supersede_after(Duration::from_secs(60))
         .build();
     let ten = Fingerprint::new(10);
-    let guard = primary(group.fingerprinted(ten).begin(1));
+    let guard = primary(group.entry(1).fingerprint(ten).begin());
     let twenty = Fingerprint::new(20);
-    costs_nothing(Rejected::Mismatch, || group.fingerprinted(twenty).begin(1));
+    costs_nothing(Rejected::Mismatch, || {
+        group.entry(1).fingerprint(twenty).begin()
+    });
     let joined = waiter(group.begin(1));
-    costs_nothing(Rejected::Full, || group.begin(1));
-    costs_nothing(Rejected::Full, || group.begin(2));
+    costs_nothing(Rejected::TooManyWaiters, || group.begin(1));
+    costs_nothing(Rejected::TooManyFlights, || group.begin(2));
     group.close();
     costs_nothing(Rejected::Closed, || group.begin(2));
     guard.settle(7).unwrap();
-    costs_nothing(Rejected::Mismatch, || group.fingerprinted(twenty).begin(1));
+    costs_nothing(Rejected::Mismatch, || {
+        group.entry(1).fingerprint(twenty).begin()
+    });
     drop(joined);
     assert_eq!(elsewhere(|| group.stats().rejected), 5 * 101);
 }
@@ -90,9 +96,9 @@ fn a_call_that_makes_its_key_takes_no_place_of_the_limit() {
     let begun = std::rc::Rc::new(RefCell::new(None));
     let (other, inner) = (group.clone(), begun.clone());
     ARMED.set(Some(Box::new(move || {
-        *inner.borrow_mut() = Some(other.begin_ref(&Name(1)));
+        *inner.borrow_mut() = Some(other.entry_ref(&Name(1)).begin());
     })));
-    let outer = waiter(group.begin_ref(&Name(1)));
+    let outer = waiter(group.entry_ref(&Name(1)).begin());
     let inner = primary(begun.take().expect("begun meanwhile"));
     assert_eq!(outer.id(), inner.id());
     assert_eq!(group.stats().rejected, 0);
@@ -101,14 +107,17 @@ fn a_call_that_makes_its_key_takes_no_place_of_the_limit() {
 #[test]
 fn a_call_that_is_turned_away_makes_no_key() {
     let group: Group<Owned, u64> = Group::builder().max_flights(1).max_waiters(1).build();
-    let guard = primary(group.begin_ref(&Name(1)));
-    let _waiter = waiter(group.begin_ref(&Name(1)));
+    let guard = primary(group.entry_ref(&Name(1)).begin());
+    let _waiter = waiter(group.entry_ref(&Name(1)).begin());
     assert_eq!(CLONES.with_borrow(|clones| *clones), 1);
-    for name in [1, 2] {
-        assert_eq!(rejected(group.begin_ref(&Name(name))), Rejected::Full);
+    for (name, why) in [(1, Rejected::TooManyWaiters), (2, Rejected::TooManyFlights)] {
+        assert_eq!(rejected(group.entry_ref(&Name(name)).begin()), why);
     }
     group.close();
     drop(guard);
-    assert_eq!(rejected(group.begin_ref(&Name(3))), Rejected::Closed);
+    assert_eq!(
+        rejected(group.entry_ref(&Name(3)).begin()),
+        Rejected::Closed
+    );
     assert_eq!(CLONES.with_borrow(|clones| *clones), 1);
 }

@@ -55,7 +55,7 @@ fn a_superseded_flight_leaves_no_memory_behind() {
     let clock = HandClock::default();
     let builder = Group::<u64, u64>::builder().shards(1);
     let group = builder
-        .max_age(Duration::from_secs(10))
+        .supersede_after(Duration::from_secs(10))
         .clock(clock.clone())
         .build();
     let supersede = |times: u32| {

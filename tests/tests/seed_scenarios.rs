@@ -5,9 +5,12 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::task::Waker;
 use std::thread;
 
-use oneflight::{Begin, Cause, SettleCell};
+use oneflight::error::Cause;
+use oneflight::{Begin, SettleCell};
 use oneflight_conformance::executors::{AsyncStd, SmolGlobal, TokioMulti};
-use oneflight_conformance::{Counted, TestRuntime, conform, poll, primary, until, waiter};
+use oneflight_conformance::{
+    Counted, TestRuntime, cause_of, conform, poll, primary, until, waiter,
+};
 
 type Group = oneflight::Group<String, Result<u64, String>>;
 
@@ -109,7 +112,7 @@ mod scenario {
             async move { *cell.wait().await }
         });
         assert_eq!(cell.settle(1).ok(), Some(&1));
-        assert_eq!(cell.settle(2).unwrap_err().into_value(), 2);
+        assert_eq!(cell.settle(2).unwrap_err().value, 2);
         assert_eq!(waits.await, 1);
         assert_eq!(cell.get(), Some(&1));
     }
@@ -119,7 +122,7 @@ mod scenario {
         let first = primary(group.begin(TOKEN.into()));
         let duplicate = rt.task(waiter(group.begin(TOKEN.into())));
         rt.task(async move { drop(first) }).await;
-        assert_eq!(duplicate.await.unwrap_err().cause(), Cause::Dropped);
+        assert_eq!(cause_of(duplicate.await), Cause::Dropped);
     }
 
     pub(super) async fn the_key_is_free_afterwards<R: TestRuntime>(rt: R) {

@@ -6,10 +6,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use oneflight::rt::Runtime;
-use oneflight::tokio::Tokio;
-use oneflight::{Cause, Group, WorkError};
-use oneflight_conformance::{scripted, until, waiter, watched};
+use oneflight::Group;
+use oneflight::error::Cause;
+use oneflight::rt::tokio::Tokio;
+use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_conformance::{cause_of, scripted, until, waiter, watched};
 use smol::Executor;
 use tokio::runtime::{Builder, Runtime as TokioRuntime};
 
@@ -21,14 +22,6 @@ fn one_worker() -> TokioRuntime {
         .expect("a runtime can be built")
 }
 
-fn cause<T>(outcome: Result<T, WorkError>) -> Cause {
-    match outcome {
-        Err(WorkError::Aborted(aborted)) => aborted.cause(),
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("settled"),
-    }
-}
-
 #[test]
 fn tokio_that_shuts_down_under_a_running_operation_aborts_its_flight() {
     watched("shutdown", || {
@@ -36,20 +29,20 @@ fn tokio_that_shuts_down_under_a_running_operation_aborts_its_flight() {
         let tokio = Tokio::from(runtime.handle().clone());
         let group = Group::<&str, usize>::new();
         let (remote, operation) = scripted();
-        let first = group.spawn_on(&tokio, "k", || operation);
+        let first = group.entry("k").spawn_on(&tokio, || operation);
         let parked = waiter(group.begin("k"));
-        let thread = thread::spawn(move || parked.wait_blocking().unwrap_err().cause());
+        let thread = thread::spawn(move || cause_of(parked.wait_blocking()));
         smol::block_on(until(|| remote.polls() == 1));
         drop(runtime);
-        assert_eq!(cause(smol::block_on(first)), Cause::Dropped);
+        assert_eq!(cause_of(smol::block_on(first)), Cause::Dropped);
         assert_eq!(thread.join().unwrap(), Cause::Dropped);
         assert!(remote.dropped() && group.is_empty());
 
         // It is over now: what it is given it drops inline.
-        let late = group.spawn_on(&tokio, "k", || ready(0));
-        assert_eq!(cause(smol::block_on(late)), Cause::Dropped);
-        let late = group.spawn_blocking_on(&tokio, "k", || 0);
-        assert_eq!(cause(smol::block_on(late)), Cause::Dropped);
+        let late = group.entry("k").spawn_on(&tokio, || ready(0));
+        assert_eq!(cause_of(smol::block_on(late)), Cause::Dropped);
+        let late = group.entry("k").spawn_blocking_on(&tokio, || 0);
+        assert_eq!(cause_of(smol::block_on(late)), Cause::Dropped);
         assert!(group.is_empty());
     });
 }
@@ -63,20 +56,20 @@ fn a_blocking_call_in_the_queue_of_tokio_at_its_shutdown_is_told_either_way() {
         let (started, start) = channel::<()>();
         let (go, wait) = channel::<()>();
         // The pool's one thread is taken.
-        let running = group.spawn_blocking_on(&tokio, "runs", move || {
+        let running = group.entry("runs").spawn_blocking_on(&tokio, move || {
             started.send(()).expect("the test waits for it");
             wait.recv().expect("told to go on");
             7
         });
         start.recv().expect("started");
-        let queued = group.spawn_blocking_on(&tokio, "queued", || 0);
+        let queued = group.entry("queued").spawn_blocking_on(&tokio, || 0);
         runtime.shutdown_background();
         go.send(()).expect("the call waits for it");
         assert_eq!(*smol::block_on(running).unwrap(), 7);
         // The pool's thread runs it or drops it, whichever it sees first, the queue or the shutdown.
         match smol::block_on(queued) {
             Ok(settled) => assert_eq!(*settled, 0),
-            lost => assert_eq!(cause(lost), Cause::Dropped),
+            lost => assert_eq!(cause_of(lost), Cause::Dropped),
         }
         assert!(group.is_empty());
     });
@@ -86,19 +79,23 @@ fn a_blocking_call_in_the_queue_of_tokio_at_its_shutdown_is_told_either_way() {
 #[derive(Clone)]
 struct Undriven(Arc<Executor<'static>>);
 
-impl Runtime for Undriven {
-    type Sleep = Ready<()>;
-
+impl Spawn for Undriven {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         self.0.spawn(task).detach();
     }
+}
+
+impl SpawnBlocking for Undriven {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        self.0.spawn(async move { call() }).detach();
+    }
+}
+
+impl Timer for Undriven {
+    type Sleep = Ready<()>;
 
     fn sleep(&self, _: Duration) -> Ready<()> {
         ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        self.0.spawn(async move { call() }).detach();
     }
 }
 
@@ -107,14 +104,14 @@ fn an_executor_that_is_dropped_with_its_tasks_aborts_their_flights() {
     watched("dropped executor", || {
         let undriven = Undriven(Arc::new(Executor::new()));
         let group = Group::<&str, usize>::new();
-        let polled = group.spawn_on(&undriven, "polled", pending);
+        let polled = group.entry("polled").spawn_on(&undriven, pending);
         assert!(undriven.0.try_tick());
-        let unpolled = group.spawn_on(&undriven, "unpolled", || ready(0));
-        let call = group.spawn_blocking_on(&undriven, "call", || 0);
+        let unpolled = group.entry("unpolled").spawn_on(&undriven, || ready(0));
+        let call = group.entry("call").spawn_blocking_on(&undriven, || 0);
         assert_eq!(group.len(), 3);
         drop(undriven);
         for lost in [polled, unpolled, call] {
-            assert_eq!(cause(smol::block_on(lost)), Cause::Dropped);
+            assert_eq!(cause_of(smol::block_on(lost)), Cause::Dropped);
         }
         assert!(group.is_empty());
     });

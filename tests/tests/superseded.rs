@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
-use oneflight::{Begin, Budget, Cause, Group, Rejected};
+use oneflight::error::{Cause, Rejected};
+use oneflight::handle::Budget;
+use oneflight::{Begin, Group};
 use oneflight_conformance::{HandClock, poll, primary, quiet_panic, watched};
 
 fn group(clock: &HandClock) -> Group<&'static str, usize> {
     Group::builder()
         .clock(clock.clone())
-        .max_age(Duration::from_secs(1))
+        .supersede_after(Duration::from_secs(1))
         .max_flights(2)
         .build()
 }
@@ -55,7 +57,7 @@ fn a_superseded_rerun_flight_is_over_when_its_participants_have_left() {
             clock.forward(10);
             let begin = group.begin("k");
             assert!(
-                !matches!(begin, Begin::Rejected(Rejected::Full)),
+                !matches!(begin, Begin::Rejected(Rejected::TooManyFlights)),
                 "a superseded flight still counts"
             );
             drop(old);
@@ -113,7 +115,7 @@ fn a_superseded_settle_asks_nobody_and_leaves_no_flight() {
     let clock = HandClock::default();
     let group: Group<&str, usize> = Group::builder()
         .clock(clock.clone())
-        .max_age(Duration::from_secs(1))
+        .supersede_after(Duration::from_secs(1))
         .retain(Duration::from_secs(60))
         .keep(|value: &usize| if *value == 13 { quiet_panic() } else { false })
         .build();
@@ -121,10 +123,7 @@ fn a_superseded_settle_asks_nobody_and_leaves_no_flight() {
     clock.forward(10);
     primary(group.begin("k")).settle(1).unwrap();
     let late = old.settle(13).unwrap_err();
-    assert_eq!(
-        (late.cause(), late.into_value()),
-        (Some(Cause::Superseded), 13)
-    );
+    assert_eq!((late.aborted.cause(), late.value), (Cause::Superseded, 13));
     group.close();
     assert!(poll(&mut group.drained(), Waker::noop()).is_ready());
 }
@@ -174,7 +173,7 @@ fn a_flight_that_is_forgotten_while_it_is_found_too_old_is_left_alone() {
         let (clock, key) = (HandClock::default(), Armed::default());
         let group: Group<Armed, u8> = Group::builder()
             .clock(clock.clone())
-            .max_age(Duration::from_secs(1))
+            .supersede_after(Duration::from_secs(1))
             .build();
         let old = primary(group.begin(key.clone()));
         clock.forward(10);

@@ -7,12 +7,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `runtime` | [`AsyncStd`]: the executor, as the core sees it |
-//! | `ext` | [`GroupExt`] and [`WaiterExt`]: the calls that need one |
+//! | `ext` | [`GroupExt`], [`EntryExt`] and [`HandleExt`]: the calls that need one |
 //!
 //! Every adapter has the same files and the same names: learn one, know all. Waiting needs no
 //! adapter: a [`Waiter`](oneflight_core::Waiter) is an ordinary future and resumes on whatever
-//! executor polls it. Adapters add, they never exclude one another; nothing here guesses a "current
-//! runtime" that it was not told of.
+//! executor polls it. You can use several adapters in one program.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -20,5 +19,5 @@
 mod ext;
 mod runtime;
 
-pub use ext::{GroupExt, WaiterExt};
+pub use ext::{EntryExt, GroupExt, HandleExt};
 pub use runtime::{AsyncStd, Sleep};

@@ -6,7 +6,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use oneflight_core::rt::Runtime;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 
 /// async-std's global executor and its blocking pool.
 ///
@@ -15,7 +15,7 @@ use oneflight_core::rt::Runtime;
 /// use oneflight_core::Group;
 ///
 /// let group: Group<&str, u64> = Group::new();
-/// let charge = group.spawn_on(&AsyncStd, "charge:42", || async { 1999 });
+/// let charge = group.entry("charge:42").spawn_on(&AsyncStd, || async { 1999 });
 /// assert_eq!(*async_std::task::block_on(charge).unwrap(), 1999);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,19 +39,23 @@ impl fmt::Debug for Sleep {
     }
 }
 
-impl Runtime for AsyncStd {
-    type Sleep = Sleep;
-
+impl Spawn for AsyncStd {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         // Dropping the handle detaches the task.
         drop(async_std::task::spawn(task));
     }
+}
+
+impl SpawnBlocking for AsyncStd {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        drop(async_std::task::spawn_blocking(call));
+    }
+}
+
+impl Timer for AsyncStd {
+    type Sleep = Sleep;
 
     fn sleep(&self, duration: Duration) -> Sleep {
         Sleep(Box::pin(async_std::task::sleep(duration)))
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        drop(async_std::task::spawn_blocking(call));
     }
 }

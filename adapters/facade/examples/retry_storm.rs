@@ -13,7 +13,8 @@
 
 use std::process::ExitCode;
 
-use oneflight::{Budget, Group};
+use oneflight::Group;
+use oneflight::handle::Budget;
 use oneflight_storm::{Policy, Replay, Storm, StormRow, TraceRow};
 
 /// The token of the storm: all requests carry it, so all but the first are duplicates.
@@ -52,7 +53,9 @@ async fn storm(storm: Storm) -> StormRow {
         // executor alone, this is `group.spawn_blocking(TOKEN, || ..)` of its `GroupExt`.
         Policy::Detach => {
             let run = storm.run(group, |group, executor, charge| {
-                group.spawn_blocking_on(executor, TOKEN, || charge.make())
+                group
+                    .entry(TOKEN)
+                    .spawn_blocking_on(executor, || charge.make())
             });
             run.await
         }
@@ -78,7 +81,9 @@ async fn replay(replay: Replay) -> TraceRow {
         }
         Policy::Detach => {
             let run = replay.run(group, |group, executor, request| {
-                group.spawn_on(executor, request.token(), || request.execute())
+                group
+                    .entry(request.token())
+                    .spawn_on(executor, || request.execute())
             });
             run.await
         }

@@ -10,26 +10,26 @@
 //! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
 //! | an `async` operation that any caller may carry on | [`Group::work`] | none |
 //! | an operation that is harmless to run again | [`Group::work_rerun`] | none |
-//! | a late retry gets the same outcome | [`Builder::retain`] | none |
-//! | the same key with another payload is rejected | [`Group::fingerprinted`] | none |
-//! | limits, and primaries that hang | [`Builder`] | none |
-//! | one invocation at a time | [`Gate`] | none |
+//! | a late retry gets the same outcome | [`GroupBuilder::retain`] | none |
+//! | the same key with another payload is rejected | [`Entry::fingerprint`] | none |
+//! | limits, and primaries that hang | [`GroupBuilder`] | none |
+//! | one invocation at a time | [`gate::Gate`] | none |
 //! | stopping | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
 //! | looking in | [`Group::stats`]; spans and counters | `tracing`, `metrics` |
-//! | an operation that must run to its end, on tokio | [`tokio::GroupExt::spawn`] | `tokio` |
-//! | a blocking call on tokio's pool | [`tokio::GroupExt::spawn_blocking`] | `tokio` |
-//! | an operation that needs tokio, on another executor | [`tokio::Tokio::in_context`] | `tokio` |
-//! | the same on smol | [`smol::GroupExt`] | `smol` |
-//! | the same on async-std (discontinued upstream) | [`async_std::GroupExt`] | `async-std` |
-//! | waiting with a timeout, in a task | `WaiterExt::timeout` of each adapter | the adapter's |
+//! | an operation that must run to its end, on tokio | [`rt::tokio::GroupExt::spawn`] | `tokio` |
+//! | a blocking call on tokio's pool | [`rt::tokio::GroupExt::spawn_blocking`] | `tokio` |
+//! | an operation that needs tokio, elsewhere | [`rt::tokio::Tokio::in_context`] | `tokio` |
+//! | the same on smol | [`rt::smol::GroupExt`] | `smol` |
+//! | the same on async-std (discontinued upstream) | [`rt::async_std::GroupExt`] | `async-std` |
+//! | waiting with a timeout, in a task | `HandleExt::wait_timeout` | the adapter's |
 //! | waiting on a thread of your own | [`Waiter::wait_blocking`] | `std` (default) |
 //! | one value to wait for, no key | [`SettleCell`] | none |
-//! | an executor of your own | [`rt::Runtime`], [`Group::spawn_on`] | none |
+//! | an executor of your own | [`rt`], [`Entry::spawn_on`] | none |
 //! | firmware | default features off, `critical-section` | `critical-section`, `portable-atomic` |
 //!
 //! ```
 //! use oneflight::Group;
-//! use oneflight::tokio::GroupExt;
+//! use oneflight::rt::tokio::GroupExt;
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let group: Group<String, Result<u64, String>> = Group::new();
@@ -47,15 +47,36 @@
 #[doc(inline)]
 pub use oneflight_core::*;
 
-#[cfg(feature = "async-std")]
-#[doc(inline)]
-pub use oneflight_async_std as async_std;
-#[cfg(feature = "smol")]
-#[doc(inline)]
-pub use oneflight_smol as smol;
-#[cfg(feature = "tokio")]
-#[doc(inline)]
-pub use oneflight_tokio as tokio;
+/// What runs operations apart from their callers. Each adapter is a module of its own, behind the
+/// feature of its name.
+pub mod rt {
+    #[doc(inline)]
+    pub use oneflight_core::rt::*;
+
+    // Inline modules and not renamed crates, so that rustc's advice for a forgotten trait is a path
+    // that compiles.
+
+    /// Operations on async-std.
+    #[cfg(feature = "async-std")]
+    pub mod async_std {
+        #[doc(inline)]
+        pub use oneflight_async_std::*;
+    }
+
+    /// Operations on smol.
+    #[cfg(feature = "smol")]
+    pub mod smol {
+        #[doc(inline)]
+        pub use oneflight_smol::*;
+    }
+
+    /// Operations on tokio.
+    #[cfg(feature = "tokio")]
+    pub mod tokio {
+        #[doc(inline)]
+        pub use oneflight_tokio::*;
+    }
+}
 
 /// The README's examples are compiled and run.
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use oneflight_core::rt::Runtime;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 
 /// smol's global executor and its blocking pool.
 ///
@@ -14,7 +14,7 @@ use oneflight_core::rt::Runtime;
 /// use oneflight_smol::Smol;
 ///
 /// let group: Group<&str, u64> = Group::new();
-/// let charge = group.spawn_on(&Smol, "charge:42", || async { 1999 });
+/// let charge = group.entry("charge:42").spawn_on(&Smol, || async { 1999 });
 /// assert_eq!(*smol::block_on(charge).unwrap(), 1999);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,18 +33,22 @@ impl Future for Sleep {
     }
 }
 
-impl Runtime for Smol {
-    type Sleep = Sleep;
-
+impl Spawn for Smol {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         smol::spawn(task).detach();
     }
+}
+
+impl SpawnBlocking for Smol {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        smol::unblock(call).detach();
+    }
+}
+
+impl Timer for Smol {
+    type Sleep = Sleep;
 
     fn sleep(&self, duration: Duration) -> Sleep {
         Sleep(smol::Timer::after(duration))
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        smol::unblock(call).detach();
     }
 }

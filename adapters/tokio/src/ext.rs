@@ -1,15 +1,20 @@
-//! The calls that need tokio: [`GroupExt`] for groups, [`WaiterExt`] for waiters.
+//! The calls that need tokio: [`EntryExt`] and [`GroupExt`] run operations, [`HandleExt`] waits for
+//! a limited time.
 
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::time::Duration;
 
-use oneflight_core::rt::{Runtime, Timeout};
-use oneflight_core::{Detached, Fingerprinted, Group, Waiter};
+use oneflight_core::gate::Gate;
+use oneflight_core::handle::Spawned;
+use oneflight_core::rt::{Timeout, Timer};
+use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::Tokio;
 
 /// Policy *Detach* on tokio: the operation belongs to the runtime and outlives every caller.
+///
+/// Of a [`Group`] and a [`Gate`]. These are short forms of [`EntryExt`]'s calls on `entry(key)`.
 ///
 /// ```
 /// use oneflight_tokio::GroupExt;
@@ -31,23 +36,25 @@ use crate::Tokio;
 /// });
 /// ```
 pub trait GroupExt<K, T> {
-    /// Runs the operation as a task, or waits for the one that runs. See [`Group::spawn_on`].
+    /// Runs the operation as a task, or waits for the one that runs. See [`Entry::spawn_on`].
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, as `tokio::spawn` does; then nothing has begun.
-    fn spawn<M, F>(&self, key: K, make: M) -> Detached<K, T>
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    fn spawn<M, F>(&self, key: K, make: M) -> Spawned<K, T>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static;
 
     /// Runs the call on the blocking pool, or waits for the one that runs. See
-    /// [`Group::spawn_blocking_on`].
+    /// [`Entry::spawn_blocking_on`].
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, as `tokio::spawn` does; then nothing has begun.
-    fn spawn_blocking<F>(&self, key: K, call: F) -> Detached<K, T>
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    fn spawn_blocking<F>(&self, key: K, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
 }
@@ -59,90 +66,159 @@ where
     S: BuildHasher,
 {
     #[track_caller]
-    fn spawn<M, F>(&self, key: K, make: M) -> Detached<K, T>
+    fn spawn<M, F>(&self, key: K, make: M) -> Spawned<K, T>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.spawn_on(&Tokio::current(), key, make)
+        self.entry(key).spawn(make)
     }
 
     #[track_caller]
-    fn spawn_blocking<F>(&self, key: K, call: F) -> Detached<K, T>
+    fn spawn_blocking<F>(&self, key: K, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        self.spawn_blocking_on(&Tokio::current(), key, call)
+        self.entry(key).spawn_blocking(call)
     }
 }
 
-/// The same, for a payload with a [`Fingerprint`](oneflight_core::Fingerprint).
-impl<K, T, S> GroupExt<K, T> for Fingerprinted<'_, Group<K, T, S>>
+impl<K, T> GroupExt<Option<K>, T> for Gate<K, T>
 where
     K: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
-    S: BuildHasher,
 {
     #[track_caller]
-    fn spawn<M, F>(&self, key: K, make: M) -> Detached<K, T>
+    fn spawn<M, F>(&self, key: Option<K>, make: M) -> Spawned<Option<K>, T>
     where
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        self.spawn_on(&Tokio::current(), key, make)
+        self.entry(key).spawn(make)
     }
 
     #[track_caller]
-    fn spawn_blocking<F>(&self, key: K, call: F) -> Detached<K, T>
+    fn spawn_blocking<F>(&self, key: Option<K>, call: F) -> Spawned<Option<K>, T>
     where
         F: FnOnce() -> T + Send + 'static,
     {
-        self.spawn_blocking_on(&Tokio::current(), key, call)
+        self.entry(key).spawn_blocking(call)
     }
 }
 
-/// Waiting for a while, on tokio's clock.
+/// Policy *Detach* on tokio, for a call with more than a key: a borrowed key, a fingerprint.
 ///
 /// ```
-/// use oneflight_tokio::WaiterExt;
-/// use oneflight_core::{Begin, Group, WaitError};
+/// use oneflight_tokio::EntryExt;
+/// use oneflight_core::error::Rejected;
+/// use oneflight_core::{Error, Fingerprint, Group, SettleCell};
+///
+/// tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+///     let group: Group<String, u64> = Group::new();
+///     let entry = |body: &[u8]| group.entry_ref("42").fingerprint(Fingerprint::of_bytes(body));
+///     static BANK: SettleCell<u64> = SettleCell::new();
+///     let charge = entry(b"amount=1999").spawn(|| async { *BANK.wait().await });
+///     let other = entry(b"amount=2000").spawn(|| async { unreachable!("never made") });
+///     assert_eq!(other.await.unwrap_err(), Error::Rejected(Rejected::Mismatch));
+///     BANK.settle(1999).unwrap();
+///     assert_eq!(*charge.await.unwrap(), 1999);
+/// });
+/// ```
+pub trait EntryExt<K, T>: Sized {
+    /// Runs the operation as a task, or waits for the one that runs. See [`Entry::spawn_on`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    fn spawn<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
+
+    /// Runs the call on the blocking pool, or waits for the one that runs. See
+    /// [`Entry::spawn_blocking_on`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    fn spawn_blocking<F>(self, call: F) -> Spawned<K, T>
+    where
+        F: FnOnce() -> T + Send + 'static;
+}
+
+impl<K, T, G, Q> EntryExt<K, T> for Entry<'_, G, Q>
+where
+    G: Registry<Key = K, Value = T>,
+    Q: Hash + Equivalent<K> + ?Sized,
+    K: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    #[track_caller]
+    fn spawn<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.spawn_on(&Tokio::current(), make)
+    }
+
+    #[track_caller]
+    fn spawn_blocking<F>(self, call: F) -> Spawned<K, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.spawn_blocking_on(&Tokio::current(), call)
+    }
+}
+
+/// Waiting for a limited time, on tokio's clock.
+///
+/// Of every future that a call returns, if it is `Unpin` or pinned.
+///
+/// ```
+/// use oneflight_tokio::HandleExt;
+/// use oneflight_core::{Begin, Error, Group};
 /// use std::time::Duration;
 ///
 /// tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 ///     let group: Group<&str, u64> = Group::new();
 ///     let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
 ///     let Begin::Waiter(mut waiter) = group.begin("k") else { unreachable!() };
-///     let early = waiter.timeout(Duration::from_millis(1)).await;
-///     assert_eq!(early.unwrap_err(), WaitError::TimedOut);
-///     // Giving up touched nobody, and the waiter may wait again.
+///     let early = waiter.wait_timeout(Duration::from_millis(1)).await;
+///     assert_eq!(early.unwrap_err(), Error::TimedOut);
+///     // Giving up touched nobody, and the waiter can wait again.
 ///     primary.settle(7).unwrap();
-///     assert_eq!(*waiter.timeout(Duration::from_secs(1)).await.unwrap(), 7);
+///     assert_eq!(*waiter.wait_timeout(Duration::from_secs(1)).await.unwrap(), 7);
 /// });
 /// ```
-pub trait WaiterExt<K, T> {
-    /// Waits for the outcome, for `duration` at the most.
+#[doc(alias = "timeout")]
+pub trait HandleExt: Future {
+    /// Waits for the outcome, for at most `duration`.
     ///
     /// # Errors
     ///
-    /// [`WaitError::TimedOut`](oneflight_core::WaitError::TimedOut) when the time is up first: the
-    /// flight goes on and the waiter keeps its place.
-    /// [`WaitError::Aborted`](oneflight_core::WaitError::Aborted) when the flight ends
-    /// without a value.
+    /// [`Error::TimedOut`] if the time is up first: the flight continues and the handle keeps its
+    /// place. All other errors are the handle's own.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the waiter as it was.
+    /// Dropping the future leaves the handle as it was.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, or on one without a timer, as `tokio::time::sleep` does.
-    fn timeout(&mut self, duration: Duration) -> Timeout<'_, K, T, <Tokio as Runtime>::Sleep>;
+    /// Panics if the thread is not inside a tokio runtime, or if the runtime has no timer, like
+    /// `tokio::time::sleep`.
+    fn wait_timeout(&mut self, duration: Duration) -> Timeout<'_, Self, <Tokio as Timer>::Sleep>;
 }
 
-impl<K, T> WaiterExt<K, T> for Waiter<K, T> {
+impl<O, E: From<Error>, H> HandleExt for H
+where
+    H: Future<Output = Result<O, E>> + Unpin + ?Sized,
+{
     #[track_caller]
-    fn timeout(&mut self, duration: Duration) -> Timeout<'_, K, T, <Tokio as Runtime>::Sleep> {
-        let sleep = Tokio::current().sleep(duration);
-        Timeout::new(self, sleep)
+    fn wait_timeout(&mut self, duration: Duration) -> Timeout<'_, Self, <Tokio as Timer>::Sleep> {
+        Timeout::new(self, Tokio::current().sleep(duration))
     }
 }

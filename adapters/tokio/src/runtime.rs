@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use oneflight_core::rt::Runtime;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 use pin_project_lite::pin_project;
 use tokio::runtime::{Handle, TryCurrentError};
 
@@ -19,7 +19,7 @@ use tokio::runtime::{Handle, TryCurrentError};
 /// let tokio = Tokio::from(runtime.handle().clone());
 /// let group: Group<&str, u64> = Group::new();
 /// // From a thread that no runtime knows:
-/// let charge = group.spawn_on(&tokio, "charge:42", || async { 1999 });
+/// let charge = group.entry("charge:42").spawn_on(&tokio, || async { 1999 });
 /// assert_eq!(*runtime.block_on(charge).unwrap(), 1999);
 /// ```
 #[derive(Clone, Debug)]
@@ -87,21 +87,25 @@ impl From<Handle> for Tokio {
     }
 }
 
-impl Runtime for Tokio {
-    type Sleep = tokio::time::Sleep;
-
+impl Spawn for Tokio {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         drop(self.handle.spawn(task));
     }
+}
+
+impl SpawnBlocking for Tokio {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        drop(self.handle.spawn_blocking(call));
+    }
+}
+
+impl Timer for Tokio {
+    type Sleep = tokio::time::Sleep;
 
     #[track_caller]
     fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
         let _entered = self.handle.enter();
         tokio::time::sleep(duration)
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        drop(self.handle.spawn_blocking(call));
     }
 }
 

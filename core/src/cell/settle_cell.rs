@@ -16,7 +16,7 @@ use core::task::{Context, Poll};
 use crate::cell::slab::Place;
 use crate::cell::state::{Join, Snapshot, State};
 use crate::cell::waiting_room::{self, WaitingRoom};
-use crate::error::{Cause, SettleError};
+use crate::error::{AlreadySettled, Cause};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::{Arc, UnsafeCell};
 
@@ -42,7 +42,7 @@ use crate::sync::{Arc, UnsafeCell};
 /// assert!(thread.join().unwrap().is_ok());
 ///
 /// // The first one wins; the second gets its value back.
-/// assert_eq!(READY.settle(8).unwrap_err().into_value(), 8);
+/// assert_eq!(READY.settle(8).unwrap_err().value, 8);
 /// assert_eq!(READY.get(), Some(&7));
 /// # });
 /// ```
@@ -107,13 +107,13 @@ impl<T> SettleCell<T> {
     /// The value comes back if another settle was first. It may be a moment until the winner's
     /// value is visible to [`get`](Self::get); [`wait`](Self::wait) for it.
     #[doc(alias = "set")]
-    pub fn settle(&self, value: T) -> Result<&T, SettleError<T>> {
+    pub fn settle(&self, value: T) -> Result<&T, AlreadySettled<T>> {
         match self.record(value) {
             Ok(before) => {
                 self.tell(before);
                 self.get().ok_or_else(|| unreachable!("just recorded"))
             }
-            Err(value) => Err(SettleError::new(value, self.snapshot().cause())),
+            Err(value) => Err(AlreadySettled { value }),
         }
     }
 

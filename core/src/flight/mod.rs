@@ -28,7 +28,7 @@ pub use settled::Settled;
 pub(crate) use watch::Watch;
 
 use crate::cell::{SettleCell, Snapshot};
-use crate::error::{Aborted, Cause};
+use crate::error::{Aborted, Cause, Error};
 use crate::sync::{Arc, Wakeable, panicking};
 use crate::unwind::OnDrop;
 use observe::Observed;
@@ -117,15 +117,15 @@ impl<K, T> Flight<K, T> {
     }
 
     /// The outcome, given the state of an ended flight.
-    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Aborted> {
+    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Error> {
         match state.aborted() {
             None => Ok(Settled::new(this.clone())),
-            Some(aborted) => Err(aborted),
+            Some(aborted) => Err(Error::Aborted(aborted)),
         }
     }
 
     /// The outcome, if it has ended.
-    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Aborted>> {
+    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Error>> {
         let state = this.cell.snapshot();
         state.ended().then(|| Self::outcome(this, state))
     }

@@ -4,7 +4,7 @@
 use core::task::{Context, Poll};
 
 use crate::cell::Place;
-use crate::error::Aborted;
+use crate::error::Error;
 use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 
@@ -25,13 +25,13 @@ impl<K, T> Watch<K, T> {
         &self.flight
     }
 
-    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Aborted>> {
+    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         Flight::get(&self.flight)
     }
 
     /// Ready with the outcome, at every poll after the end; otherwise parked.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Aborted>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let Poll::Ready(state) = self.flight.cell.poll_end(&mut self.place, cx) else {
             return Poll::Pending;
         };

@@ -1,15 +1,17 @@
 //! The way in: a call becomes the primary of its key, or a waiter.
 
 use alloc::borrow::ToOwned;
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
+use equivalent::Equivalent;
+
 use crate::error::Rejected;
-use crate::fingerprint::{Fingerprint, Fingerprinted};
 use crate::group::Group;
+use crate::group::entry::sealed::Sealed;
+use crate::group::entry::{Entry, Registry};
 use crate::group::primary::Primary;
-use crate::group::shard::{BorrowedKey, Call, OwnedKey, Plain, Request, Shard};
+use crate::group::shard::{Request, Shard};
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
@@ -32,14 +34,6 @@ impl<K, T> fmt::Debug for Begin<K, T> {
             Begin::Rejected(why) => f.debug_tuple("Rejected").field(why).finish(),
         }
     }
-}
-
-/// One call: what it is made on, its key, and what belongs to this call alone. Every call that
-/// takes a key is written once, on this type.
-pub(crate) struct Entry<'a, G, Q> {
-    pub(crate) of: &'a G,
-    pub(crate) key: Q,
-    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
@@ -66,112 +60,89 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         self.entry(key).begin()
     }
 
-    /// As [`begin`](Self::begin), from a borrowed key that is cloned only when a new flight can
-    /// begin.
+    /// Returns the entry of this key: the key of one call, to which other things that belong to the
+    /// call can be added.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Fingerprint, Group, error::Rejected};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let call = |amount: u32| group.entry("token").fingerprint(Fingerprint::of(&amount));
+    /// let _first = call(10).begin();
+    /// assert!(matches!(call(10).begin(), Begin::Waiter(_)));
+    /// assert!(matches!(call(20).begin(), Begin::Rejected(Rejected::Mismatch)));
+    /// ```
+    #[inline(always)]
+    pub fn entry(&self, key: K) -> Entry<'_, Self> {
+        Entry::owned(self, key)
+    }
+
+    /// As [`entry`](Self::entry), from a borrowed form of the key. The key itself is made only if
+    /// the call begins a flight (or loses a race for that), so a duplicate makes none.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
     ///
     /// let group: Group<String, u32> = Group::new();
-    /// let Begin::Primary(primary) = group.begin_ref("k") else { unreachable!() };
-    /// assert!(matches!(group.begin_ref("k"), Begin::Waiter(_)));
+    /// let Begin::Primary(primary) = group.entry_ref("k").begin() else { unreachable!() };
+    /// assert!(matches!(group.entry_ref("k").begin(), Begin::Waiter(_)));
     /// assert_eq!(primary.key(), "k");
     /// ```
-    pub fn begin_ref<Q>(&self, key: &Q) -> Begin<K, T>
+    pub fn entry_ref<'a, Q>(&'a self, key: &'a Q) -> Entry<'a, Self, Q>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        self.entry(key).begin_ref()
-    }
-}
-
-impl<K, T, S> Group<K, T, S> {
-    pub(crate) fn entry<Q>(&self, key: Q) -> Entry<'_, Self, Q> {
-        Entry {
-            of: self,
-            key,
-            fingerprint: None,
-        }
+        self.entry_ref_with(key, Q::to_owned)
     }
 
-    /// The same calls, for a payload with this fingerprint: a call of the same key with another
-    /// payload is [`Rejected::Mismatch`]. See [`Fingerprint`].
-    pub fn fingerprinted(&self, fingerprint: Fingerprint) -> Fingerprinted<'_, Self> {
-        Fingerprinted {
-            of: self,
-            fingerprint,
-        }
-    }
-}
-
-impl<K: Hash + Eq, T, S: BuildHasher> Fingerprinted<'_, Group<K, T, S>> {
-    /// [`Group::begin`].
-    pub fn begin(self, key: K) -> Begin<K, T> {
-        self.entry(key).begin()
-    }
-
-    /// [`Group::begin_ref`].
-    pub fn begin_ref<Q>(self, key: &Q) -> Begin<K, T>
+    /// As [`entry_ref`](Self::entry_ref), for a key that `ToOwned` does not make.
+    ///
+    /// `key` and the key that `make` returns must be equivalent and have the same hash. The blanket
+    /// implementation of [`Equivalent`] covers all that `Borrow` covers; implement it for a form of
+    /// your own.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Equivalent, Group};
+    ///
+    /// #[derive(Hash)]
+    /// struct Borrowed<'a>(&'a str, u32);
+    /// impl Equivalent<(String, u32)> for Borrowed<'_> {
+    ///     fn equivalent(&self, key: &(String, u32)) -> bool {
+    ///         self.0 == key.0 && self.1 == key.1
+    ///     }
+    /// }
+    ///
+    /// let group: Group<(String, u32), u32> = Group::new();
+    /// let begun = group.entry_ref_with(&Borrowed("tenant", 7), |b| (b.0.to_owned(), b.1)).begin();
+    /// assert!(matches!(begun, Begin::Primary(_)));
+    /// ```
+    pub fn entry_ref_with<'a, Q>(&'a self, key: &'a Q, make: fn(&'a Q) -> K) -> Entry<'a, Self, Q>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.entry(key).begin_ref()
+        Entry::borrowed(self, key, make)
     }
 }
 
-impl<'a, G> Fingerprinted<'a, G> {
-    pub(crate) fn entry<Q>(self, key: Q) -> Entry<'a, G, Q> {
-        Entry {
-            of: self.of,
-            key,
-            fingerprint: Some(self.fingerprint),
-        }
-    }
-}
+impl<K, T, S: BuildHasher> Sealed<K, T> for Group<K, T, S> {
+    const HAS_SHORT_WAY: bool = true;
 
-impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
     #[inline(always)]
-    pub(crate) fn begin(self) -> Begin<K, T> {
-        let hash = self.of.inner.hasher.hash_one(&self.key);
-        let shard = self.of.shard_of(hash);
-        if self.fingerprint.is_none() && shard.rules().is_none() {
-            return Shard::begin(shard, hash, self.key);
-        }
-        begin_by_search(shard, hash, self.fingerprint, self.key, &mut Plain)
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.inner.hasher.hash_one(key)
     }
 
-    /// As [`begin`](Self::begin), for a kind of call that adds to the search.
-    pub(crate) fn begin_as(self, call: &mut impl Call<K, T>) -> Begin<K, T> {
-        let hash = self.of.inner.hasher.hash_one(&self.key);
-        let shard = self.of.shard_of(hash);
-        begin_by_search(shard, hash, self.fingerprint, self.key, call)
+    #[inline(always)]
+    fn shard(&self, hash: u64) -> &Arc<Shard<K, T>> {
+        self.shard_of(hash)
+    }
+
+    fn adapt<Q: Equivalent<K> + ?Sized>(&self, request: Request, _key: &Q) -> Request {
+        request
     }
 }
 
-#[inline(never)]
-fn begin_by_search<K: Eq, T>(
-    shard: &Arc<Shard<K, T>>,
-    hash: u64,
-    fingerprint: Option<Fingerprint>,
-    key: K,
-    call: &mut impl Call<K, T>,
-) -> Begin<K, T> {
-    let request = Request::new(shard, hash, fingerprint);
-    Shard::search(shard, &request, OwnedKey(Some(key)), call)
-}
-
-impl<K, T, S, Q> Entry<'_, Group<K, T, S>, &Q>
-where
-    K: Eq + Borrow<Q>,
-    S: BuildHasher,
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-{
-    fn begin_ref(self) -> Begin<K, T> {
-        let hash = self.of.inner.hasher.hash_one(self.key);
-        let shard = self.of.shard_of(hash);
-        let request = Request::new(shard, hash, self.fingerprint);
-        Shard::search(shard, &request, BorrowedKey::new(self.key), &mut Plain)
-    }
+impl<K: Hash + Eq, T, S: BuildHasher> Registry for Group<K, T, S> {
+    type Key = K;
+    type Value = T;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::error::{Aborted, WaitError};
+use crate::error::Error;
 use crate::flight::{Flight, Settled};
 use crate::group::waiter::Waiter;
 
@@ -13,7 +13,7 @@ impl<K, T> Waiter<K, T> {
     ///
     /// # Errors
     ///
-    /// [`Aborted`] when the flight ends without a value.
+    /// [`Error::Aborted`] when the flight ends without a value.
     ///
     /// # Deadlocks
     ///
@@ -30,7 +30,7 @@ impl<K, T> Waiter<K, T> {
     /// assert_eq!(*waiter.wait_blocking().unwrap(), 7);
     /// assert!(thread.join().unwrap());
     /// ```
-    pub fn wait_blocking(self) -> Result<Settled<K, T>, Aborted> {
+    pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
         let state = self.flight().cell.block(None);
         Flight::outcome(self.flight(), state)
     }
@@ -39,8 +39,8 @@ impl<K, T> Waiter<K, T> {
     ///
     /// # Errors
     ///
-    /// [`WaitError::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place
-    /// and may wait again, in any way. [`WaitError::Aborted`] when the flight ends without a
+    /// [`Error::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place
+    /// and may wait again, in any way. [`Error::Aborted`] when the flight ends without a
     /// value.
     ///
     /// # Deadlocks
@@ -49,21 +49,21 @@ impl<K, T> Waiter<K, T> {
     /// `timeout`.
     ///
     /// ```
-    /// use oneflight_core::{Begin, Group, WaitError};
+    /// use oneflight_core::{Begin, Group, Error};
     /// use std::time::Instant;
     ///
     /// let group: Group<&str, u32> = Group::new();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// let Begin::Waiter(mut waiter) = group.begin("k") else { unreachable!() };
-    /// assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), WaitError::TimedOut);
+    /// assert_eq!(waiter.wait_deadline(Instant::now()).unwrap_err(), Error::TimedOut);
     /// primary.settle(7).unwrap();
     /// assert_eq!(*waiter.wait_deadline(Instant::now()).unwrap(), 7);
     /// ```
-    pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, WaitError> {
+    pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
         let state = self.flight().cell.block(Some(deadline));
         if !state.ended() {
-            return Err(WaitError::TimedOut);
+            return Err(Error::TimedOut);
         }
-        Ok(Flight::outcome(self.flight(), state)?)
+        Flight::outcome(self.flight(), state)
     }
 }

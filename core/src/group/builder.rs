@@ -1,4 +1,4 @@
-//! [`Builder`]: a group that differs from the default.
+//! [`GroupBuilder`]: a group that differs from the default.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -29,7 +29,7 @@ const MOST_SHARDS: usize = 1 << 12;
 ///     .retain(Duration::from_secs(60))
 ///     .keep(|charge: &Charge| charge.is_ok())
 ///     .max_waiters(10_000)
-///     .max_age(Duration::from_secs(300))
+///     .supersede_after(Duration::from_secs(300))
 ///     .build();
 /// let Begin::Primary(primary) = group.begin("42".to_string()) else { unreachable!() };
 /// primary.settle(Ok(1999)).unwrap();
@@ -37,7 +37,7 @@ const MOST_SHARDS: usize = 1 << 12;
 /// assert_eq!(*late.get().unwrap().unwrap(), Ok(1999));
 /// ```
 #[must_use = "call `build`"]
-pub struct Builder<K, T, S = RandomState> {
+pub struct GroupBuilder<K, T, S = RandomState> {
     hasher: S,
     /// It makes a group of these keys, and holds none.
     keys: PhantomData<fn() -> K>,
@@ -48,10 +48,10 @@ pub struct Builder<K, T, S = RandomState> {
     capacity: usize,
     max_waiters: usize,
     max_flights: usize,
-    max_age: Option<Duration>,
+    supersede_after: Option<Duration>,
 }
 
-impl<K, T> Builder<K, T> {
+impl<K, T> GroupBuilder<K, T> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
@@ -63,12 +63,12 @@ impl<K, T> Builder<K, T> {
             capacity: 1 << 16,
             max_waiters: usize::MAX,
             max_flights: usize::MAX,
-            max_age: None,
+            supersede_after: None,
         }
     }
 }
 
-impl<K, T, S> Builder<K, T, S> {
+impl<K, T, S> GroupBuilder<K, T, S> {
     /// How many parts the registry has, each with a lock of its own: rounded up to a power of two,
     /// at least 1 and at most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
     ///
@@ -80,7 +80,7 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// The hasher of keys.
-    pub fn hasher<H>(self, hasher: H) -> Builder<K, T, H> {
+    pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         let Self {
             shards,
             clock,
@@ -89,10 +89,10 @@ impl<K, T, S> Builder<K, T, S> {
             capacity,
             max_waiters,
             max_flights,
-            max_age,
+            supersede_after,
             ..
         } = self;
-        Builder {
+        GroupBuilder {
             hasher,
             keys: PhantomData,
             shards,
@@ -102,13 +102,13 @@ impl<K, T, S> Builder<K, T, S> {
             capacity,
             max_waiters,
             max_flights,
-            max_age,
+            supersede_after,
         }
     }
 
-    /// Where time comes from, for [`retain`](Self::retain) and [`max_age`](Self::max_age). The
-    /// default is the monotonic clock of `std`; without `std`, and on `wasm32-unknown-unknown`,
-    /// there is none.
+    /// Where time comes from, for [`retain`](Self::retain) and
+    /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std`;
+    /// without `std`, and on `wasm32-unknown-unknown`, there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Box::new(clock));
         self
@@ -132,7 +132,7 @@ impl<K, T, S> Builder<K, T, S> {
     /// Without [`retain`](Self::retain) it is not asked. It answers with a `bool`, a `Duration`, an
     /// `Option<Duration>` or a [`Keep`], so that successes and failures may have windows of
     /// their own. It runs before the value is published, under no lock; a panic of it ends the
-    /// flight as [`Cause::Panicked`](crate::Cause::Panicked) and goes on in the settle.
+    /// flight as [`Cause::Panicked`](crate::error::Cause::Panicked) and goes on in the settle.
     pub fn keep<R: Into<Keep>>(
         mut self,
         classify: impl Fn(&T) -> R + Send + Sync + 'static,
@@ -148,16 +148,16 @@ impl<K, T, S> Builder<K, T, S> {
         self
     }
 
-    /// The most waiters on one flight: one more is [`Rejected::Full`](crate::Rejected::Full), at
-    /// once.
+    /// The most waiters on one flight: one more is
+    /// [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters), at once.
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
         self
     }
 
-    /// The most flights in the group: one more is [`Rejected::Full`](crate::Rejected::Full), at
-    /// once. Forgotten and superseded flights count until they are over; retained outcomes do
-    /// not.
+    /// The most flights in the group: one more is
+    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights), at once. Forgotten and
+    /// superseded flights count until they are over; retained outcomes do not.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
@@ -166,13 +166,13 @@ impl<K, T, S> Builder<K, T, S> {
     }
 
     /// A flight older than this gives way to the next begin of its key: its waiters get
-    /// [`Cause::Superseded`](crate::Cause::Superseded), the caller is primary of a new flight, and
-    /// the late settle of the old one gives its value back. No timer: nothing happens until
-    /// that begin. Where no new flight may begin (the group is closed, or at
+    /// [`Cause::Superseded`](crate::error::Cause::Superseded), the caller is primary of a new
+    /// flight, and the late settle of the old one gives its value back. No timer: nothing happens
+    /// until that begin. Where no new flight may begin (the group is closed, or at
     /// [`max_flights`](Self::max_flights)), the caller joins the old one instead.
     #[doc(alias = "lease")]
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
+    pub fn supersede_after(mut self, age: Duration) -> Self {
+        self.supersede_after = Some(age);
         self
     }
 
@@ -181,13 +181,14 @@ impl<K, T, S> Builder<K, T, S> {
     /// # Panics
     ///
     /// Without `std`, and on `wasm32-unknown-unknown`, if [`retain`](Self::retain) or
-    /// [`max_age`](Self::max_age) is asked for and no [`clock`](Self::clock) is given.
+    /// [`supersede_after`](Self::supersede_after) is asked for and no [`clock`](Self::clock) is
+    /// given.
     pub fn build(self) -> Group<K, T, S> {
         let capacity = self.capacity.div_ceil(self.shards as usize);
         let retain = self
             .retain
             .filter(|time| *time > Duration::ZERO && capacity > 0);
-        let timed = retain.is_some() || self.max_age.is_some();
+        let timed = retain.is_some() || self.supersede_after.is_some();
         let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
         let rules = (timed || limited).then(|| {
             let clock = self.clock.or_else(clock::default);
@@ -204,7 +205,7 @@ impl<K, T, S> Builder<K, T, S> {
                 clock,
                 retention,
                 self.max_waiters,
-                self.max_age,
+                self.supersede_after,
                 self.max_flights,
             )
         });
@@ -212,18 +213,18 @@ impl<K, T, S> Builder<K, T, S> {
     }
 }
 
-impl<K, T, S: UnwindSafe> UnwindSafe for Builder<K, T, S> {}
-impl<K, T, S: RefUnwindSafe> RefUnwindSafe for Builder<K, T, S> {}
+impl<K, T, S: UnwindSafe> UnwindSafe for GroupBuilder<K, T, S> {}
+impl<K, T, S: RefUnwindSafe> RefUnwindSafe for GroupBuilder<K, T, S> {}
 
-impl<K, T, S> fmt::Debug for Builder<K, T, S> {
+impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
             .field("retain", &self.retain)
             .field("capacity", &self.capacity)
             .field("max_waiters", &self.max_waiters)
             .field("max_flights", &self.max_flights)
-            .field("max_age", &self.max_age)
+            .field("supersede_after", &self.supersede_after)
             .finish_non_exhaustive()
     }
 }

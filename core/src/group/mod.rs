@@ -3,7 +3,7 @@
 //! | file | its job |
 //! |---|---|
 //! | `mod` | [`Group`]: the handle, and what can be asked and forgotten |
-//! | `begin` | one call: by key or borrowed key, with or without a fingerprint |
+//! | `entry`, `begin` | one call: by key or borrowed key, with or without a fingerprint |
 //! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
@@ -13,10 +13,11 @@
 //! A group is sharded by hash, so that calls for different keys seldom meet. What happens when
 //! calls do meet is decided in `shard/`.
 
-pub(crate) mod begin;
+mod begin;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
 mod builder;
+pub(crate) mod entry;
 mod hasher;
 mod primary;
 mod rules;
@@ -26,15 +27,17 @@ mod stop;
 mod waiter;
 
 use alloc::boxed::Box;
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
+use equivalent::Equivalent;
+
 pub use begin::Begin;
-pub use builder::Builder;
-pub use hasher::{DefaultHasher, RandomState};
+pub use builder::GroupBuilder;
+pub use entry::{Entry, Registry};
+pub use hasher::RandomState;
 pub use primary::{Primary, Run};
 pub use rules::Keep;
 pub use stats::Stats;
@@ -68,7 +71,7 @@ use stats::gather;
 ///
 /// [`work`]: Self::work
 /// [`begin`]: Self::begin
-/// [`Aborted`]: crate::Aborted
+/// [`Aborted`]: crate::error::Aborted
 ///
 /// # Keys from strangers
 ///
@@ -128,8 +131,8 @@ impl<K, T> Group<K, T> {
     }
 
     /// For a group that differs from the default.
-    pub fn builder() -> Builder<K, T> {
-        Builder::new()
+    pub fn builder() -> GroupBuilder<K, T> {
+        GroupBuilder::new()
     }
 }
 
@@ -145,7 +148,7 @@ impl<K, T, S> Group<K, T, S> {
     /// assert!(group.is_empty());
     /// ```
     pub fn with_hasher(hasher: S) -> Self {
-        Builder::<K, T>::new().hasher(hasher).build()
+        GroupBuilder::<K, T>::new().hasher(hasher).build()
     }
 
     fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
@@ -221,8 +224,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// ```
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = self.now();
         let (shard, found) = self.lookup(key);
@@ -236,8 +238,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Whether the key is in flight.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.lookup(key)
             .1
@@ -258,8 +259,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// ```
     pub fn peek<Q>(&self, key: &Q) -> Option<Settled<K, T>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let now = self.now();
         let (shard, found) = self.lookup(key);
@@ -271,8 +271,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// resolved.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.lookup(key).1.map_or(0, |flight| flight.waiting())
     }
@@ -284,14 +283,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 
     fn lookup<Q>(&self, key: &Q) -> (&Arc<Shard<K, T>>, Found<K, T>)
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.inner.hasher.hash_one(key);
         let shard = self.shard_of(hash);
         (
             shard,
-            shard.lookup(hash, |candidate| candidate.borrow() == key),
+            shard.lookup(hash, |candidate| key.equivalent(candidate)),
         )
     }
 }

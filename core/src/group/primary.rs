@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::error::{Cause, RunError, SettleError};
+use crate::error::{Cause, Error, SettleError};
 use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled, Watch, loss};
 use crate::group::shard::Shard;
@@ -18,8 +18,8 @@ use crate::unwind::{FragilePin, OnDrop};
 /// The caller that executes. It owes the flight an outcome.
 ///
 /// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the
-/// flight: its waiters get [`Aborted`](crate::Aborted) at once, the key is free, and nothing is
-/// left in the registry. So a lost primary hangs nobody.
+/// flight: its waiters get [`Aborted`](crate::error::Aborted) at once, the key is free, and nothing
+/// is left in the registry. So a lost primary hangs nobody.
 ///
 /// It refers to the key's shard and not to the whole group: it may outlive every
 /// [`Group`](crate::Group) handle.
@@ -151,8 +151,9 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if something else ended the flight before. It holds the value, if the operation
-    /// had finished.
+    /// [`Error::Aborted`] if something else ended the flight before. If the operation finishes too
+    /// late, its value is dropped. A caller that needs it settles by hand, because
+    /// [`settle`](Self::settle) gives the value back.
     ///
     /// # Panics
     ///
@@ -250,14 +251,14 @@ pin_project! {
 }
 
 impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
-    type Output = Result<Settled<K, T>, RunError<T>>;
+    type Output = Result<Settled<K, T>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(primary) = this.primary.as_ref() else {
             // Its operation has panicked in an earlier poll, or it was ready.
             return match this.watch.take().and_then(|watch| watch.get()) {
-                Some(Err(aborted)) => Poll::Ready(Err(RunError::new(None, aborted.cause()))),
+                Some(Err(error)) => Poll::Ready(Err(error)),
                 _ => panic!("`Run` polled after it was ready"),
             };
         };
@@ -285,12 +286,12 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
             unreachable!("looked at above")
         };
         Poll::Ready(match value {
-            Some(value) => primary.settle(value).map_err(RunError::from),
+            Some(value) => primary.settle(value).map_err(Error::from),
             None => {
                 // It was ended from outside.
                 let aborted = primary.flight().aborted();
                 primary.lose(loss(), FragilePin(this.operation));
-                Err(RunError::new(None, aborted.cause()))
+                Err(Error::Aborted(aborted))
             }
         })
     }

@@ -46,7 +46,7 @@ pub(crate) struct Rules<T> {
     clock: Option<Box<dyn Clock>>,
     pub(crate) retention: Option<Retention<T>>,
     pub(crate) max_waiters: usize,
-    pub(crate) max_age: Option<Duration>,
+    pub(crate) supersede_after: Option<Duration>,
     pub(crate) max_flights: usize,
     /// Counted only if there is a limit: all shards share this word.
     in_flight: AtomicUsize,
@@ -77,14 +77,14 @@ impl<T> Rules<T> {
         clock: Option<Box<dyn Clock>>,
         retention: Option<Retention<T>>,
         max_waiters: usize,
-        max_age: Option<Duration>,
+        supersede_after: Option<Duration>,
         max_flights: usize,
     ) -> Self {
         Self {
             clock,
             retention,
             max_waiters,
-            max_age,
+            supersede_after,
             max_flights,
             in_flight: AtomicUsize::new(0),
         }
@@ -110,7 +110,7 @@ impl<T> Rules<T> {
 
     /// The time, if the rules depend on it. Runs the user's clock.
     pub(crate) fn now(&self) -> Option<Duration> {
-        (self.retention.is_some() || self.max_age.is_some()).then(|| self.read())
+        (self.retention.is_some() || self.supersede_after.is_some()).then(|| self.read())
     }
 
     fn read(&self) -> Duration {

@@ -16,12 +16,13 @@ use crate::unwind::for_each;
 
 impl<K, T, S> Group<K, T, S> {
     /// Begins nothing more: a key that is not in flight is
-    /// [`Rejected::Closed`](crate::Rejected::Closed). Duplicates of a flight still join, and
+    /// [`Rejected::Closed`](crate::error::Rejected::Closed). Duplicates of a flight still join, and
     /// retained outcomes are still given out. From any thread, any number of times; there is no way
     /// back.
     ///
     /// ```
-    /// use oneflight_core::{Begin, Group, Rejected};
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Group};
     /// # futures_lite::future::block_on(async {
     /// let group: Group<&str, u32> = Group::new();
     /// let Begin::Primary(primary) = group.begin("running") else { unreachable!() };
@@ -40,8 +41,8 @@ impl<K, T, S> Group<K, T, S> {
         }
     }
 
-    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::Closed`], their
-    /// drivers are woken, and the value of a primary that settles later comes back to it. To
+    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::AbortedAll`],
+    /// their drivers are woken, and the value of a primary that settles later comes back to it. To
     /// begin nothing new either, [`close`](Self::close) first.
     ///
     /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
@@ -49,14 +50,15 @@ impl<K, T, S> Group<K, T, S> {
     /// [`work_rerun`](Self::work_rerun)) is dropped when that caller is polled next.
     ///
     /// ```
-    /// use oneflight_core::{Begin, Cause, Group};
+    /// use oneflight_core::error::Cause;
+    /// use oneflight_core::{Begin, Group};
     ///
     /// let group: Group<&str, u32> = Group::new();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// group.abort_all();
     /// assert!(group.is_empty());
     /// let late = primary.settle(7).unwrap_err();
-    /// assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
+    /// assert_eq!((late.aborted.cause(), late.value), (Cause::AbortedAll, 7));
     /// ```
     pub fn abort_all(&self) {
         let shards = self.inner.shards.iter();
@@ -69,7 +71,7 @@ impl<K, T, S> Group<K, T, S> {
             })
             .collect();
         for_each(all.into_iter(), |(shard, flight)| {
-            shard.abort(&flight, Cause::Closed);
+            shard.abort(&flight, Cause::AbortedAll);
         });
     }
 

@@ -6,13 +6,13 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::error::Aborted;
+use crate::error::Error;
 use crate::flight::{Flight, FlightId, Settled, Watch};
 use crate::sync::Arc;
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
-/// A future of `Result<Settled, Aborted>`. It holds no thread while it waits, is woken once, and
+/// A future of `Result<Settled, Error>`. It holds no thread while it waits, is woken once, and
 /// resolves on its own: no other waiter has to be polled for it. Polled again after it was ready,
 /// it is ready again.
 ///
@@ -58,7 +58,7 @@ impl<K, T> Waiter<K, T> {
     }
 
     /// The outcome, if the flight has ended, without polling.
-    pub fn get(&self) -> Option<Result<Settled<K, T>, Aborted>> {
+    pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.watch.get()
     }
 
@@ -96,7 +96,7 @@ impl<K, T> Waiter<K, T> {
 }
 
 impl<K, T> Future for Waiter<K, T> {
-    type Output = Result<Settled<K, T>, Aborted>;
+    type Output = Result<Settled<K, T>, Error>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

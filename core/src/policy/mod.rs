@@ -14,5 +14,5 @@ mod spawn;
 mod work;
 
 pub use rerun::{Budget, Rerun};
-pub use spawn::{AbortHandle, Detached};
+pub use spawn::{AbortHandle, Spawned};
 pub use work::Work;

@@ -1,16 +1,17 @@
 //! [`Participant`]: a caller that can drive a flight. What `work` and `work_rerun` have in common.
 
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 use core::mem::{self, discriminant};
 use core::task::Waker;
 
+use equivalent::Equivalent;
+
 use crate::cell::{Place, TakenWaker};
-use crate::error::{Rejected, WorkError};
+use crate::error::{Error, Rejected};
 use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
 use crate::flight::{Flight, FlightId, Settled, loss};
-use crate::group::begin::Entry;
 use crate::group::shard::{Call, InHand, Shard};
-use crate::group::{Begin, Group, Primary, Waiter};
+use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
 
@@ -69,9 +70,9 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     }
 }
 
-impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Begins a flight with this policy, or becomes a participant of the one there is.
-    pub(super) fn participate(self, policy: Policy) -> Role<K, T> {
+    pub(super) fn participate(self, policy: Policy) -> Role<G::Key, G::Value> {
         let mut call = Participate {
             policy,
             joined: None,
@@ -96,13 +97,12 @@ impl<K, T> Role<K, T> {
         }
     }
 
-    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
-        let outcome = match self {
+    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
+        match self {
             Role::Participant(participant) => Flight::get(&participant.flight),
             Role::Waiter(waiter) => waiter.get(),
-            Role::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
-        };
-        outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
+            Role::Rejected(why) => Some(Err(Error::Rejected(*why))),
+        }
     }
 
     pub(crate) fn name(&self) -> &'static str {

@@ -8,15 +8,14 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use equivalent::Equivalent;
 use pin_project_lite::pin_project;
 
-use crate::error::{Aborted, Cause, WorkError};
-use crate::fingerprint::Fingerprinted;
+use crate::error::{Aborted, Cause, Error};
 use crate::flight::operation::Policy;
 use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled};
-use crate::group::Group;
-use crate::group::begin::Entry;
+use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
 use crate::unwind::{FragilePin, OnDrop};
 
@@ -47,9 +46,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when
+    /// [`Error::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when
     /// the budget is used up, with [`Cause::Dropped`] when nobody is left.
-    /// [`WorkError::Rejected`] when the call was rejected, at the first poll.
+    /// [`Error::Rejected`] when the call was rejected, at the first poll.
     ///
     /// # Panics
     ///
@@ -68,7 +67,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// # Examples
     ///
     /// ```
-    /// use oneflight_core::{Budget, Group};
+    /// use oneflight_core::handle::Budget;
+    /// use oneflight_core::Group;
     /// # futures_lite::future::block_on(async {
     /// let group: Group<&str, String> = Group::new();
     /// let name = String::from("borrowed");
@@ -89,19 +89,14 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     }
 }
 
-impl<K: Hash + Eq, T, S: BuildHasher> Fingerprinted<'_, Group<K, T, S>> {
-    /// [`Group::work_rerun`].
-    pub fn work_rerun<M, F>(self, key: K, budget: Budget, make: M) -> Rerun<K, T, M, F>
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
+    /// Runs the operation for the key, or waits for the one that runs, ready to run its own if that
+    /// one is lost. See [`Group::work_rerun`](crate::Group::work_rerun).
+    pub fn work_rerun<M, F>(self, budget: Budget, make: M) -> Rerun<G::Key, G::Value, M, F>
     where
         M: FnOnce() -> F,
-        F: Future<Output = T>,
+        F: Future<Output = G::Value>,
     {
-        self.entry(key).work_rerun(budget, make)
-    }
-}
-
-impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
-    fn work_rerun<M, F>(self, budget: Budget, make: M) -> Rerun<K, T, M, F> {
         Rerun {
             role: self.participate(Policy::Rerun(budget.0)),
             make: Some(make),
@@ -113,7 +108,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
 pin_project! {
     /// A caller of [`Group::work_rerun`]: takes part in the flight, with an operation of its own.
     ///
-    /// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it
+    /// A future of `Result<Settled, Error>`. It has begun already; polling it again after it
     /// was ready is ready again.
     ///
     /// # Cancel safety
@@ -162,7 +157,7 @@ impl<K, T, M, F> Rerun<K, T, M, F> {
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
-    pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
+    pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
     }
 }
@@ -172,19 +167,19 @@ where
     M: FnOnce() -> F,
     F: Future<Output = T>,
 {
-    type Output = Result<Settled<K, T>, WorkError>;
+    type Output = Result<Settled<K, T>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let participant = match this.role {
             Role::Participant(participant) => participant,
-            Role::Waiter(waiter) => return Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
-            Role::Rejected(why) => return Poll::Ready(Err(WorkError::Rejected(*why))),
+            Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
+            Role::Rejected(why) => return Poll::Ready(Err(Error::Rejected(*why))),
         };
         if !participant.flight.cell.snapshot().ended() {
             if participant.has_left() {
                 // Polled again after its operation panicked: there is nothing left to run.
-                return Poll::Ready(Err(WorkError::Aborted(Aborted::new(Cause::Panicked))));
+                return Poll::Ready(Err(Error::Aborted(Aborted::new(Cause::Panicked))));
             }
             let (drives, _old) = if this.operation.is_some() {
                 let (shared, place) = participant.operation();
@@ -204,7 +199,7 @@ where
                     let _then = OnDrop(|| participant.shard.gone(&participant.flight));
                     this.operation.set(None);
                 }
-                Poll::Ready(outcome.map_err(WorkError::Aborted))
+                Poll::Ready(outcome)
             }
             None => Poll::Pending,
         }

@@ -1,117 +1,56 @@
-//! [`Detached`]: an operation that outlives every caller. Policy *Detach*, on any [`Runtime`].
+//! [`Spawned`]: an operation that outlives every caller. Policy *Detach*, on any runtime.
 
 use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
-use core::hash::{BuildHasher, Hash};
+use core::hash::Hash;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use equivalent::Equivalent;
 use pin_project_lite::pin_project;
 
-use crate::error::{Cause, Rejected, WorkError};
-use crate::fingerprint::Fingerprinted;
+use crate::error::{Cause, Error, Rejected};
 use crate::flight::{FlightId, Settled, Watch, loss};
-use crate::group::begin::Entry;
 use crate::group::shard::Shard;
-use crate::group::{Begin, Group, Primary, Run, Waiter};
-use crate::rt::Runtime;
+use crate::group::{Begin, Entry, Primary, Registry, Run, Waiter};
+use crate::rt::{Spawn, SpawnBlocking};
 use crate::sync::Arc;
 use crate::unwind::{Fragile, isolate};
 
-impl<K, T, S> Group<K, T, S>
+impl<G, Q> Entry<'_, G, Q>
 where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
+    G: Registry,
+    G::Key: Send + Sync + 'static,
+    G::Value: Send + Sync + 'static,
+    Q: Hash + Equivalent<G::Key> + ?Sized,
 {
-    /// Runs the operation for `key` as a task of `runtime`, or waits for the one that runs.
+    /// Runs the operation for the key as a task of `runtime`, or waits for the one that runs.
     ///
     /// The operation belongs to the runtime and not to any caller: it runs to its end and settles,
     /// also when every caller has left. Callers that come before that share it. The adapters
-    /// bring this as `GroupExt::spawn`.
+    /// provide this as `GroupExt::spawn` and `EntryExt::spawn`.
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value: the operation panicked, or the
-    /// runtime dropped the task. [`WorkError::Rejected`] when the call was rejected, at the
-    /// first poll.
+    /// The future yields [`Error::Aborted`] if the flight ends without a value: the operation
+    /// panicked, or the runtime dropped the task. If the call was rejected, the first poll yields
+    /// [`Error::Rejected`].
     ///
     /// # Panics
     ///
-    /// Not by the operation, when built with `std`: its panic, also while it is made, ends in the
-    /// task, and everyone who waits gets [`Cause::Panicked`].
+    /// With `std`, a panic of the operation, or of the closure that makes it, does not reach the
+    /// caller: everyone who waits gets [`Cause::Panicked`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future only stops waiting.
-    pub fn spawn_on<R, M, F>(&self, runtime: &R, key: K, make: M) -> Detached<K, T>
+    pub fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
     where
-        R: Runtime,
+        R: Spawn,
         M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.entry(key).spawn_on(runtime, make)
-    }
-
-    /// Runs a blocking call for `key` where `runtime` keeps threads for that, or waits for the one
-    /// that runs.
-    ///
-    /// One thread of that pool for each flight, however many wait: no waiter ever enters the pool.
-    /// Otherwise as [`spawn_on`](Self::spawn_on). The adapters bring this as
-    /// `GroupExt::spawn_blocking`.
-    ///
-    /// # Deadlocks
-    ///
-    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys
-    /// need a thread each, as they would without this crate.
-    pub fn spawn_blocking_on<R, F>(&self, runtime: &R, key: K, call: F) -> Detached<K, T>
-    where
-        R: Runtime,
-        F: FnOnce() -> T + Send + 'static,
-    {
-        self.entry(key).spawn_blocking_on(runtime, call)
-    }
-}
-
-impl<K, T, S> Fingerprinted<'_, Group<K, T, S>>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    /// [`Group::spawn_on`].
-    pub fn spawn_on<R, M, F>(self, runtime: &R, key: K, make: M) -> Detached<K, T>
-    where
-        R: Runtime,
-        M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.entry(key).spawn_on(runtime, make)
-    }
-
-    /// [`Group::spawn_blocking_on`].
-    pub fn spawn_blocking_on<R, F>(self, runtime: &R, key: K, call: F) -> Detached<K, T>
-    where
-        R: Runtime,
-        F: FnOnce() -> T + Send + 'static,
-    {
-        self.entry(key).spawn_blocking_on(runtime, call)
-    }
-}
-
-impl<K, T, S> Entry<'_, Group<K, T, S>, K>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Detached<K, T>
-    where
-        R: Runtime,
-        M: FnOnce() -> F + Send + 'static,
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = G::Value> + Send + 'static,
     {
         self.start(|primary| {
             runtime.spawn(Task {
@@ -121,14 +60,25 @@ where
         })
     }
 
-    fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Detached<K, T>
+    /// Runs a blocking call for the key where `runtime` keeps threads for that, or waits for the
+    /// one that runs.
+    ///
+    /// Each flight takes one thread of that pool, however many callers wait: no waiter ever enters
+    /// the pool. Otherwise as [`spawn_on`](Self::spawn_on). The adapters provide this as
+    /// `GroupExt::spawn_blocking` and `EntryExt::spawn_blocking`.
+    ///
+    /// # Deadlocks
+    ///
+    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys
+    /// need a thread each, as they would without this crate.
+    pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
-        R: Runtime,
-        F: FnOnce() -> T + Send + 'static,
+        R: SpawnBlocking,
+        F: FnOnce() -> G::Value + Send + 'static,
     {
         self.start(|primary| {
             let unbegun = Unbegun::new(primary, call);
-            runtime.unblock(move || {
+            runtime.spawn_blocking(move || {
                 isolate(|| {
                     if let Some((primary, call)) = unbegun.begin() {
                         let value = primary.guarded(call);
@@ -140,7 +90,7 @@ where
     }
 
     /// Becomes a waiter, or starts the operation by `launch`.
-    fn start(self, launch: impl FnOnce(Primary<K, T>)) -> Detached<K, T> {
+    fn start(self, launch: impl FnOnce(Primary<G::Key, G::Value>)) -> Spawned<G::Key, G::Value> {
         let mut launch = Some(launch);
         let caller = match self.begin() {
             Begin::Primary(primary) => {
@@ -154,10 +104,10 @@ where
             Begin::Waiter(waiter) => Caller::Waiter(waiter),
             Begin::Rejected(why) => Caller::Rejected(why),
         };
-        let detached = Detached { caller };
-        // While `detached` is a guard: the drop of what a duplicate did not need is the user's.
+        let spawned = Spawned { caller };
+        // While `spawned` is a guard: the drop of what a duplicate did not need is the user's.
         drop(launch);
-        detached
+        spawned
     }
 }
 
@@ -232,7 +182,7 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 /// A caller of `spawn` or `spawn_blocking`: waits for the outcome of an operation that runs apart
 /// from it.
 ///
-/// A future of `Result<Settled, WorkError>`. Polled again after it was ready, it is ready again.
+/// A future of `Result<Settled, Error>`. Polled again after it was ready, it is ready again.
 ///
 /// # Cancel safety
 ///
@@ -240,9 +190,8 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 ///
 /// # Examples
 ///
-/// See the adapters' `GroupExt`, and [`rt::Runtime`](Runtime) for an executor of your own.
-#[must_use = "dropping it only stops waiting; the operation runs on"]
-pub struct Detached<K, T> {
+/// See the adapters' `GroupExt`, and [`rt`](crate::rt) for an executor of your own.
+pub struct Spawned<K, T> {
     caller: Caller<K, T>,
 }
 
@@ -253,7 +202,7 @@ enum Caller<K, T> {
     Rejected(Rejected),
 }
 
-impl<K, T> Detached<K, T>
+impl<K, T> Spawned<K, T>
 where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -261,22 +210,18 @@ where
     /// A handle that aborts the operation; `None` if this call did not start it.
     ///
     /// ```
-    /// # use core::{future::Future, pin::Pin, time::Duration};
-    /// # use oneflight_core::{Cause, Group, WorkError, rt::Runtime};
+    /// # use oneflight_core::{Group, Error, error::Cause, rt::Spawn};
     /// # struct Threads;
-    /// # impl Runtime for Threads {
-    /// #     type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// # impl Spawn for Threads {
     /// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
     /// #         std::thread::spawn(|| futures_lite::future::block_on(task));
     /// #     }
-    /// #     fn sleep(&self, _: Duration) -> Self::Sleep { unreachable!() }
-    /// #     fn unblock<F: FnOnce() + Send + 'static>(&self, _: F) { unreachable!() }
     /// # }
     /// let group: Group<&str, u32> = Group::new();
-    /// let outcome = group.spawn_on(&Threads, "k", || std::future::pending());
+    /// let outcome = group.entry("k").spawn_on(&Threads, || std::future::pending());
     /// outcome.abort_handle().unwrap().abort();
     /// match futures_lite::future::block_on(outcome) {
-    ///     Err(WorkError::Aborted(aborted)) => assert_eq!(aborted.cause(), Cause::Cancelled),
+    ///     Err(Error::Aborted(aborted)) => assert_eq!(aborted.cause(), Cause::Cancelled),
     ///     _ => unreachable!(),
     /// }
     /// ```
@@ -292,7 +237,7 @@ where
     }
 }
 
-impl<K, T> Detached<K, T> {
+impl<K, T> Spawned<K, T> {
     /// Whether this call started the operation.
     pub fn is_primary(&self) -> bool {
         matches!(self.caller, Caller::Owner(..))
@@ -308,17 +253,16 @@ impl<K, T> Detached<K, T> {
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
-    pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
-        let outcome = match &self.caller {
+    pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
+        match &self.caller {
             Caller::Owner(watch, _) => watch.get(),
             Caller::Waiter(waiter) => waiter.get(),
-            Caller::Rejected(why) => return Some(Err(WorkError::Rejected(*why))),
-        };
-        outcome.map(|outcome| outcome.map_err(WorkError::Aborted))
+            Caller::Rejected(why) => Some(Err(Error::Rejected(*why))),
+        }
     }
 }
 
-/// Aborts a detached operation on purpose. From [`Detached::abort_handle`].
+/// Aborts a spawned operation on purpose. From [`Spawned::abort_handle`].
 ///
 /// Dropping it aborts nothing. A handle that is kept holds neither the key nor the value of the
 /// flight: it finds the flight by its id.
@@ -362,24 +306,24 @@ impl fmt::Debug for AbortHandle {
     }
 }
 
-impl<K, T> Future for Detached<K, T> {
-    type Output = Result<Settled<K, T>, WorkError>;
+impl<K, T> Future for Spawned<K, T> {
+    type Output = Result<Settled<K, T>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.caller {
-            Caller::Owner(watch, _) => watch.poll(cx).map_err(WorkError::Aborted),
-            Caller::Waiter(waiter) => Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
-            Caller::Rejected(why) => Poll::Ready(Err(WorkError::Rejected(*why))),
+            Caller::Owner(watch, _) => watch.poll(cx),
+            Caller::Waiter(waiter) => Pin::new(waiter).poll(cx),
+            Caller::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
         }
     }
 }
 
-impl<K, T> UnwindSafe for Detached<K, T> {}
-impl<K, T> RefUnwindSafe for Detached<K, T> {}
+impl<K, T> UnwindSafe for Spawned<K, T> {}
+impl<K, T> RefUnwindSafe for Spawned<K, T> {}
 
-impl<K, T> fmt::Debug for Detached<K, T> {
+impl<K, T> fmt::Debug for Spawned<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Detached")
+        f.debug_struct("Spawned")
             .field("id", &self.id())
             .field("primary", &self.is_primary())
             .finish_non_exhaustive()

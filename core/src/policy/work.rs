@@ -8,14 +8,14 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use equivalent::Equivalent;
+
 use crate::cell::TakenWaker;
-use crate::error::WorkError;
-use crate::fingerprint::Fingerprinted;
+use crate::error::Error;
 use crate::flight::operation::{Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
-use crate::group::Group;
-use crate::group::begin::Entry;
 use crate::group::shard::InHand;
+use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role, shared};
 use crate::sync::waker;
 
@@ -39,21 +39,21 @@ where
     ///
     /// # Errors
     ///
-    /// [`WorkError::Aborted`] when the flight ends without a value; [`WorkError::Rejected`] when
+    /// [`Error::Aborted`] when the flight ends without a value; [`Error::Rejected`] when
     /// the call was rejected, at the first poll. An error of the operation's own is an
     /// outcome: let `T` be a `Result`.
     ///
     /// # Panics
     ///
     /// A panic while the operation is made or polled ends the flight as
-    /// [`Cause::Panicked`](crate::Cause::Panicked) for the others and goes on in the caller
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked) for the others and goes on in the caller
     /// that made or polled it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves the flight. The last participant to leave ends it as
-    /// [`Cause::Dropped`](crate::Cause::Dropped); a newcomer after that begins anew and never
-    /// inherits the cancellation.
+    /// [`Cause::Dropped`](crate::error::Cause::Dropped); a newcomer after that begins anew and
+    /// never inherits the cancellation.
     ///
     /// # Deadlocks
     ///
@@ -88,27 +88,15 @@ where
     }
 }
 
-impl<K, T, S> Fingerprinted<'_, Group<K, T, S>>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
-{
-    /// [`Group::work`].
-    pub fn work<M, F>(self, key: K, make: M) -> Work<K, T>
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
+    /// Runs the operation for the key, or takes part in the one that runs. See
+    /// [`Group::work`](crate::Group::work).
+    pub fn work<M, F>(self, make: M) -> Work<G::Key, G::Value>
     where
         M: FnOnce() -> F,
-        F: Future<Output = T> + Send + 'static,
-    {
-        self.entry(key).work(make)
-    }
-}
-
-impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
-    fn work<M, F>(self, make: M) -> Work<K, T>
-    where
-        M: FnOnce() -> F,
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = G::Value> + Send + 'static,
+        G::Key: Send + Sync + 'static,
+        G::Value: Send + Sync + 'static,
     {
         let mut make = Some(make);
         let mut work = Work {
@@ -128,13 +116,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Entry<'_, Group<K, T, S>, K> {
 
 /// A caller of [`Group::work`]: takes part in the flight, and drives it when it has to.
 ///
-/// A future of `Result<Settled, WorkError>`. It has begun already; polling it again after it was
+/// A future of `Result<Settled, Error>`. It has begun already; polling it again after it was
 /// ready is ready again.
 ///
 /// # Cancel safety
 ///
 /// Dropping it leaves the flight. If it drove, another participant goes on with the same operation.
-/// If it was the last, the flight ends as [`Cause::Dropped`](crate::Cause::Dropped) and the
+/// If it was the last, the flight ends as [`Cause::Dropped`](crate::error::Cause::Dropped) and the
 /// operation is dropped.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Work<K, T> {
@@ -148,7 +136,7 @@ impl<K, T> Work<K, T> {
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
-    pub fn get(&self) -> Option<Result<Settled<K, T>, WorkError>> {
+    pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
     }
 }
@@ -158,7 +146,7 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, WorkError>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         if !self.flight.cell.snapshot().ended() {
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
@@ -168,7 +156,7 @@ where
             }
         }
         match Flight::get(&self.flight) {
-            Some(outcome) => Poll::Ready(outcome.map_err(WorkError::Aborted)),
+            Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
         }
     }
@@ -201,14 +189,14 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    type Output = Result<Settled<K, T>, WorkError>;
+    type Output = Result<Settled<K, T>, Error>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
-            Role::Waiter(waiter) => Pin::new(waiter).poll(cx).map_err(WorkError::Aborted),
-            Role::Rejected(why) => Poll::Ready(Err(WorkError::Rejected(*why))),
+            Role::Waiter(waiter) => Pin::new(waiter).poll(cx),
+            Role::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
         }
     }
 }

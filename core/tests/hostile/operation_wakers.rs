@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
-use oneflight_core::{Group, Work};
+use oneflight_core::Group;
+use oneflight_core::handle::Work;
 
 use crate::limit::{alone, lock};
 

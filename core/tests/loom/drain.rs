@@ -2,7 +2,8 @@
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Begin, Rejected};
+use oneflight_core::Begin;
+use oneflight_core::error::Rejected;
 
 use crate::{bounded_model, group, primary};
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Begin, Cause, WaitError};
+use oneflight_core::error::Cause;
+use oneflight_core::{Begin, Error};
 
-use crate::{bounded_model, group, model, primary, waiter};
+use crate::{bounded_model, cause_of, group, model, primary, waiter};
 
 #[test]
 fn of_two_begins_one_is_primary_and_both_get_its_outcome() {
@@ -41,7 +42,7 @@ fn a_begin_that_races_with_a_lost_primary_waits_for_nothing() {
         match group.begin(1) {
             Begin::Primary(next) => drop(next.settle(7).unwrap()),
             Begin::Waiter(waiter) => {
-                assert_eq!(block_on(waiter).unwrap_err().cause(), Cause::Dropped)
+                assert_eq!(cause_of(block_on(waiter)), Cause::Dropped)
             }
             Begin::Rejected(why) => panic!("{why}"),
         }
@@ -118,7 +119,7 @@ fn a_parked_thread_and_the_loss_of_the_primary_meet() {
         let group = group::<u32>();
         let owner = primary(group.begin(1));
         let waiter = waiter(group.begin(1));
-        let thread = thread::spawn(move || waiter.wait_blocking().unwrap_err().cause());
+        let thread = thread::spawn(move || cause_of(waiter.wait_blocking()));
         drop(owner);
         assert_eq!(thread.join().unwrap(), Cause::Dropped);
         assert!(group.is_empty());
@@ -134,8 +135,8 @@ fn a_thread_whose_time_is_up_during_the_settle_is_told_or_waits_on() {
         let settle = thread::spawn(move || drop(owner.settle(7)));
         match waiter.wait_deadline(Instant::now()) {
             Ok(settled) => assert_eq!(*settled, 7),
-            Err(WaitError::TimedOut) => assert_eq!(*waiter.wait_blocking().unwrap(), 7),
-            Err(WaitError::Aborted(why)) => panic!("{why}"),
+            Err(Error::TimedOut) => assert_eq!(*waiter.wait_blocking().unwrap(), 7),
+            Err(other) => panic!("{other}"),
         }
         settle.join().unwrap();
         assert_eq!((group.stats().waited, group.stats().cancelled), (1, 0));

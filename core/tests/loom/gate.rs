@@ -2,9 +2,11 @@
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Begin, Cause, Gate, Mode, Rejected};
+use oneflight_core::Begin;
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::gate::{Gate, Mode};
 
-use crate::{Counter, bounded_model, primary};
+use crate::{Counter, bounded_model, cause_of, primary};
 
 fn gate() -> Gate<u8, u32> {
     Gate::new(Mode::Queue)
@@ -110,7 +112,7 @@ fn a_retry_of_a_queued_token_is_told_when_its_claim_is_given_up() {
         let settle = thread::spawn(move || drop(holder.settle(7)));
         match block_on(gate.turn(Some(2))) {
             Begin::Waiter(retry) => {
-                assert_eq!(block_on(retry).unwrap_err().cause(), Cause::Dropped);
+                assert_eq!(cause_of(block_on(retry)), Cause::Dropped);
             }
             other => drop(primary(other)),
         }

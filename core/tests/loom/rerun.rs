@@ -5,7 +5,9 @@ use std::pin::Pin;
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::{Budget, Cause, Rerun, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::{Budget, Rerun};
 
 use crate::{Counter, bounded_model, group, primary};
 
@@ -66,7 +68,7 @@ fn a_participant_polled_while_the_budget_runs_out_is_told() {
         let other = fresh(&group);
         let lose = thread::spawn(move || drop(driver));
         let told = block_on(other).unwrap_err();
-        assert!(matches!(told, WorkError::Aborted(why) if why.cause() == Cause::Exhausted));
+        assert!(matches!(told, Error::Aborted(why) if why.cause() == Cause::Exhausted));
         lose.join().unwrap();
         assert!(group.is_empty());
     });

@@ -95,7 +95,7 @@ fn a_late_participant_and_the_settle_meet_in_the_window() {
 #[derive(Clone)]
 struct Seen(Arc<AtomicUsize>);
 
-impl oneflight_core::Clock for Seen {
+impl oneflight_core::clock::Clock for Seen {
     fn now(&self) -> Duration {
         Duration::from_secs(self.0.load(Ordering::SeqCst) as u64)
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
-use oneflight_core::rt::Runtime;
-use oneflight_core::{Begin, Cause, Group, Rejected, WorkError};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::{Begin, Error, Group};
 
-use crate::{Fixed, Registry, bounded_model, group, primary, waiter};
+use crate::{Fixed, Registry, bounded_model, cause_of, group, primary, waiter};
 
 fn limited(flights: usize) -> Registry<u32> {
     Group::<u8, u32>::builder()
@@ -23,7 +24,10 @@ fn limited(flights: usize) -> Registry<u32> {
 /// There is room for one, and not for two.
 fn assert_room_for_one(group: &Registry<u32>) {
     let one = primary(group.begin(8));
-    assert!(matches!(group.begin(9), Begin::Rejected(Rejected::Full)));
+    assert!(matches!(
+        group.begin(9),
+        Begin::Rejected(Rejected::TooManyFlights)
+    ));
     drop(one);
 }
 
@@ -37,8 +41,8 @@ fn of_abort_all_and_a_settle_one_ends_the_flight() {
         group.abort_all();
         let told = block_on(duplicate);
         assert_eq!(settle.join().unwrap(), told.is_ok());
-        if let Err(aborted) = told {
-            assert_eq!(aborted.cause(), Cause::Closed);
+        if told.is_err() {
+            assert_eq!(cause_of(told), Cause::AbortedAll);
         }
         assert_room_for_one(&group);
     });
@@ -79,7 +83,7 @@ fn a_begin_at_the_limit_and_the_settle_count_exactly() {
         let settle = thread::spawn(move || drop(owner.settle(7)));
         match group.begin(2) {
             Begin::Primary(second) => drop(second),
-            other => assert!(matches!(other, Begin::Rejected(Rejected::Full))),
+            other => assert!(matches!(other, Begin::Rejected(Rejected::TooManyFlights))),
         }
         settle.join().unwrap();
         assert_room_for_one(&group);
@@ -92,19 +96,23 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Default)]
 struct Shelf(Mutex<Option<Task>>);
 
-impl Runtime for Shelf {
-    type Sleep = std::future::Ready<()>;
-
+impl Spawn for Shelf {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         *self.0.lock().unwrap() = Some(Box::pin(task));
     }
+}
+
+impl SpawnBlocking for Shelf {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Timer for Shelf {
+    type Sleep = std::future::Ready<()>;
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
         std::future::ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
     }
 }
 
@@ -112,14 +120,14 @@ impl Runtime for Shelf {
 fn an_abort_handle_wakes_the_task_that_parks_meanwhile() {
     bounded_model(3, || {
         let (group, shelf) = (group::<u32>(), Shelf::default());
-        let outcome = group.spawn_on(&shelf, 1, std::future::pending);
+        let outcome = group.entry(1).spawn_on(&shelf, std::future::pending);
         let handle = outcome.abort_handle().unwrap();
         let task = shelf.0.lock().unwrap().take().unwrap();
         // The operation never ends by itself, so only the abort lets the task end.
         let thread = thread::spawn(move || block_on(task));
         assert!(handle.abort());
         let told = block_on(outcome).unwrap_err();
-        assert!(matches!(told, WorkError::Aborted(why) if why.cause() == Cause::Cancelled));
+        assert!(matches!(told, Error::Aborted(why) if why.cause() == Cause::Cancelled));
         thread.join().unwrap();
         assert!(group.is_empty());
     });
@@ -129,7 +137,7 @@ fn an_abort_handle_wakes_the_task_that_parks_meanwhile() {
 fn a_task_that_settles_and_an_abort_end_the_flight_once() {
     bounded_model(3, || {
         let (group, shelf) = (group::<u32>(), Shelf::default());
-        let outcome = group.spawn_on(&shelf, 1, || async { 7 });
+        let outcome = group.entry(1).spawn_on(&shelf, || async { 7 });
         let handle = outcome.abort_handle().unwrap();
         let task = shelf.0.lock().unwrap().take().unwrap();
         let thread = thread::spawn(move || block_on(task));
@@ -157,7 +165,7 @@ fn a_place_among_the_waiters_given_back_while_another_joins_is_counted_exactly()
         let waiting = match &second {
             Begin::Waiter(_) => 1,
             other => {
-                assert!(matches!(other, Begin::Rejected(Rejected::Full)));
+                assert!(matches!(other, Begin::Rejected(Rejected::TooManyWaiters)));
                 0
             }
         };
@@ -165,7 +173,10 @@ fn a_place_among_the_waiters_given_back_while_another_joins_is_counted_exactly()
         drop(owner.settle(7));
         let stats = group.stats();
         assert_eq!((stats.waited, stats.cancelled), (waiting as u64, 1));
-        assert_eq!(stats.rejected_by(Rejected::Full), 1 - waiting as u64);
+        assert_eq!(
+            stats.rejected_by(Rejected::TooManyWaiters),
+            1 - waiting as u64
+        );
         drop(second);
     });
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use loom::thread;
-use oneflight_core::{Begin, Cause, Group};
+use oneflight_core::error::Cause;
+use oneflight_core::{Begin, Group};
 
 use crate::{Fixed, Hand, Registry, bounded_model, primary, waiter};
 
@@ -11,7 +12,7 @@ fn aged(clock: &Hand) -> Registry<u32> {
     Group::<u8, u32>::builder()
         .shards(1)
         .hasher(Fixed)
-        .max_age(Duration::from_secs(10))
+        .supersede_after(Duration::from_secs(10))
         .max_flights(3)
         .clock(clock.clone())
         .build()
@@ -39,7 +40,10 @@ fn of_two_begins_that_find_a_flight_too_old_one_supersedes_it() {
         assert_eq!(group.stats().superseded(), 1);
         let primaries = [&one, &two].map(|begin| matches!(begin, Begin::Primary(_)));
         assert!(primaries[0] != primaries[1]);
-        assert_eq!(old.settle(7).unwrap_err().cause(), Some(Cause::Superseded));
+        assert_eq!(
+            old.settle(7).unwrap_err().aborted.cause(),
+            Cause::Superseded
+        );
         drop((one, two));
         assert_idle(&group);
     });

@@ -8,9 +8,10 @@ use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use oneflight_core::{Cause, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
 
-use crate::{Counter, bounded_model, group, model};
+use crate::{Counter, bounded_model, cause_of, group, model};
 
 /// An event the operation waits for: set by another thread, which then wakes it.
 ///
@@ -126,7 +127,7 @@ fn a_plain_waiter_is_told_when_the_last_participant_leaves() {
             _ => unreachable!(),
         };
         let leave = thread::spawn(move || drop(work));
-        assert_eq!(block_on(waiter).unwrap_err().cause(), Cause::Dropped);
+        assert_eq!(cause_of(block_on(waiter)), Cause::Dropped);
         leave.join().unwrap();
     });
 }
@@ -141,6 +142,6 @@ fn a_participant_parked_while_the_operation_is_made_is_woken() {
             thread::spawn(move || block_on(other.work(1, || async { 7 })).map(|settled| *settled));
         let here = block_on(group.work(1, || async { 7 })).map(|settled| *settled);
         assert_eq!(here, Ok(7));
-        assert_eq!(thread.join().unwrap(), Ok::<u32, WorkError>(7));
+        assert_eq!(thread.join().unwrap(), Ok::<u32, Error>(7));
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use oneflight_core::{SettleCell, WaitError};
+use oneflight_core::{Error, SettleCell};
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -82,9 +82,8 @@ fn tasks_and_threads_that_wait_for_a_time_or_for_ever_hear_of_one_settle() {
                 if index < 3 {
                     // Time is up when the schedule says so.
                     match duplicate.wait_deadline(Instant::now()) {
-                        Ok(settled) => return pages.told(id, Ok(*settled)),
-                        Err(WaitError::TimedOut) => {}
-                        Err(WaitError::Aborted(why)) => return pages.told(id, Err(why.cause())),
+                        Err(Error::TimedOut) => {}
+                        outcome => return pages.told(id, told(outcome)),
                     }
                 }
                 match index {

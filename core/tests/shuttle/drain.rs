@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oneflight_core::{Begin, Group, Rejected};
+use oneflight_core::error::Rejected;
+use oneflight_core::{Begin, Group};
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -52,7 +53,7 @@ fn closes_aborts_and_the_ends_of_old_forgotten_and_new_flights_drain_once() {
         let group = Group::<u8, u64>::builder()
             .shards(2)
             .hasher(Fixed)
-            .max_age(Duration::from_secs(10))
+            .supersede_after(Duration::from_secs(10))
             .clock(clock.clone())
             .build();
         let book = Book::default();

@@ -1,6 +1,8 @@
 //! The gate: its holder, its line and the hand-over.
 
-use oneflight_core::{Begin, Cause, Gate, Mode, Rejected};
+use oneflight_core::Begin;
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::gate::{Gate, Mode};
 use shuttle::future::block_on;
 use shuttle::thread;
 

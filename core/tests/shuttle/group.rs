@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake};
 
-use oneflight_core::{Begin, Cause, Waiter};
+use oneflight_core::error::Cause;
+use oneflight_core::{Begin, Waiter};
 use shuttle::thread;
 
 use crate::{Book, Count, check, choose, group, join, poll_once, primary, threads, waiter};
@@ -170,7 +171,7 @@ fn abort_all_and_the_primaries_end_each_flight_once() {
         book.wait(duplicate);
         join(all);
         assert!(group.is_empty());
-        assert!(group.stats().aborted_by(Cause::Closed) >= 1);
+        assert!(group.stats().aborted_by(Cause::AbortedAll) >= 1);
         book.balance(group.stats());
     });
 }

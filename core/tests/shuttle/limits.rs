@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use oneflight_core::{Begin, Builder, Cause, Group, Rejected};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::{Begin, Group, GroupBuilder};
 use shuttle::thread;
 
 use crate::{
     Book, Count, Counted, Fixed, Hand, Registry, check, choose, group, join, primary, threads,
 };
 
-fn builder<T>() -> Builder<u8, T, Fixed> {
+fn builder<T>() -> GroupBuilder<u8, T, Fixed> {
     Group::<u8, T>::builder().shards(1).hasher(Fixed)
 }
 
@@ -18,7 +19,10 @@ fn assert_room_for(group: &Registry, flights: u8) {
     let held: Vec<_> = (10..10 + flights)
         .map(|key| primary(group.begin(key)))
         .collect();
-    assert!(matches!(group.begin(9), Begin::Rejected(Rejected::Full)));
+    assert!(matches!(
+        group.begin(9),
+        Begin::Rejected(Rejected::TooManyFlights)
+    ));
     drop(held);
 }
 
@@ -41,13 +45,16 @@ fn a_flight_never_has_more_waiters_than_it_may() {
             }
             Begin::Waiter(waiter) => pages.wait(waiter),
             Begin::Rejected(why) => {
-                assert_eq!(why, Rejected::Full);
+                assert_eq!(why, Rejected::TooManyWaiters);
                 refused.enter();
             }
         }));
         let stats = group.stats();
         assert!(stats.largest_flight <= 2);
-        assert_eq!(stats.rejected_by(Rejected::Full), away.get() as u64);
+        assert_eq!(
+            stats.rejected_by(Rejected::TooManyWaiters),
+            away.get() as u64
+        );
         book.balance(stats);
     });
 }
@@ -102,13 +109,16 @@ fn flights_of_many_keys_take_and_give_back_their_places() {
                 }
                 Begin::Waiter(waiter) => pages.wait(waiter),
                 Begin::Rejected(why) => {
-                    assert_eq!(why, Rejected::Full);
+                    assert_eq!(why, Rejected::TooManyFlights);
                     refused.enter();
                 }
             }
         }));
         let stats = group.stats();
-        assert_eq!(stats.rejected_by(Rejected::Full), away.get() as u64);
+        assert_eq!(
+            stats.rejected_by(Rejected::TooManyFlights),
+            away.get() as u64
+        );
         book.balance(stats);
         assert_room_for(&group, 2);
     });
@@ -119,7 +129,7 @@ fn flights_that_are_too_old_give_way_once_each() {
     check(|| {
         let clock = Hand::default();
         let group = builder::<u64>()
-            .max_age(Duration::from_secs(10))
+            .supersede_after(Duration::from_secs(10))
             .max_flights(3)
             .clock(clock.clone())
             .build();
@@ -135,7 +145,7 @@ fn flights_that_are_too_old_give_way_once_each() {
                 pages.settle(primary);
             }
             Begin::Waiter(waiter) => pages.wait(waiter),
-            Begin::Rejected(why) => assert_eq!(why, Rejected::Full),
+            Begin::Rejected(why) => assert_eq!(why, Rejected::TooManyFlights),
         });
         join(all);
         assert!(group.is_empty());

@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use oneflight_core::{Aborted, Begin, Cause, Clock, Group, Primary, Settled, Stats, Waiter};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::Cause;
+use oneflight_core::{Begin, Error, Group, Primary, Settled, Stats, Waiter};
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread::{self, JoinHandle};
@@ -103,6 +105,18 @@ pub(crate) type Registry<T = u64> = Group<u8, T, Fixed>;
 
 pub(crate) fn group<T>() -> Registry<T> {
     Group::<u8, T>::builder().shards(1).hasher(Fixed).build()
+}
+
+/// Why the flight was aborted, where the test knows that it was.
+#[track_caller]
+pub(crate) fn cause_of<R>(
+    outcome: Result<R, oneflight_core::Error>,
+) -> oneflight_core::error::Cause {
+    match outcome {
+        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
+        Err(other) => panic!("expected an abort, got {other}"),
+        Ok(_) => panic!("expected an abort, got an outcome"),
+    }
 }
 
 /// The primary of a begin that must be one.
@@ -219,10 +233,11 @@ impl Signal {
 /// What became of a flight: as its primary saw it, or as a duplicate was told.
 pub(crate) type End = Result<u64, Cause>;
 
-pub(crate) fn told<K>(outcome: Result<Settled<K, u64>, Aborted>) -> End {
-    outcome
-        .map(|settled| *settled)
-        .map_err(|aborted| aborted.cause())
+pub(crate) fn told<K>(outcome: Result<Settled<K, u64>, Error>) -> End {
+    match outcome {
+        Ok(settled) => Ok(*settled),
+        outcome => Err(cause_of(outcome)),
+    }
 }
 
 /// What became of each flight, and what each duplicate was told of it.
@@ -245,10 +260,8 @@ impl Book {
             match primary.settle(id) {
                 Ok(settled) => Ok(*settled),
                 Err(late) => {
-                    let cause = late
-                        .cause()
-                        .expect("only an abort is before the one primary");
-                    assert_eq!(late.into_value(), id);
+                    let cause = late.aborted.cause();
+                    assert_eq!(late.value, id);
                     Err(cause)
                 }
             },
@@ -292,7 +305,7 @@ impl Book {
         for cause in [
             Cause::Dropped,
             Cause::Cancelled,
-            Cause::Closed,
+            Cause::AbortedAll,
             Cause::Superseded,
         ] {
             let ended = pages

@@ -4,7 +4,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-use oneflight_core::{Budget, Cause, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Budget;
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -42,7 +44,7 @@ async fn run(running: Running, stuck: bool) -> u64 {
     7
 }
 
-type Call = Pin<Box<dyn Future<Output = Result<u64, WorkError>> + Send>>;
+type Call = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send>>;
 
 fn call(group: &Registry, budget: Budget, stuck: bool, running: &Count, runs: &Count) -> Call {
     let (running, runs) = (running.clone(), runs.clone());
@@ -102,7 +104,7 @@ fn a_budget_that_is_used_up_tells_everyone_and_frees_the_key() {
                 }
                 match block_on(call) {
                     Ok(value) => Some(value == 7),
-                    Err(WorkError::Aborted(why)) => {
+                    Err(Error::Aborted(why)) => {
                         assert_eq!(why.cause(), Cause::Exhausted);
                         Some(false)
                     }

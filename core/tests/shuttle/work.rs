@@ -2,7 +2,8 @@
 
 use std::future::poll_fn;
 
-use oneflight_core::{Cause, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -149,8 +150,8 @@ fn an_abort_from_outside_ends_a_work_once_and_drops_its_operation() {
                     assert_eq!(*settled, 7);
                     true
                 }
-                Err(WorkError::Aborted(why)) => {
-                    assert_eq!(why.cause(), Cause::Closed);
+                Err(Error::Aborted(why)) => {
+                    assert_eq!(why.cause(), Cause::AbortedAll);
                     false
                 }
                 Err(other) => panic!("{other}"),
@@ -170,6 +171,6 @@ fn an_abort_from_outside_ends_a_work_once_and_drops_its_operation() {
         assert_idle(&group);
         let stats = group.stats();
         let wanted = if settled { (1, 0) } else { (0, 1) };
-        assert_eq!((stats.settled, stats.aborted_by(Cause::Closed)), wanted);
+        assert_eq!((stats.settled, stats.aborted_by(Cause::AbortedAll)), wanted);
     });
 }

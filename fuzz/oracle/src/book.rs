@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oneflight_core::{Cause, Rejected};
+use oneflight_core::error::{Cause, Rejected};
 
 use crate::tally::Tally;
 use crate::wakers::{Parked, Room};
@@ -15,7 +15,7 @@ use crate::wakers::{Parked, Room};
 pub(crate) struct Rules {
     pub(crate) max_waiters: usize,
     pub(crate) max_flights: usize,
-    pub(crate) max_age: Option<u64>,
+    pub(crate) supersede_after: Option<u64>,
     /// How long an outcome is retained, and how many there may be.
     pub(crate) retain: Option<(u64, usize)>,
 }
@@ -24,7 +24,7 @@ impl Rules {
     pub(crate) const NONE: Self = Self {
         max_waiters: usize::MAX,
         max_flights: usize::MAX,
-        max_age: None,
+        supersede_after: None,
         retain: None,
     };
 }
@@ -114,7 +114,7 @@ impl Book {
         if self.closed {
             Err(Rejected::Closed)
         } else if self.aloft.len() >= self.rules.max_flights {
-            Err(Rejected::Full)
+            Err(Rejected::TooManyFlights)
         } else {
             Ok(())
         }
@@ -146,13 +146,13 @@ impl Book {
             return Answer::Waiter(number);
         }
         let age = self.now - flight.born;
-        if self.rules.max_age.is_some_and(|most| age > most) && self.may_begin().is_ok() {
+        if self.rules.supersede_after.is_some_and(|most| age > most) && self.may_begin().is_ok() {
             self.parked.in_between = true;
             self.end(number, Outcome::Aborted(Cause::Superseded));
             return self.first(key, print);
         }
         if flight.waiting >= self.rules.max_waiters {
-            return Answer::Rejected(Rejected::Full);
+            return Answer::Rejected(Rejected::TooManyWaiters);
         }
         let flight = &mut self.flights[number];
         flight.waiting += 1;
@@ -301,7 +301,7 @@ impl Book {
     pub(crate) fn abort_all(&mut self) {
         self.parked.in_between = true;
         for flight in self.open.clone() {
-            self.end(flight, Outcome::Aborted(Cause::Closed));
+            self.end(flight, Outcome::Aborted(Cause::AbortedAll));
         }
     }
 

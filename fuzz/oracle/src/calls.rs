@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use oneflight_core::{Rejected, Rerun, Settled, Work, WorkError};
+use oneflight_core::error::Rejected;
+use oneflight_core::handle::{Rerun, Work};
+use oneflight_core::{Error, Settled};
 
 use crate::book::{Answer, Outcome};
 use crate::ledger::{Key, Value};
@@ -18,7 +20,7 @@ pub(crate) enum Task {
     Rerun(Pin<Box<Rerun<Key, Value, Make, Operation>>>),
 }
 
-pub(crate) type Outcomes = Result<Settled<Key, Value>, WorkError>;
+pub(crate) type Outcomes = Result<Settled<Key, Value>, Error>;
 
 impl Task {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcomes> {
@@ -82,8 +84,8 @@ pub(crate) fn numbers(outcome: &Outcomes) -> Outcome {
 pub(crate) fn rejected_or_numbers(outcome: &Outcomes) -> Result<Outcome, Rejected> {
     match outcome {
         Ok(settled) => Ok(outcome_of(&Ok(settled.clone()))),
-        Err(WorkError::Aborted(aborted)) => Ok(Outcome::Aborted(aborted.cause())),
-        Err(WorkError::Rejected(why)) => Err(*why),
+        Err(Error::Aborted(aborted)) => Ok(Outcome::Aborted(aborted.cause())),
+        Err(Error::Rejected(why)) => Err(*why),
         Err(other) => panic!("an error that nobody promised: {other}"),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arbitrary::Arbitrary;
-use oneflight_core::{SettleCell, Wait};
+use oneflight_core::SettleCell;
+use oneflight_core::handle::Wait;
 
 use crate::ledger::{Ledger, Value, Wish};
 use crate::panics::caught;
@@ -153,10 +154,7 @@ impl Bench {
         }
         let real = caught(|| match cell.settle(value) {
             Ok(value) => (true, value.life.serial),
-            Err(late) => {
-                assert_eq!(late.cause(), None);
-                (false, late.into_value().life.serial)
-            }
+            Err(late) => (false, late.value.life.serial),
         });
         assert_eq!(real.is_none(), self.parked.provoked(), "a wake's panic");
         if let Some(real) = real {

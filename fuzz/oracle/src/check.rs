@@ -1,6 +1,6 @@
 //! What is compared after each step, and at the end: nothing may stay behind.
 
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::Outcome;
 use crate::world::{Held, KEYS, Seated, World, outcome_of};

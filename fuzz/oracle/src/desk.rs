@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::{Answer, Book, Outcome};
 use crate::operation::Bell;

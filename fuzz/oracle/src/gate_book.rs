@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use oneflight_core::{Cause, Mode, Rejected};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::gate::Mode;
 
 use crate::book::{Answer, Outcome};
 use crate::tally::Tally;
@@ -48,7 +49,7 @@ impl GateBook {
 
     /// The invocation in progress, or in the queue, that this token may share.
     pub(crate) fn find(&self, token: u8) -> Option<usize> {
-        if self.mode == Mode::Reentrant {
+        if self.mode == Mode::Open {
             return None;
         }
         let same = |claim: &&usize| self.claims[**claim].token == Some(token);
@@ -94,7 +95,7 @@ impl GateBook {
         self.tally.begun += 1;
         if self.is_busy() {
             self.queue.push_back(number);
-        } else if self.mode != Mode::Reentrant {
+        } else if self.mode != Mode::Open {
             self.holder = Some(number);
         }
         Answer::Primary(number)

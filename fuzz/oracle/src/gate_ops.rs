@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arbitrary::Arbitrary;
-use oneflight_core::{Begin, Cause, Fingerprint, Gate, Mode, Primary, Settled, Turn, Waiter};
+use oneflight_core::error::Cause;
+use oneflight_core::gate::{Gate, Mode, Turn};
+use oneflight_core::{Begin, Error, Fingerprint, Primary, Settled, Waiter};
 
 use crate::book::{Answer, Outcome};
 use crate::gate_book::GateBook;
@@ -69,7 +71,7 @@ pub fn run(bytes: &[u8]) {
     let (mode, hostile) = match scene {
         Scene::Exclusive => (Mode::Exclusive, false),
         Scene::Queue(hostile) | Scene::QueueAgain(hostile) => (Mode::Queue, hostile),
-        Scene::Reentrant => (Mode::Reentrant, false),
+        Scene::Reentrant => (Mode::Open, false),
     };
     let mut door = Door {
         gate: Gate::new(mode),
@@ -124,8 +126,9 @@ impl Door {
             None => self.gate.begin(token),
             Some(print) => self
                 .gate
-                .fingerprinted(Fingerprint::new(print.into()))
-                .begin(token),
+                .entry(token)
+                .fingerprint(Fingerprint::new(print.into()))
+                .begin(),
         };
         self.hold(answer);
         self.keep(answer, real);
@@ -138,8 +141,9 @@ impl Door {
             None => self.gate.turn(token),
             Some(print) => self
                 .gate
-                .fingerprinted(Fingerprint::new(print.into()))
-                .turn(token),
+                .entry(token)
+                .fingerprint(Fingerprint::new(print.into()))
+                .turn(),
         };
         self.hold(answer);
         self.people += 1;
@@ -360,9 +364,10 @@ fn name(token: u8) -> Option<u8> {
     Some(token % (TOKENS + 1)).filter(|name| *name < TOKENS)
 }
 
-fn numbers(outcome: &Result<Settled<Token, Value>, oneflight_core::Aborted>) -> Outcome {
+fn numbers(outcome: &Result<Settled<Token, Value>, Error>) -> Outcome {
     match outcome {
         Ok(settled) => Outcome::Settled(settled.life.serial),
-        Err(aborted) => Outcome::Aborted(aborted.cause()),
+        Err(Error::Aborted(aborted)) => Outcome::Aborted(aborted.cause()),
+        Err(other) => panic!("an error that nobody promised: {other}"),
     }
 }

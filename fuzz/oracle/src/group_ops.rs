@@ -1,7 +1,7 @@
 //! The registry: begin, settle, abort, forget, close and the limits, on keys whose hashes collide.
 
 use arbitrary::Arbitrary;
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::Rules;
 use crate::ledger::Wish;
@@ -15,7 +15,7 @@ struct Limits {
     shards: u8,
     max_waiters: Option<u8>,
     max_flights: Option<u8>,
-    max_age: Option<u8>,
+    supersede_after: Option<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -57,7 +57,7 @@ pub fn run(bytes: &[u8]) {
             max_flights: limits
                 .max_flights
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
-            max_age: limits.max_age.map(|age| u64::from(age % 32)),
+            supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
             retain: None,
         },
         classes: limits.classes % (KEYS + 1) + 1,

@@ -1,6 +1,6 @@
 //! What the oracle says of an operation's poll: the calls it makes from within.
 
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::{Answer, Outcome};
 use crate::operation::{Act, Hand, Seen};

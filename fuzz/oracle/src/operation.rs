@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use arbitrary::Arbitrary;
-use oneflight_core::{Begin, Rejected};
+use oneflight_core::Begin;
+use oneflight_core::error::Rejected;
 
 use crate::ledger::{Key, Ledger, Life, Value, Wish};
 use crate::panics::{caught, planned};

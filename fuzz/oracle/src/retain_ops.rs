@@ -1,7 +1,7 @@
 //! The replay window, on a clock that the schedule turns: what is given out late, what goes, and when.
 
 use arbitrary::Arbitrary;
-use oneflight_core::Cause;
+use oneflight_core::error::Cause;
 
 use crate::book::Rules;
 use crate::ledger::Wish;
@@ -17,7 +17,7 @@ struct Window {
     /// With several shards, all keys share one hash, so that one shard's part of the capacity is all there is.
     shards: bool,
     max_flights: Option<u8>,
-    max_age: Option<u8>,
+    supersede_after: Option<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -57,7 +57,7 @@ pub fn run(bytes: &[u8]) {
             max_flights: window
                 .max_flights
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
-            max_age: window.max_age.map(|age| u64::from(age % 32)),
+            supersede_after: window.supersede_after.map(|age| u64::from(age % 32)),
             retain: Some((u64::from(window.time % 64), capacity)),
         },
         classes: if window.shards {

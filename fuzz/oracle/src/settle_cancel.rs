@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use arbitrary::Arbitrary;
-use oneflight_core::{Cause, Run, WaitError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Run;
 
 use crate::book::{Outcome, Rules};
 use crate::inside::inside;
@@ -181,7 +183,7 @@ impl Schedule {
             assert!(!world.book.parked.provoked());
             match real {
                 Some(Poll::Ready(Err(error))) => {
-                    assert_eq!((error.cause(), error.into_value().is_none()), (cause, true));
+                    assert_eq!(outcome_of(&Err(error)), Outcome::Aborted(cause));
                     world.book.land(flight);
                     self.forget_run(index);
                 }
@@ -212,11 +214,7 @@ impl Schedule {
                 world.outcomes.push(crate::world::Held { flight, it });
             }
             Some(Poll::Ready(Err(error))) => {
-                assert_eq!(Some(Outcome::Aborted(error.cause())), after);
-                assert_eq!(
-                    error.into_value().map(|value| value.life.serial),
-                    Some(serial)
-                );
+                assert_eq!(Some(outcome_of(&Err(error))), after);
             }
             real => panic!("an end expected, not {real:?}"),
         }
@@ -278,9 +276,8 @@ fn block_for_no_time(world: &mut World, index: u8) {
     let Seated { flight, it, .. } = &mut world.waiters[index];
     let expected = world.book.flights[*flight].outcome;
     let real = match it.wait_deadline(Instant::now()) {
-        Err(WaitError::TimedOut) => None,
-        Err(WaitError::Aborted(aborted)) => Some(outcome_of(&Err(aborted))),
-        Ok(settled) => Some(outcome_of(&Ok(settled))),
+        Err(Error::TimedOut) => None,
+        outcome => Some(outcome_of(&outcome)),
     };
     assert_eq!(real, expected, "a wait without time");
 }

@@ -1,20 +1,22 @@
 //! What the figures of a group or gate must be.
 
-use oneflight_core::{Cause, Rejected, Stats};
+use oneflight_core::Stats;
+use oneflight_core::error::{Cause, Rejected};
 
 const CAUSES: [Cause; 6] = [
     Cause::Dropped,
     Cause::Panicked,
     Cause::Cancelled,
-    Cause::Closed,
+    Cause::AbortedAll,
     Cause::Superseded,
     Cause::Exhausted,
 ];
 
-const REASONS: [Rejected; 5] = [
+const REASONS: [Rejected; 6] = [
     Rejected::Busy,
     Rejected::Mismatch,
-    Rejected::Full,
+    Rejected::TooManyWaiters,
+    Rejected::TooManyFlights,
     Rejected::Closed,
     Rejected::Reentrant,
 ];

@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 
 use arbitrary::Arbitrary;
-use oneflight_core::{Budget, Cause, Fingerprint, WorkError};
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Budget;
+use oneflight_core::{Error, Fingerprint};
 
 use crate::book::{Answer, Outcome, Rules};
 use crate::calls::{Call, Make, Task, numbers, rejected_or_numbers};
@@ -27,7 +29,7 @@ struct Limits {
     limited: u8,
     max_waiters: u8,
     max_flights: u8,
-    max_age: Option<u8>,
+    supersede_after: Option<u8>,
     retain: bool,
 }
 
@@ -79,7 +81,7 @@ pub fn run(bytes: &[u8]) {
             rules: Rules {
                 max_waiters: limit(limits.max_waiters % 4),
                 max_flights: limit(limits.max_flights % 4),
-                max_age: limits.max_age.map(|age| u64::from(age % 32)),
+                supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
             },
             classes: if limits.same_hash { 1 } else { KEYS + 1 },
@@ -181,8 +183,9 @@ impl Office {
         let real = caught(|| match print {
             None => group.work(key, make),
             Some(print) => group
-                .fingerprinted(Fingerprint::new(print.into()))
-                .work(key, make),
+                .entry(key)
+                .fingerprint(Fingerprint::new(print.into()))
+                .work(make),
         });
         if let Answer::Primary(flight) = answer {
             match making {
@@ -216,8 +219,9 @@ impl Office {
         let rerun = match print {
             None => group.work_rerun(key, budget, make),
             Some(print) => group
-                .fingerprinted(Fingerprint::new(print.into()))
-                .work_rerun(key, budget, make),
+                .entry(key)
+                .fingerprint(Fingerprint::new(print.into()))
+                .work_rerun(budget, make),
         };
         self.keep(
             who,
@@ -297,12 +301,12 @@ impl Office {
         let real = caught(|| wakers.poll(waker, |cx| task.poll(cx)));
         let polled = self.hand.cues().polled;
         let Some(flight) = call.flight() else {
-            let rejected = matches!(real, Some(Poll::Ready(Err(WorkError::Rejected(why)))) if call.answer == Answer::Rejected(why));
+            let rejected = matches!(real, Some(Poll::Ready(Err(Error::Rejected(why)))) if call.answer == Answer::Rejected(why));
             assert!(rejected && !polled, "{:?} expected", call.answer);
             return;
         };
         if call.lost && world.book.flights[flight].outcome.is_none() {
-            let told = matches!(&real, Some(Poll::Ready(Err(WorkError::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
+            let told = matches!(&real, Some(Poll::Ready(Err(Error::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
             assert!(told && !polled, "polled on after its panic");
             return;
         }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use oneflight_core::{
-    Aborted, Begin, Cause, Clock, Drained, Fingerprint, Group, Keep, Primary, Settled, Waiter,
-};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Drained;
+use oneflight_core::{Begin, Error, Fingerprint, Group, Keep, Primary, Settled, Waiter};
 
 use crate::book::{Answer, Book, Outcome, Rules};
 use crate::ledger::{FewHashes, Key, Ledger, Value, Wish};
@@ -84,18 +85,18 @@ impl World {
         let Rules {
             max_waiters,
             max_flights,
-            max_age,
+            supersede_after,
             retain,
         } = setup.rules;
         let mut builder = Group::builder()
             .shards(setup.shards)
             .max_waiters(max_waiters)
             .max_flights(max_flights);
-        if max_age.is_some() || retain.is_some() {
+        if supersede_after.is_some() || retain.is_some() {
             builder = builder.clock(clock.clone());
         }
-        if let Some(age) = max_age {
-            builder = builder.max_age(Duration::from_millis(age));
+        if let Some(age) = supersede_after {
+            builder = builder.supersede_after(Duration::from_millis(age));
         }
         if let Some((time, capacity)) = retain {
             builder = builder
@@ -151,9 +152,9 @@ impl World {
         let fingerprint = print.map(|print| Fingerprint::new(print.into()));
         let real = match (fingerprint, by_ref) {
             (None, false) => group.begin(key),
-            (None, true) => group.begin_ref(&key),
-            (Some(fingerprint), false) => group.fingerprinted(fingerprint).begin(key),
-            (Some(fingerprint), true) => group.fingerprinted(fingerprint).begin_ref(&key),
+            (None, true) => group.entry_ref(&key).begin(),
+            (Some(fingerprint), false) => group.entry(key).fingerprint(fingerprint).begin(),
+            (Some(fingerprint), true) => group.entry_ref(&key).fingerprint(fingerprint).begin(),
         };
         match (answer, real) {
             (Answer::Primary(flight), Begin::Primary(it)) => {
@@ -234,8 +235,8 @@ impl World {
                 self.outcomes.push(Held { flight, it });
             }
             (Some(Err(late)), Some(false)) => {
-                let cause = late.cause().map(Outcome::Aborted);
-                assert_eq!((cause, late.into_value().life.serial), (before, serial));
+                let cause = Some(Outcome::Aborted(late.aborted.cause()));
+                assert_eq!((cause, late.value.life.serial), (before, serial));
                 self.book.flights[flight].handles -= 1;
             }
             (Some(real), won) => panic!("settled: {won:?} expected, not {real:?}"),
@@ -383,9 +384,10 @@ impl World {
 }
 
 /// An outcome, by numbers.
-pub(crate) fn outcome_of(outcome: &Result<Settled<Key, Value>, Aborted>) -> Outcome {
+pub(crate) fn outcome_of(outcome: &Result<Settled<Key, Value>, Error>) -> Outcome {
     match outcome {
         Ok(settled) => Outcome::Settled(settled.life.serial),
-        Err(aborted) => Outcome::Aborted(aborted.cause()),
+        Err(Error::Aborted(aborted)) => Outcome::Aborted(aborted.cause()),
+        Err(other) => panic!("an error that nobody promised: {other}"),
     }
 }

@@ -10,8 +10,10 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use oneflight_core::rt::Runtime;
-use oneflight_core::{Begin, Clock, Group, Primary, SettleCell, Settled, Waiter};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::Cause;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::{Begin, Error, Group, Primary, SettleCell, Settled, Waiter};
 use portable_atomic_util::Arc;
 
 use crate::check::{decrement, increment, user_code};
@@ -73,6 +75,11 @@ impl Drop for Value {
 /// The number that was settled.
 pub(crate) fn number<K>(settled: &Settled<K, Value>) -> u32 {
     *settled.0
+}
+
+/// Whether this is the outcome of a flight that was aborted for this reason.
+pub(crate) fn is_aborted<T>(outcome: &Result<T, Error>, cause: Cause) -> bool {
+    matches!(outcome, Err(Error::Aborted(aborted)) if aborted.cause() == cause)
 }
 
 /// The primary that a begin must have made.
@@ -182,21 +189,25 @@ impl Manual {
     }
 }
 
-impl Runtime for Manual {
-    type Sleep = Ready<()>;
-
+impl Spawn for Manual {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         user_code();
         *self.task.borrow_mut() = Some(Box::pin(task));
     }
+}
 
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+impl SpawnBlocking for Manual {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         user_code();
         self.blocking.set(self.blocking.get() + 1);
         call();
+    }
+}
+
+impl Timer for Manual {
+    type Sleep = Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        ready(())
     }
 }

@@ -3,14 +3,16 @@
 use std::future::ready;
 use std::sync::mpsc::channel;
 
-use oneflight::{Cause, Detached, WorkError};
+use oneflight::Error;
+use oneflight::error::Cause;
+use oneflight::handle::Spawned;
 
 use super::Group;
-use crate::{TestRuntime, scripted, until, waiter};
+use crate::{TestRuntime, cause_of, scripted, until, waiter};
 
-async fn cause(call: Detached<&'static str, usize>) -> Cause {
+async fn cause(call: Spawned<&'static str, usize>) -> Cause {
     match call.await {
-        Err(WorkError::Aborted(aborted)) => aborted.cause(),
+        Err(Error::Aborted(aborted)) => aborted.cause(),
         Err(other) => panic!("{other}"),
         Ok(settled) => panic!("settled with {}", *settled),
     }
@@ -34,7 +36,7 @@ pub async fn an_abort_handle_ends_the_flight_and_drops_the_operation<R: TestRunt
     assert!(!handle.abort(), "it had ended already");
     assert_eq!(starter.await, Cause::Cancelled);
     assert_eq!(duplicate.await, Cause::Cancelled);
-    assert_eq!(plain.await.unwrap_err().cause(), Cause::Cancelled);
+    assert_eq!(cause_of(plain.await), Cause::Cancelled);
     until(|| remote.dropped()).await;
     assert_eq!(remote.polls(), 1, "polled after its end");
     assert_eq!(group.stats().aborted_by(Cause::Cancelled), 1);
@@ -75,7 +77,7 @@ pub async fn a_blocking_call_that_is_aborted_keeps_nobody_waiting<R: TestRuntime
     call.abort_handle().expect("it started the call").abort();
     assert!(matches!(
         call.await,
-        Err(WorkError::Aborted(aborted)) if aborted.cause() == Cause::Cancelled
+        Err(Error::Aborted(aborted)) if aborted.cause() == Cause::Cancelled
     ));
     assert!(group.is_empty());
     go.send(()).unwrap();

@@ -73,16 +73,16 @@ pub async fn callers_that_begin_at_once_get_one_primary<R: TestRuntime>(rt: R) {
     assert!(group.is_empty());
 }
 
-/// `begin_ref` clones the key when its caller executes, and not for a duplicate.
+/// `entry_ref` clones the key when its caller executes, and not for a duplicate.
 pub async fn only_a_primary_clones_a_borrowed_key<R: TestRuntime>(_: R) {
     let clones = Arc::new(AtomicUsize::new(0));
     let key = CountedKey(clones.clone());
     let group = oneflight::Group::<CountedKey, usize>::new();
 
-    let first = primary(group.begin_ref(&key));
+    let first = primary(group.entry_ref(&key).begin());
     assert_eq!(clones.load(Ordering::SeqCst), 1);
-    let second = waiter(group.begin_ref(&key));
-    let third = waiter(group.begin_ref(&key));
+    let second = waiter(group.entry_ref(&key).begin());
+    let third = waiter(group.entry_ref(&key).begin());
     assert_eq!(clones.load(Ordering::SeqCst), 1);
     first.settle(7).unwrap();
     assert_eq!(*second.await.unwrap() + *third.await.unwrap(), 14);

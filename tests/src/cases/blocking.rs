@@ -3,11 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oneflight::{Cause, SettleCell, WaitError};
+use oneflight::error::Cause;
+use oneflight::{Error, SettleCell};
 use std::sync::Arc;
 
 use super::Group;
-use crate::{TestRuntime, primary, until, waiter};
+use crate::{TestRuntime, cause_of, primary, until, waiter};
 
 fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
@@ -54,11 +55,11 @@ pub async fn parked_threads_are_told_of_an_abort<R: TestRuntime>(rt: R) {
     let guard = primary(group.begin("k"));
     let blocking = waiter(group.begin("k"));
     let mut until_then = waiter(group.begin("k"));
-    let first = thread::spawn(move || blocking.wait_blocking().unwrap_err().cause());
+    let first = thread::spawn(move || cause_of(blocking.wait_blocking()));
     let second = thread::spawn(move || until_then.wait_deadline(far()).unwrap_err());
     rt.task(async move { drop(guard) }).await;
     assert_eq!(first.join().unwrap(), Cause::Dropped);
-    let WaitError::Aborted(aborted) = second.join().unwrap() else {
+    let Error::Aborted(aborted) = second.join().unwrap() else {
         panic!("an abort is no time-out")
     };
     assert_eq!(aborted.cause(), Cause::Dropped);
@@ -71,10 +72,10 @@ pub async fn a_deadline_that_passes_ends_nothing<R: TestRuntime>(rt: R) {
     let mut late = waiter(group.begin("k"));
     let thread = thread::spawn(move || {
         let soon = Instant::now() + Duration::from_millis(5);
-        assert_eq!(late.wait_deadline(soon).unwrap_err(), WaitError::TimedOut);
+        assert_eq!(late.wait_deadline(soon).unwrap_err(), Error::TimedOut);
         assert!(Instant::now() >= soon, "too early");
         let past = soon - Duration::from_millis(5);
-        assert_eq!(late.wait_deadline(past).unwrap_err(), WaitError::TimedOut);
+        assert_eq!(late.wait_deadline(past).unwrap_err(), Error::TimedOut);
         late
     });
     until(|| thread.is_finished()).await;

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 use std::thread;
 
-use oneflight::Detached;
+use oneflight::handle::Spawned;
 
 use super::Group;
 use crate::{Counted, TestRuntime, scripted, until, waiter};
@@ -54,7 +54,7 @@ pub async fn callers_of_spawn_are_left_alone_until_the_outcome<R: TestRuntime>(r
     assert!(starter.id().is_some() && starter.id() == duplicate.id());
     let (counted, counts): (Vec<_>, Vec<_>) = [starter, duplicate]
         .into_iter()
-        .map(Counted::<Detached<_, _>>::new)
+        .map(Counted::<Spawned<_, _>>::new)
         .unzip();
     let tasks: Vec<_> = counted.into_iter().map(|call| rt.task(call)).collect();
     until(|| remote.polls() == 1 && counts.iter().all(|c| c.polls() == 1)).await;

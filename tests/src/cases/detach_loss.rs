@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_lite::future::{block_on, yield_now};
-use oneflight::rt::Runtime;
-use oneflight::{Cause, Detached, WorkError};
+use oneflight::Error;
+use oneflight::error::Cause;
+use oneflight::handle::Spawned;
+use oneflight::rt::{Spawn, SpawnBlocking, Timer};
 
 use super::Group;
 use crate::{Counted, TestRuntime, elsewhere, primary, quiet_panic, until, waiter};
 
-async fn cause(call: Detached<&'static str, usize>) -> Cause {
+async fn cause(call: Spawned<&'static str, usize>) -> Cause {
     match call.await {
-        Err(WorkError::Aborted(aborted)) => aborted.cause(),
+        Err(Error::Aborted(aborted)) => aborted.cause(),
         Err(other) => panic!("{other}"),
         Ok(settled) => panic!("settled with {}", *settled),
     }
@@ -51,9 +53,7 @@ struct Odd {
 
 type Kept = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Runtime for Odd {
-    type Sleep = Ready<()>;
-
+impl Spawn for Odd {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         if self.runs {
             block_on(task);
@@ -61,12 +61,10 @@ impl Runtime for Odd {
             self.kept.lock().unwrap().push(Box::pin(task));
         }
     }
+}
 
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+impl SpawnBlocking for Odd {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         if self.runs {
             call();
         } else if self.keeps {
@@ -76,14 +74,22 @@ impl Runtime for Odd {
     }
 }
 
+impl Timer for Odd {
+    type Sleep = Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        ready(())
+    }
+}
+
 /// As a runtime does that has shut down.
 pub async fn a_runtime_that_drops_the_task_inline_aborts_the_flight<R: TestRuntime>(rt: R) {
     let group = Group::new();
     let odd = Odd::default();
-    let call = group.spawn_on(&odd, "k", || ready(0));
+    let call = group.entry("k").spawn_on(&odd, || ready(0));
     assert!(call.is_primary() && !group.contains("k"));
     assert_eq!(rt.task(cause(call)).await, Cause::Dropped);
-    let call = group.spawn_blocking_on(&odd, "k", || 0);
+    let call = group.entry("k").spawn_blocking_on(&odd, || 0);
     assert_eq!(rt.task(cause(call)).await, Cause::Dropped);
     assert!(group.is_empty());
 }
@@ -96,19 +102,19 @@ pub async fn a_runtime_that_runs_the_task_inline_settles_the_flight<R: TestRunti
         ..Odd::default()
     };
     let inside = group.clone();
-    let call = group.spawn_on(&odd, "k", move || async move {
+    let call = group.entry("k").spawn_on(&odd, move || async move {
         let _joined = elsewhere(|| waiter(inside.begin("k")));
         inside.len() + *primary(inside.begin("other")).settle(1).unwrap()
     });
     assert_eq!(*call.get().expect("at once").unwrap(), 2);
     assert_eq!(*rt.task(call).await.unwrap(), 2);
-    let call = group.spawn_blocking_on(&odd, "k", || 7);
+    let call = group.entry("k").spawn_blocking_on(&odd, || 7);
     assert_eq!(*call.await.unwrap(), 7);
 
     // A panic ends in the task, here too.
-    let call = group.spawn_on(&odd, "k", || async { quiet_panic() });
+    let call = group.entry("k").spawn_on(&odd, || async { quiet_panic() });
     assert_eq!(cause(call).await, Cause::Panicked);
-    let call = group.spawn_blocking_on(&odd, "k", || quiet_panic());
+    let call = group.entry("k").spawn_blocking_on(&odd, || quiet_panic());
     assert_eq!(cause(call).await, Cause::Panicked);
     assert!(group.is_empty());
 }
@@ -121,10 +127,10 @@ pub async fn a_runtime_that_drops_the_task_later_aborts_the_flight<R: TestRuntim
             keeps: true,
             ..Odd::default()
         };
-        let call = group.spawn_on(&odd, "k", pending::<usize>);
+        let call = group.entry("k").spawn_on(&odd, pending::<usize>);
         let (call, counts) = Counted::new(cause(call));
         let call = rt.task(call);
-        let other = rt.task(cause(group.spawn_on(&odd, "k", || ready(0))));
+        let other = rt.task(cause(group.entry("k").spawn_on(&odd, || ready(0))));
         until(|| counts.polls() == 1).await;
         let mut kept = odd.kept.lock().unwrap().pop().expect("one task");
         for _ in 0..polls {

@@ -3,7 +3,10 @@
 use std::future::Ready;
 use std::time::Duration;
 
-use oneflight::{Begin, Budget, Fingerprint, Mode, Rejected, WorkError};
+use oneflight::error::Rejected;
+use oneflight::gate::Mode;
+use oneflight::handle::Budget;
+use oneflight::{Begin, Error, Fingerprint};
 
 use super::Group;
 use crate::{HandClock, TestRuntime, primary, rejected, scripted, until, waiter};
@@ -25,22 +28,22 @@ fn each_kind<R: TestRuntime>(
         Begin::Waiter(waiter) => Ok(waiter.get().map(|outcome| *outcome.unwrap())),
         begin => Err(rejected(begin)),
     };
-    let of_call = |outcome: Option<Result<_, WorkError>>| match outcome {
+    let of_call = |outcome: Option<Result<_, Error>>| match outcome {
         None => Ok(None),
         Some(Ok(settled)) => Ok(Some(*oneflight::Settled::<&str, usize>::clone(&settled))),
-        Some(Err(WorkError::Rejected(why))) => Err(why),
+        Some(Err(Error::Rejected(why))) => Err(why),
         Some(Err(other)) => panic!("{other}"),
     };
-    let calls = group.fingerprinted(print);
+    let calls = || group.entry("k").fingerprint(print);
     let adapter = rt.adapter();
     let budget = Budget::times(1);
     vec![
-        of_begin(calls.begin("k")),
-        of_begin(calls.begin_ref(&"k")),
-        of_call(calls.work("k", never_made).get()),
-        of_call(calls.work_rerun("k", budget, never_made).get()),
-        of_call(calls.spawn_on(&adapter, "k", never_made).get()),
-        of_call(calls.spawn_blocking_on(&adapter, "k", || panic!()).get()),
+        of_begin(calls().begin()),
+        of_begin(group.entry_ref(&"k").fingerprint(print).begin()),
+        of_call(calls().work(never_made).get()),
+        of_call(calls().work_rerun(budget, never_made).get()),
+        of_call(calls().spawn_on(&adapter, never_made).get()),
+        of_call(calls().spawn_blocking_on(&adapter, || panic!()).get()),
     ]
 }
 
@@ -48,8 +51,8 @@ fn each_kind<R: TestRuntime>(
 pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     let group = Group::builder().max_waiters(1).build();
     let (remote, operation) = scripted();
-    let original = group.fingerprinted(TEN).work("k", || operation);
-    let same = rt.task(group.fingerprinted(TEN).work("k", never_made));
+    let original = group.entry("k").fingerprint(TEN).work(|| operation);
+    let same = rt.task(group.entry("k").fingerprint(TEN).work(never_made));
     let original = rt.task(original);
     until(|| remote.polls() == 1).await;
     // It is full; and it is another payload, which is the more useful thing to say.
@@ -57,7 +60,7 @@ pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     assert_eq!(each_kind(&rt, &group, TWENTY), mismatch);
     assert_eq!(
         each_kind(&rt, &group, TEN),
-        vec![Err(Rejected::Full); 6],
+        vec![Err(Rejected::TooManyWaiters); 6],
         "the same payload is only one too many"
     );
     assert_eq!(group.waiters("k"), 1);
@@ -65,7 +68,7 @@ pub async fn another_payload_of_a_key_is_a_mismatch<R: TestRuntime>(rt: R) {
     remote.finish();
     assert_eq!(*original.await.unwrap() + *same.await.unwrap(), 4);
     // The key is free, and so is the choice of the payload.
-    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+    drop(primary(group.entry("k").fingerprint(TWENTY).begin()));
 }
 
 /// As long as the outcome is retained.
@@ -75,7 +78,7 @@ pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
         .clock(clock.clone())
         .retain(Duration::from_secs(60))
         .build();
-    primary(group.fingerprinted(TEN).begin("k"))
+    primary(group.entry("k").fingerprint(TEN).begin())
         .settle(7)
         .unwrap();
     assert_eq!(
@@ -85,25 +88,25 @@ pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
     assert_eq!(each_kind(&rt, &group, TEN), vec![Ok(Some(7)); 6]);
     assert_eq!(*waiter(group.begin("k")).get().unwrap().unwrap(), 7);
     clock.forward(60);
-    drop(primary(group.fingerprinted(TWENTY).begin("k")));
+    drop(primary(group.entry("k").fingerprint(TWENTY).begin()));
 }
 
 /// A side without a fingerprint compares nothing.
 pub async fn a_call_without_a_fingerprint_shares<R: TestRuntime>(rt: R) {
     let group = Group::new();
-    let with = primary(group.fingerprinted(TEN).begin("k"));
+    let with = primary(group.entry("k").fingerprint(TEN).begin());
     let without = rt.task(waiter(group.begin("k")));
     // Its joining has not taken the fingerprint away.
     assert_eq!(
-        rejected(group.fingerprinted(TWENTY).begin("k")),
+        rejected(group.entry("k").fingerprint(TWENTY).begin()),
         Rejected::Mismatch
     );
     with.settle(1).unwrap();
     assert_eq!(*without.await.unwrap(), 1);
 
     let without = primary(group.begin("k"));
-    let ten = rt.task(waiter(group.fingerprinted(TEN).begin("k")));
-    let twenty = rt.task(waiter(group.fingerprinted(TWENTY).begin("k")));
+    let ten = rt.task(waiter(group.entry("k").fingerprint(TEN).begin()));
+    let twenty = rt.task(waiter(group.entry("k").fingerprint(TWENTY).begin()));
     without.settle(2).unwrap();
     assert_eq!(*ten.await.unwrap() + *twenty.await.unwrap(), 4);
 }
@@ -118,7 +121,7 @@ pub async fn racers_with_two_payloads_share_one_and_refuse_the_other<R: TestRunt
                 let (group, start) = (&group, &start);
                 scope.spawn(move || {
                     start.wait();
-                    (print, group.fingerprinted(print).begin("k"))
+                    (print, group.entry("k").fingerprint(print).begin())
                 })
             };
             let threads = [TEN, TWENTY, TEN, TWENTY].map(race);
@@ -143,22 +146,19 @@ pub async fn racers_with_two_payloads_share_one_and_refuse_the_other<R: TestRunt
 
 /// Of a token: told before `Busy`, for the holder and for those who queue.
 pub async fn another_payload_of_a_token_is_a_mismatch<R: TestRuntime>(rt: R) {
-    let gate = oneflight::Gate::<&str, usize>::new(Mode::Queue);
-    let holder = primary(gate.fingerprinted(TEN).begin(Some("a")));
-    let queued = gate.fingerprinted(TEN).turn(Some("b"));
+    let gate = oneflight::gate::Gate::<&str, usize>::new(Mode::Queue);
+    let holder = primary(gate.entry(Some("a")).fingerprint(TEN).begin());
+    let queued = gate.entry(Some("b")).fingerprint(TEN).turn();
     for token in ["a", "b"] {
-        let twenty = gate.fingerprinted(TWENTY);
-        assert_eq!(rejected(twenty.begin(Some(token))), Rejected::Mismatch);
-        assert_eq!(
-            rejected(rt.task(twenty.turn(Some(token))).await),
-            Rejected::Mismatch
-        );
+        let twenty = || gate.entry(Some(token)).fingerprint(TWENTY);
+        assert_eq!(rejected(twenty().begin()), Rejected::Mismatch);
+        assert_eq!(rejected(rt.task(twenty().turn()).await), Rejected::Mismatch);
     }
     assert_eq!(
-        rejected(gate.fingerprinted(TWENTY).begin(Some("c"))),
+        rejected(gate.entry(Some("c")).fingerprint(TWENTY).begin()),
         Rejected::Busy
     );
-    let shares = rt.task(waiter(gate.fingerprinted(TEN).begin(Some("b"))));
+    let shares = rt.task(waiter(gate.entry(Some("b")).fingerprint(TEN).begin()));
     holder.settle(1).unwrap();
     primary(rt.task(queued).await).settle(2).unwrap();
     assert_eq!(*shares.await.unwrap(), 2);

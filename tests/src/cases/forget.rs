@@ -1,9 +1,9 @@
 //! A key that is taken from its flight; and handles that go first.
 
-use oneflight::Cause;
+use oneflight::error::Cause;
 
 use super::Group;
-use crate::{Counted, TestRuntime, primary, scripted, until, waiter};
+use crate::{Counted, TestRuntime, cause_of, primary, scripted, until, waiter};
 
 /// By identity: the old one ends, the new one stays.
 pub async fn a_forgotten_flight_settles_for_its_own_and_touches_no_newer_one<R: TestRuntime>(
@@ -43,7 +43,7 @@ pub async fn the_loss_of_an_old_flight_touches_no_newer_one<R: TestRuntime>(rt: 
     let new = primary(group.begin("k"));
     let of_new = rt.task(waiter(group.begin("k")));
     rt.task(async move { drop(old) }).await;
-    assert_eq!(of_old.await.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(of_old.await), Cause::Dropped);
     assert!(group.contains("k"));
     new.settle(2).unwrap();
     assert_eq!(*of_new.await.unwrap(), 2);
@@ -117,7 +117,7 @@ pub async fn flights_outlive_the_last_handle_of_their_group<R: TestRuntime>(rt: 
     remote.finish();
     detached.finish();
     assert_eq!(*settles.await.unwrap(), 7);
-    assert_eq!(aborts.await.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(aborts.await), Cause::Dropped);
     assert_eq!(*works.await.unwrap(), 2);
     assert_eq!(*spawned.await.unwrap(), 2);
 }

@@ -4,11 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use oneflight::{Begin, Cause, Mode, Rejected};
+use oneflight::Begin;
+use oneflight::error::{Cause, Rejected};
+use oneflight::gate::Mode;
 
 use crate::{TestRuntime, primary, quiet_panic, rejected, until, waiter};
 
-type Gate = oneflight::Gate<&'static str, usize>;
+type Gate = oneflight::gate::Gate<&'static str, usize>;
 
 /// In `Exclusive`, by `begin` and by `turn`; in `Queue`, by `begin`.
 pub async fn a_gate_that_is_held_turns_another_token_away<R: TestRuntime>(rt: R) {
@@ -136,8 +138,8 @@ pub async fn only_the_holder_releases_the_gate<R: TestRuntime>(rt: R) {
 
 /// Every caller runs, whatever its token.
 pub async fn a_reentrant_gate_lets_everyone_in<R: TestRuntime>(rt: R) {
-    let gate = Gate::new(Mode::Reentrant);
-    assert_eq!(gate.mode(), Mode::Reentrant);
+    let gate = Gate::new(Mode::Open);
+    assert_eq!(gate.mode(), Mode::Open);
     let holders: Vec<_> = [Some("a"), Some("a"), None, Some("b")]
         .into_iter()
         .map(|token| primary(gate.begin(token)))

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use oneflight::{Cause, Mode, Turn};
+use oneflight::error::Cause;
+use oneflight::gate::{Mode, Turn};
 
-use crate::{CountingWaker, TestRuntime, poll, primary, waiter};
+use crate::{CountingWaker, TestRuntime, cause_of, poll, primary, waiter};
 
-type Gate = oneflight::Gate<&'static str, usize>;
+type Gate = oneflight::gate::Gate<&'static str, usize>;
 
 fn parked(turn: &mut Turn<&'static str, usize>) -> CountingWaker {
     let bell = CountingWaker::new();
@@ -81,7 +82,7 @@ pub async fn a_queued_caller_that_leaves_takes_its_claim_with_it<R: TestRuntime>
     let duplicate = rt.task(waiter(gate.begin(Some("b"))));
     cancel.cancel();
     assert!(leaves.await.is_none());
-    assert_eq!(duplicate.await.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(duplicate.await), Cause::Dropped);
     assert_eq!(gate.queued(), 1);
     // The token is free again, at the end of the queue.
     let again = gate.turn(Some("b"));

@@ -4,7 +4,9 @@ use std::future::{Ready, pending};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use oneflight::{Begin, Budget, Rejected, WorkError};
+use oneflight::error::Rejected;
+use oneflight::handle::Budget;
+use oneflight::{Begin, Error};
 
 use super::Group;
 use crate::{TestRuntime, primary, rejected, scripted, until, waiter};
@@ -13,8 +15,11 @@ fn never_made() -> Ready<usize> {
     panic!("its operation was made")
 }
 
-fn is_full<T>(outcome: Option<Result<T, WorkError>>) -> bool {
-    matches!(outcome, Some(Err(WorkError::Rejected(Rejected::Full))))
+fn is_full<T>(outcome: Option<Result<T, Error>>) -> bool {
+    matches!(
+        outcome,
+        Some(Err(Error::Rejected(Rejected::TooManyWaiters)))
+    )
 }
 
 /// Whatever kind of call it is. One that leaves makes room for one.
@@ -24,8 +29,11 @@ pub async fn one_waiter_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
     let first = rt.task(waiter(group.begin("k")));
     let second = group.work("k", never_made);
     for _ in 0..3 {
-        assert_eq!(rejected(group.begin("k")), Rejected::Full);
-        assert_eq!(rejected(group.begin_ref(&"k")), Rejected::Full);
+        assert_eq!(rejected(group.begin("k")), Rejected::TooManyWaiters);
+        assert_eq!(
+            rejected(group.entry_ref(&"k").begin()),
+            Rejected::TooManyWaiters
+        );
         assert!(is_full(group.work("k", never_made).get()));
         assert!(is_full(
             group.work_rerun("k", Budget::times(1), never_made).get()
@@ -35,13 +43,13 @@ pub async fn one_waiter_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
     assert_eq!(
         (
             group.waiters("k"),
-            group.stats().rejected_by(Rejected::Full)
+            group.stats().rejected_by(Rejected::TooManyWaiters)
         ),
         (2, 15)
     );
     drop(second);
     let second = rt.task(waiter(group.begin("k")));
-    assert_eq!(rejected(group.begin("k")), Rejected::Full);
+    assert_eq!(rejected(group.begin("k")), Rejected::TooManyWaiters);
     // The limit is for each flight.
     let other = primary(group.begin("other"));
     let of_other = waiter(group.begin("other"));
@@ -81,12 +89,12 @@ pub async fn one_flight_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
         .build();
     let mut guards: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
     for key in 4..100 {
-        assert_eq!(rejected(group.begin(key)), Rejected::Full);
+        assert_eq!(rejected(group.begin(key)), Rejected::TooManyFlights);
     }
     let joined = rt.task(waiter(group.begin(3)));
     // A forgotten flight is a flight until it is over.
     assert!(group.forget(&0));
-    assert_eq!(rejected(group.begin(0)), Rejected::Full);
+    assert_eq!(rejected(group.begin(0)), Rejected::TooManyFlights);
     for end in 0..4 {
         let guard = guards.pop().expect("four");
         match end {
@@ -101,10 +109,10 @@ pub async fn one_flight_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
     assert_eq!(*joined.await.unwrap(), 7);
     group.abort_all();
     let again: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
-    assert_eq!(rejected(group.begin(4)), Rejected::Full);
+    assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
     group.abort_all();
     let more: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
-    assert_eq!(rejected(group.begin(4)), Rejected::Full);
+    assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
     drop((again, more));
     drop(
         (0..4)
@@ -154,7 +162,10 @@ pub async fn limits_stay_exact_while_threads_race<R: TestRuntime>(_: R) {
                             }
                         }
                         Begin::Waiter(theirs) => joined.push(theirs),
-                        Begin::Rejected(why) => assert_eq!(why, Rejected::Full),
+                        Begin::Rejected(why) => assert!(matches!(
+                            why,
+                            Rejected::TooManyWaiters | Rejected::TooManyFlights
+                        )),
                     }
                     if step % 2 == 0 {
                         joined.pop();
@@ -167,10 +178,10 @@ pub async fn limits_stay_exact_while_threads_race<R: TestRuntime>(_: R) {
     assert!(stats.largest_flight <= 1, "{stats:?}");
     assert_eq!((stats.in_flight, stats.waiting), (0, 0));
     let guards: Vec<_> = (0..FLIGHTS).map(|key| primary(group.begin(key))).collect();
-    assert_eq!(rejected(group.begin(9)), Rejected::Full);
+    assert_eq!(rejected(group.begin(9)), Rejected::TooManyFlights);
     for key in 0..FLIGHTS {
         let _joined = waiter(group.begin(key));
-        assert_eq!(rejected(group.begin(key)), Rejected::Full);
+        assert_eq!(rejected(group.begin(key)), Rejected::TooManyWaiters);
     }
     drop(guards);
 }

@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures_lite::future::yield_now;
-use oneflight::{Cause, Group};
+use oneflight::Group;
+use oneflight::error::Cause;
 
-use crate::{LocalRuntime, primary, until, waiter};
+use crate::{LocalRuntime, cause_of, primary, until, waiter};
 
 /// Neither operation, key nor value needs to be `Send`.
 pub async fn primary_run_takes_an_operation_that_is_not_send<R: LocalRuntime>(rt: R) {
@@ -49,7 +50,7 @@ pub async fn a_guard_that_is_not_send_settles_and_aborts<R: LocalRuntime>(rt: R)
         .await;
         match task.await {
             Ok(settled) => assert!(settles && **settled == 7),
-            Err(aborted) => assert!(!settles && aborted.cause() == Cause::Dropped),
+            aborted => assert!(!settles && cause_of(aborted) == Cause::Dropped),
         }
     }
 }

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
-use oneflight::{Aborted, Cause, Settled, Waiter, WorkError};
+use oneflight::error::Cause;
+use oneflight::{Error, Settled, Waiter};
 
 use super::Group;
-use crate::{Counted, Task, TestRuntime, elsewhere, primary, quiet_panic, scripted, until, waiter};
+use crate::{
+    Counted, Task, TestRuntime, cause_of, elsewhere, primary, quiet_panic, scripted, until, waiter,
+};
 
-type Outcome = Result<Settled<&'static str, usize>, Aborted>;
+type Outcome = Result<Settled<&'static str, usize>, Error>;
 
 /// A few that are parked, each in a task of its own.
 async fn parked<R: TestRuntime>(rt: &R, group: &Group) -> Vec<Task<Outcome>> {
@@ -26,7 +29,7 @@ async fn parked<R: TestRuntime>(rt: &R, group: &Group) -> Vec<Task<Outcome>> {
 
 async fn all_get(tasks: Vec<Task<Outcome>>, cause: Cause) {
     for task in tasks {
-        assert_eq!(task.await.unwrap_err().cause(), cause);
+        assert_eq!(cause_of(task.await), cause);
     }
 }
 
@@ -118,7 +121,7 @@ pub async fn a_dropped_run_aborts_its_waiters_before_it_drops_the_operation<R: T
     cancel.cancel();
     assert!(run.await.is_none());
     let seen = seen.lock().unwrap().take().expect("ended before the drop");
-    assert_eq!(seen.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(seen), Cause::Dropped);
     all_get(tasks, Cause::Dropped).await;
     nothing_is_left(&group, Cause::Dropped);
 }
@@ -136,7 +139,7 @@ pub async fn a_panic_in_a_poll_of_work_goes_on_in_its_driver_alone<R: TestRuntim
 
     remote.panic();
     assert!(driver.await.is_err(), "the driver is not told");
-    let Err(WorkError::Aborted(aborted)) = other.await else {
+    let Err(Error::Aborted(aborted)) = other.await else {
         panic!("the participant is not told")
     };
     assert_eq!(aborted.cause(), Cause::Panicked);
@@ -162,7 +165,7 @@ pub async fn a_panic_in_the_making_of_work_ends_the_flight<R: TestRuntime>(rt: R
     });
     assert!(maker.await, "the maker is not told");
     let joined = joined.lock().unwrap().take().expect("joined while made");
-    assert_eq!(rt.task(joined).await.unwrap_err().cause(), Cause::Panicked);
+    assert_eq!(cause_of(rt.task(joined).await), Cause::Panicked);
     nothing_is_left(&group, Cause::Panicked);
 }
 
@@ -200,7 +203,7 @@ pub async fn ten_thousand_cancelled_primaries_leave_nothing<R: TestRuntime>(rt: 
         }
     });
     for waiter in task.await {
-        assert_eq!(waiter.await.unwrap_err().cause(), Cause::Dropped);
+        assert_eq!(cause_of(waiter.await), Cause::Dropped);
     }
     assert!(group.is_empty());
     let stats = group.stats();

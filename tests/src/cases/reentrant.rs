@@ -4,7 +4,9 @@ use std::future::{Future, Ready, ready};
 use std::sync::{Arc, Mutex};
 
 use futures_lite::future::yield_now;
-use oneflight::{Begin, Budget, Rejected, WorkError};
+use oneflight::error::Rejected;
+use oneflight::handle::Budget;
+use oneflight::{Begin, Error};
 
 use super::Group;
 use crate::{TestRuntime, primary, rejected, scripted, until, waiter};
@@ -15,8 +17,8 @@ fn never_made() -> Ready<usize> {
 
 /// Every kind of call is turned away, and other keys are not.
 fn attempts<R: TestRuntime>(adapter: &R::Adapter, group: &Group) {
-    let is_told = |outcome: Option<Result<_, WorkError>>| match outcome {
-        Some(Err(WorkError::Rejected(why))) => assert_eq!(why, Rejected::Reentrant),
+    let is_told = |outcome: Option<Result<_, Error>>| match outcome {
+        Some(Err(Error::Rejected(why))) => assert_eq!(why, Rejected::Reentrant),
         Some(Err(other)) => panic!("{other}"),
         Some(Ok(settled)) => {
             let _: oneflight::Settled<&str, usize> = settled;
@@ -25,11 +27,16 @@ fn attempts<R: TestRuntime>(adapter: &R::Adapter, group: &Group) {
         None => panic!("it would wait for itself"),
     };
     assert_eq!(rejected(group.begin("k")), Rejected::Reentrant);
-    assert_eq!(rejected(group.begin_ref(&"k")), Rejected::Reentrant);
+    assert_eq!(rejected(group.entry_ref(&"k").begin()), Rejected::Reentrant);
     is_told(group.work("k", never_made).get());
     is_told(group.work_rerun("k", Budget::times(1), never_made).get());
-    is_told(group.spawn_on(adapter, "k", never_made).get());
-    is_told(group.spawn_blocking_on(adapter, "k", || panic!()).get());
+    is_told(group.entry("k").spawn_on(adapter, never_made).get());
+    is_told(
+        group
+            .entry("k")
+            .spawn_blocking_on(adapter, || panic!())
+            .get(),
+    );
     drop(primary(group.begin("another")));
     drop(primary(Group::new().begin("k")));
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
-use oneflight::Budget;
+use oneflight::handle::Budget;
 
 use super::Group;
 use crate::{Counted, CountingWaker, TestRuntime, poll, quiet_panic, until, waiter};

@@ -3,10 +3,12 @@
 use std::future::{Ready, pending, ready};
 use std::task::Waker;
 
-use oneflight::{Budget, Cause, WorkError};
+use oneflight::Error;
+use oneflight::error::Cause;
+use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{TestRuntime, poll, primary, scripted, until, waiter};
+use crate::{TestRuntime, cause_of, poll, primary, scripted, until, waiter};
 
 fn never_made() -> Ready<usize> {
     panic!("its operation was made")
@@ -29,7 +31,7 @@ fn lose_all(group: &Group, first: usize) -> usize {
     }
     for mut participant in participants {
         for _ in 0..2 {
-            let std::task::Poll::Ready(Err(WorkError::Aborted(aborted))) =
+            let std::task::Poll::Ready(Err(Error::Aborted(aborted))) =
                 poll(&mut participant, Waker::noop())
             else {
                 panic!("not told")
@@ -48,7 +50,7 @@ pub async fn a_budget_that_is_used_up_ends_the_flight_for_everyone<R: TestRuntim
         let plain = rt.task(waiter(group.begin("k")));
         // It never ran, so nothing was lost; but nobody is left.
         drop(first);
-        assert_eq!(plain.await.unwrap_err().cause(), Cause::Dropped);
+        assert_eq!(cause_of(plain.await), Cause::Dropped);
 
         assert_eq!(lose_all(&group, budget), budget + 1);
         let stats = group.stats();
@@ -66,10 +68,10 @@ pub async fn plain_waiters_hear_that_the_budget_is_used_up<R: TestRuntime>(rt: R
     let heir = group.work_rerun("k", Budget::times(5), never_made);
     let plain = rt.task(waiter(group.begin("k")));
     drop(driver);
-    assert_eq!(plain.await.unwrap_err().cause(), Cause::Exhausted);
+    assert_eq!(cause_of(plain.await), Cause::Exhausted);
     assert!(matches!(
         heir.await,
-        Err(WorkError::Aborted(aborted)) if aborted.cause() == Cause::Exhausted
+        Err(Error::Aborted(aborted)) if aborted.cause() == Cause::Exhausted
     ));
 }
 
@@ -84,7 +86,7 @@ pub async fn the_last_participant_of_a_rerun_ends_the_flight<R: TestRuntime>(rt:
     assert!(group.contains("k"));
     drop(driver);
     assert!(group.is_empty());
-    assert_eq!(plain.await.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(plain.await), Cause::Dropped);
     assert_eq!(group.stats().reruns, 0);
 }
 
@@ -111,7 +113,7 @@ pub async fn callers_of_other_kinds_never_run_a_rerun_flight<R: TestRuntime>(rt:
     drop(driver);
     assert!(matches!(
         work.await,
-        Err(WorkError::Aborted(aborted)) if aborted.cause() == Cause::Dropped
+        Err(Error::Aborted(aborted)) if aborted.cause() == Cause::Dropped
     ));
 }
 
@@ -134,7 +136,7 @@ pub async fn a_rerun_call_on_another_flight_only_waits<R: TestRuntime>(rt: R) {
     assert!(remote.dropped());
     assert!(matches!(
         rt.task(rerun).await,
-        Err(WorkError::Aborted(aborted)) if aborted.cause() == Cause::Dropped
+        Err(Error::Aborted(aborted)) if aborted.cause() == Cause::Dropped
     ));
     assert_eq!(
         *rt.task(group.work_rerun("k", Budget::times(0), || ready(3)))

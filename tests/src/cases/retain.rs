@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneflight::{Budget, Cause};
+use oneflight::error::Cause;
+use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{CountingWaker, HandClock, TestRuntime, poll, primary, quiet_panic, waiter};
+use crate::{CountingWaker, HandClock, TestRuntime, cause_of, poll, primary, quiet_panic, waiter};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -34,7 +35,13 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
     assert_eq!(late.id(), id);
     assert_eq!(*late.get().expect("at once").unwrap(), 7);
     assert_eq!(*rt.task(late).await.unwrap(), 7);
-    assert_eq!(*waiter(group.begin_ref(&"k")).get().unwrap().unwrap(), 7);
+    assert_eq!(
+        *waiter(group.entry_ref(&"k").begin())
+            .get()
+            .unwrap()
+            .unwrap(),
+        7
+    );
     assert_eq!(*group.work("k", never_made).get().unwrap().unwrap(), 7);
     let rerun = group.work_rerun("k", Budget::times(0), never_made);
     assert_eq!(*rerun.get().unwrap().unwrap(), 7);
@@ -119,7 +126,7 @@ pub async fn a_panic_of_keep_ends_the_flight<R: TestRuntime>(rt: R) {
     let joined = rt.task(waiter(group.begin("k")));
     let settle = AssertUnwindSafe(|| drop(guard.settle(13)));
     assert!(catch_unwind(settle).is_err());
-    assert_eq!(joined.await.unwrap_err().cause(), Cause::Panicked);
+    assert_eq!(cause_of(joined.await), Cause::Panicked);
     assert!(group.is_empty() && group.peek("k").is_none());
     primary(group.begin("k")).settle(7).unwrap();
     assert_eq!(*group.peek("k").unwrap(), 7);

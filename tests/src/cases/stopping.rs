@@ -3,17 +3,21 @@
 use std::future::{Ready, pending};
 use std::time::Duration;
 
-use oneflight::{Budget, Cause, Rejected, WorkError};
+use oneflight::Error;
+use oneflight::error::{Cause, Rejected};
+use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{CountingWaker, TestRuntime, poll, primary, rejected, scripted, until, waiter};
+use crate::{
+    CountingWaker, TestRuntime, cause_of, poll, primary, rejected, scripted, until, waiter,
+};
 
 fn never_made() -> Ready<usize> {
     panic!("its operation was made")
 }
 
-fn is_closed<T>(outcome: Option<Result<T, WorkError>>) -> bool {
-    matches!(outcome, Some(Err(WorkError::Rejected(Rejected::Closed))))
+fn is_closed<T>(outcome: Option<Result<T, Error>>) -> bool {
+    matches!(outcome, Some(Err(Error::Rejected(Rejected::Closed))))
 }
 
 /// Whatever kind of call: no new flight, and the one there is takes duplicates.
@@ -25,7 +29,7 @@ pub async fn a_closed_group_begins_nothing_and_lets_duplicates_join<R: TestRunti
     group.close();
     group.close();
     assert_eq!(rejected(group.begin("new")), Rejected::Closed);
-    assert_eq!(rejected(group.begin_ref(&"new")), Rejected::Closed);
+    assert_eq!(rejected(group.entry_ref(&"new").begin()), Rejected::Closed);
     assert!(is_closed(group.work("new", never_made).get()));
     assert!(is_closed(
         group.work_rerun("new", Budget::times(1), never_made).get()
@@ -80,23 +84,20 @@ pub async fn abort_all_ends_every_flight_there_is<R: TestRuntime>(rt: R) {
     assert!(group.is_empty());
     assert_eq!((group.stats().in_flight, group.stats().waiting), (0, 0));
     for waiter in &waiters {
-        let aborted = waiter.get().expect("at once").unwrap_err();
-        assert_eq!(aborted.cause(), Cause::Closed);
+        let outcome = waiter.get().expect("at once");
+        assert_eq!(cause_of(outcome), Cause::AbortedAll);
     }
     let late = forgotten.settle(7).unwrap_err();
-    assert_eq!((late.cause(), late.into_value()), (Some(Cause::Closed), 7));
+    assert_eq!((late.aborted.cause(), late.value), (Cause::AbortedAll, 7));
     drop(guard);
-    assert_eq!(run.await.unwrap_err().cause(), Cause::Closed);
+    assert_eq!(cause_of(run.await), Cause::AbortedAll);
     let outcomes = [work.await, rerun.await, heir.await, spawned.await];
     for outcome in outcomes {
-        let Err(WorkError::Aborted(aborted)) = outcome else {
-            panic!("not told")
-        };
-        assert_eq!(aborted.cause(), Cause::Closed);
+        assert_eq!(cause_of(outcome), Cause::AbortedAll);
     }
     until(|| remotes.iter().all(|remote| remote.dropped())).await;
     assert!(remotes.iter().all(|remote| remote.polls() == 1));
-    assert_eq!(group.stats().aborted_by(Cause::Closed), 6);
+    assert_eq!(group.stats().aborted_by(Cause::AbortedAll), 6);
     // It is not closed by that.
     primary(group.begin("guard")).settle(1).unwrap();
 }
@@ -167,5 +168,8 @@ pub async fn close_and_abort_all_drain_a_group<R: TestRuntime>(rt: R) {
     group.abort_all();
     rt.task(group.drained()).await;
     assert!(spawned.await.is_err());
-    assert_eq!(held.settle(1).unwrap_err().cause(), Some(Cause::Closed));
+    assert_eq!(
+        held.settle(1).unwrap_err().aborted.cause(),
+        Cause::AbortedAll
+    );
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use oneflight::{Begin, Cause, Rejected};
+use oneflight::Begin;
+use oneflight::error::{Cause, Rejected};
 
-use crate::{TestRuntime, until};
+use crate::{TestRuntime, cause_of, until};
 
 type Group = oneflight::Group<usize, usize>;
 
@@ -80,8 +81,8 @@ pub async fn an_abort_of_all_races_with_settles<R: TestRuntime>(rt: R) {
                                 match mine.settle(step) {
                                     Ok(_) => settled += 1,
                                     Err(late) => {
-                                        assert_eq!(late.cause(), Some(Cause::Closed));
-                                        assert_eq!(late.into_value(), step);
+                                        assert_eq!(late.aborted.cause(), Cause::AbortedAll);
+                                        assert_eq!(late.value, step);
                                         aborted += 1;
                                     }
                                 }
@@ -102,14 +103,14 @@ pub async fn an_abort_of_all_races_with_settles<R: TestRuntime>(rt: R) {
             joined.extend(its_joined);
         }
         for waiter in joined {
-            match rt.task(waiter).await {
-                Ok(_) => {}
-                Err(why) => assert_eq!(why.cause(), Cause::Closed),
+            let outcome = rt.task(waiter).await;
+            if outcome.is_err() {
+                assert_eq!(cause_of(outcome), Cause::AbortedAll);
             }
         }
         let stats = group.stats();
         assert_eq!(
-            (stats.settled, stats.aborted_by(Cause::Closed)),
+            (stats.settled, stats.aborted_by(Cause::AbortedAll)),
             (settled, aborted)
         );
         assert_eq!((stats.begun, stats.in_flight), (settled + aborted, 0));

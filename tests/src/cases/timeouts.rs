@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use oneflight::rt::Runtime;
-use oneflight::{Cause, WaitError};
+use oneflight::Error;
+use oneflight::error::Cause;
+use oneflight::rt::Timer;
 
 use super::Group;
 use crate::{Counted, CountingWaker, TestRuntime, poll, primary, until, waiter};
@@ -21,7 +22,7 @@ pub async fn a_time_out_is_no_abort_and_touches_nobody<R: TestRuntime>(rt: R) {
     let mut hasty = waiter(group.begin("k"));
     for _ in 0..2 {
         let early = rt.timeout(&mut hasty, SOON).await;
-        assert_eq!(early.unwrap_err(), WaitError::TimedOut);
+        assert_eq!(early.unwrap_err(), Error::TimedOut);
         assert_eq!(group.waiters("k"), 2);
     }
     assert_eq!((counts.polls(), counts.wakes()), (1, 0));
@@ -51,10 +52,10 @@ pub async fn an_outcome_within_the_time_is_the_outcome<R: TestRuntime>(rt: R) {
         });
         match rt.timeout(&mut patient, NEVER).await {
             Ok(settled) => assert!(settles && *settled == 7),
-            Err(WaitError::Aborted(aborted)) => {
+            Err(Error::Aborted(aborted)) => {
                 assert!(!settles && aborted.cause() == Cause::Dropped);
             }
-            Err(WaitError::TimedOut) => panic!("an abort is no time-out"),
+            Err(other) => panic!("{other}"),
         }
         end.await;
     }

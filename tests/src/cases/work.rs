@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use oneflight::Work;
+use oneflight::handle::Work;
 
 use super::Group;
 use crate::{Counted, CountingWaker, TestRuntime, poll, scripted, until};

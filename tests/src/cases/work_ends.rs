@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use oneflight::{Cause, Waiter, WorkError};
+use oneflight::Waiter;
+use oneflight::error::Cause;
 
 use super::Group;
 use crate::{
-    Counted, CountingWaker, TestRuntime, elsewhere, poll, primary, scripted, until, waiter,
+    Counted, CountingWaker, TestRuntime, cause_of, elsewhere, poll, primary, scripted, until,
+    waiter,
 };
 
 /// What an operation sees when it is dropped.
@@ -33,7 +35,7 @@ impl Future for Watches {
 
 impl Drop for Watches {
     fn drop(&mut self) {
-        let cause = self.plain.get().map(|outcome| outcome.unwrap_err().cause());
+        let cause = self.plain.get().map(cause_of);
         let seen = (!self.group.contains("k"), cause, self.bell.wakes());
         *self.seen.lock().unwrap() = Some(seen);
     }
@@ -67,7 +69,7 @@ pub async fn the_last_participant_to_leave_ends_the_flight<R: TestRuntime>(rt: R
     cancel_second.cancel();
     assert!(second.await.is_none());
 
-    assert_eq!(plain.await.unwrap_err().cause(), Cause::Dropped);
+    assert_eq!(cause_of(plain.await), Cause::Dropped);
     let seen = seen.lock().unwrap().take().expect("dropped");
     assert_eq!(seen, (true, Some(Cause::Dropped), 1));
     assert!(group.is_empty());
@@ -171,9 +173,7 @@ pub async fn a_ready_call_is_ready_again<R: TestRuntime>(rt: R) {
     drop(other);
     assert!(remote.dropped());
     for _ in 0..2 {
-        let aborted = (&mut plain).await.unwrap_err();
-        assert_eq!(aborted.cause(), Cause::Dropped);
-        assert!(matches!(WorkError::from(aborted), WorkError::Aborted(_)));
+        assert_eq!(cause_of((&mut plain).await), Cause::Dropped);
     }
     assert_eq!(*rt.task(work).await.unwrap(), 7);
 }

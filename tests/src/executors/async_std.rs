@@ -10,7 +10,7 @@ use crate::runtime::TestRuntime;
 pub struct AsyncStd;
 
 impl TestRuntime for AsyncStd {
-    type Adapter = oneflight::async_std::AsyncStd;
+    type Adapter = oneflight::rt::async_std::AsyncStd;
     const NAME: &'static str = "async_std";
 
     fn run<F: Future<Output = ()>>(case: impl FnOnce(Self) -> F) {
@@ -22,8 +22,8 @@ impl TestRuntime for AsyncStd {
     }
 
     fn adapter(&self) -> Self::Adapter {
-        oneflight::async_std::AsyncStd
+        oneflight::rt::async_std::AsyncStd
     }
 
-    through_adapter!(async_std, oneflight::async_std::AsyncStd);
+    through_adapter!(async_std, oneflight::rt::async_std::AsyncStd);
 }

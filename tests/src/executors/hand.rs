@@ -14,8 +14,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use oneflight::rt::{Runtime, Timeout};
-use oneflight::{Detached, Group, Waiter};
+use oneflight::handle::Spawned;
+use oneflight::rt::{Spawn, SpawnBlocking, Timeout, Timer};
+use oneflight::{Group, Waiter};
 use tokio::sync::oneshot;
 
 use crate::runtime::{LocalRuntime, TestRuntime};
@@ -169,30 +170,30 @@ impl TestRuntime for Hand {
         HandRuntime(self.desk.clone())
     }
 
-    fn detach<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Detached<K, T>
+    fn detach<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,
         T: Send + Sync + 'static,
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        group.spawn_on(&self.adapter(), key, make)
+        group.entry(key).spawn_on(&self.adapter(), make)
     }
 
-    fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Detached<K, T>
+    fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,
         T: Send + Sync + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        group.spawn_blocking_on(&self.adapter(), key, call)
+        group.entry(key).spawn_blocking_on(&self.adapter(), call)
     }
 
     fn timeout<'a, K, T>(
         &self,
         waiter: &'a mut Waiter<K, T>,
         duration: Duration,
-    ) -> Timeout<'a, K, T, HandSleep> {
+    ) -> Timeout<'a, Waiter<K, T>, HandSleep> {
         Timeout::new(waiter, self.adapter().sleep(duration))
     }
 }
@@ -213,20 +214,24 @@ impl fmt::Debug for HandRuntime {
     }
 }
 
-impl Runtime for HandRuntime {
-    type Sleep = HandSleep;
-
+impl Spawn for HandRuntime {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         self.0.put(|inbox| inbox.spawned.push(Box::pin(task)));
     }
+}
+
+impl SpawnBlocking for HandRuntime {
+    /// A thread for each call: the pool of one who has none.
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        thread::spawn(call);
+    }
+}
+
+impl Timer for HandRuntime {
+    type Sleep = HandSleep;
 
     fn sleep(&self, duration: Duration) -> HandSleep {
         HandSleep::new(duration)
-    }
-
-    /// A thread for each call: the pool of one who has none.
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        thread::spawn(call);
     }
 }
 

@@ -18,14 +18,14 @@ macro_rules! through_adapter {
             group: &oneflight::Group<K, T>,
             key: K,
             make: M,
-        ) -> oneflight::Detached<K, T>
+        ) -> oneflight::handle::Spawned<K, T>
         where
             K: std::hash::Hash + Eq + Send + Sync + 'static,
             T: Send + Sync + 'static,
             M: FnOnce() -> F + Send + 'static,
             F: Future<Output = T> + Send + 'static,
         {
-            oneflight::$adapter::GroupExt::spawn(group, key, make)
+            oneflight::rt::$adapter::GroupExt::spawn(group, key, make)
         }
 
         fn detach_blocking<K, T, F>(
@@ -33,21 +33,25 @@ macro_rules! through_adapter {
             group: &oneflight::Group<K, T>,
             key: K,
             call: F,
-        ) -> oneflight::Detached<K, T>
+        ) -> oneflight::handle::Spawned<K, T>
         where
             K: std::hash::Hash + Eq + Send + Sync + 'static,
             T: Send + Sync + 'static,
             F: FnOnce() -> T + Send + 'static,
         {
-            oneflight::$adapter::GroupExt::spawn_blocking(group, key, call)
+            oneflight::rt::$adapter::GroupExt::spawn_blocking(group, key, call)
         }
 
         fn timeout<'a, K, T>(
             &self,
             waiter: &'a mut oneflight::Waiter<K, T>,
             duration: std::time::Duration,
-        ) -> oneflight::rt::Timeout<'a, K, T, <$runtime as oneflight::rt::Runtime>::Sleep> {
-            oneflight::$adapter::WaiterExt::timeout(waiter, duration)
+        ) -> oneflight::rt::Timeout<
+            'a,
+            oneflight::Waiter<K, T>,
+            <$runtime as oneflight::rt::Timer>::Sleep,
+        > {
+            oneflight::rt::$adapter::HandleExt::wait_timeout(waiter, duration)
         }
     };
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
-use oneflight::smol::Smol;
+use oneflight::rt::smol::Smol;
 use smol::LocalExecutor;
 
 use super::through_adapter;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use oneflight::tokio::Tokio;
+use oneflight::rt::tokio::Tokio;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::LocalSet;
 

@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_lite::future;
-use oneflight::async_std::AsyncStd;
-use oneflight::rt::Runtime;
-use oneflight::smol::Smol;
-use oneflight::tokio::Tokio;
+use oneflight::rt::async_std::AsyncStd;
+use oneflight::rt::smol::Smol;
+use oneflight::rt::tokio::Tokio;
+use oneflight::rt::{Spawn, SpawnBlocking, Timer};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
@@ -48,9 +48,7 @@ pub enum Executor {
     AsyncStd,
 }
 
-impl Runtime for Executor {
-    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-
+impl Spawn for Executor {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         match self {
             Self::Tokio(tokio) => tokio.spawn(task),
@@ -58,20 +56,26 @@ impl Runtime for Executor {
             Self::AsyncStd => AsyncStd.spawn(task),
         }
     }
+}
+
+impl SpawnBlocking for Executor {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        match self {
+            Self::Tokio(tokio) => tokio.spawn_blocking(call),
+            Self::Smol => Smol.spawn_blocking(call),
+            Self::AsyncStd => AsyncStd.spawn_blocking(call),
+        }
+    }
+}
+
+impl Timer for Executor {
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         match self {
             Self::Tokio(tokio) => Box::pin(tokio.sleep(duration)),
             Self::Smol => Box::pin(Smol.sleep(duration)),
             Self::AsyncStd => Box::pin(AsyncStd.sleep(duration)),
-        }
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        match self {
-            Self::Tokio(tokio) => tokio.unblock(call),
-            Self::Smol => Smol.unblock(call),
-            Self::AsyncStd => AsyncStd.unblock(call),
         }
     }
 }

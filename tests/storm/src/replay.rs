@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use futures_lite::future;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
-use oneflight::rt::Runtime;
-use oneflight::{Group, Settled, WorkError};
+use oneflight::rt::{Spawn, Timer};
+use oneflight::{Error, Group, Settled};
 use parking_lot::Mutex;
 
 use crate::callers::{Callers, Policy};
@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(30);
 
 type Key = Arc<str>;
-type Outcome = Result<Settled<Key, ()>, WorkError>;
+type Outcome = Result<Settled<Key, ()>, Error>;
 
 /// A replay that has not begun.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Request {
     }
 
     /// Begins the work of this request, which is the one that runs it.
-    pub fn execute(self) -> <Executor as Runtime>::Sleep {
+    pub fn execute(self) -> <Executor as Timer>::Sleep {
         let Replay {
             trace, executor, ..
         } = &self.state.replay;

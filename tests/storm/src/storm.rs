@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
-use oneflight::rt::Runtime;
-use oneflight::{Group, SettleCell, Settled, WorkError};
+use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight::{Error, Group, SettleCell, Settled};
 
 use crate::callers::{Callers, Policy};
 use crate::executor::{Executor, Name};
@@ -29,7 +29,7 @@ pub struct Receipt {
 }
 
 type Key = &'static str;
-type Outcome = Result<Settled<Key, Receipt>, WorkError>;
+type Outcome = Result<Settled<Key, Receipt>, Error>;
 
 /// A storm that has not begun.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Charge {
             let made = made.clone();
             move || drop(made.settle(self.make()))
         };
-        executor.unblock(call);
+        executor.spawn_blocking(call);
         *made.wait().await
     }
 }

@@ -88,7 +88,7 @@ macro_rules! on {
                     a_panic_in_the_making_of_work_ends_the_flight
                     an_error_of_the_operation_reaches_everyone
                     ten_thousand_cancelled_primaries_leave_nothing;
-                max_age:
+                supersede_after:
                     a_flight_that_is_too_old_gives_way
                     racers_supersede_a_flight_exactly_once
                     an_operation_that_is_superseded_is_dropped

@@ -8,7 +8,8 @@ use std::task::Waker;
 use std::thread;
 
 use futures_lite::future::{block_on, yield_now};
-use oneflight::{Budget, Group};
+use oneflight::Group;
+use oneflight::handle::Budget;
 use oneflight_conformance::poll;
 
 const ROUNDS: usize = 200;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use oneflight_core::rt::Runtime;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 use oneflight_core::{Begin, Group, Primary, Waiter};
 
 pub(crate) type Act = Box<dyn FnOnce() + Send>;
@@ -38,6 +38,18 @@ pub(crate) fn while_unwinding(f: impl FnOnce()) {
         let _last = last;
         panic!("unwinding, as the test wants");
     }));
+}
+
+/// Why the flight was aborted, where the test knows that it was.
+#[track_caller]
+pub(crate) fn cause_of<R>(
+    outcome: Result<R, oneflight_core::Error>,
+) -> oneflight_core::error::Cause {
+    match outcome {
+        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
+        Err(other) => panic!("expected an abort, got {other}"),
+        Ok(_) => panic!("expected an abort, got an outcome"),
+    }
 }
 
 /// Begins as the primary.
@@ -116,24 +128,28 @@ impl Shelf {
     }
 }
 
-impl Runtime for Shelf {
-    type Sleep = std::future::Ready<()>;
-
+impl Spawn for Shelf {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         self.tasks
             .lock()
             .expect("never poisoned")
             .push(Box::pin(task));
     }
+}
 
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+impl SpawnBlocking for Shelf {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         self.calls
             .lock()
             .expect("never poisoned")
             .push(Box::new(call));
+    }
+}
+
+impl Timer for Shelf {
+    type Sleep = std::future::Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        std::future::ready(())
     }
 }

@@ -112,7 +112,10 @@ impl<K, T> Shard<K, T> {
     #[cold]
     fn too_late(&self, flight: &Arc<Flight<K, T>>, value: T) -> SettleError<T> {
         self.gone(flight);
-        SettleError::new(value, Some(flight.aborted().cause()))
+        SettleError {
+            value,
+            aborted: flight.aborted(),
+        }
     }
 
     /// Its operation or guard is lost, and gone: ends the flight, unless another caller has.

@@ -1,5 +1,5 @@
 //! A gate's line: which flight holds the gate, and which ones wait for it. It is all that a
-//! [`Gate`](crate::Gate) needs from a shard.
+//! [`Gate`](crate::gate::Gate) needs from a shard.
 //!
 //! Taking the gate, or a place in the line, is part of registering the token: one critical section.
 //!

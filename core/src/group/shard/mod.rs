@@ -53,8 +53,11 @@ use search::Search;
 use table::{JoinOrBegin, Table};
 
 /// In this order, what every call reads comes first and fits two cache lines.
+///
+/// `pub` because a sealed trait names it. No public path leads here.
 #[repr(C)]
-pub(crate) struct Shard<K, T> {
+#[expect(missing_debug_implementations, reason = "no path leads here")]
+pub struct Shard<K, T> {
     rules: Option<Arc<Rules<T>>>,
     /// Of the flights of this shard.
     first_id: u64,

@@ -1,9 +1,9 @@
 //! What a call brings to a search: its [`Request`], its [`Key`], and what its kind adds, a
 //! [`Call`].
 
-use alloc::borrow::ToOwned;
-use core::borrow::Borrow;
 use core::time::Duration;
+
+use equivalent::Equivalent;
 
 use crate::fingerprint::Fingerprint;
 use crate::flight::Flight;
@@ -13,7 +13,10 @@ use crate::group::shard::line::{Signal, Ticket};
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
-pub(crate) struct Request {
+///
+/// `pub` because a sealed trait names it. No public path leads here.
+#[expect(missing_debug_implementations, reason = "no path leads here")]
+pub struct Request {
     pub(super) hash: u64,
     pub(super) fingerprint: Option<Fingerprint>,
     /// Read before the lock is taken, if the rules depend on it.
@@ -91,22 +94,23 @@ impl<K: Eq> Key<K> for OwnedKey<K> {
 /// A borrowed form of a key, and the key once it has been made.
 pub(crate) struct BorrowedKey<'a, K, Q: ?Sized> {
     from: &'a Q,
+    make: fn(&'a Q) -> K,
     made: Option<K>,
 }
 
 impl<'a, K, Q: ?Sized> BorrowedKey<'a, K, Q> {
-    pub(crate) fn new(from: &'a Q) -> Self {
-        Self { from, made: None }
+    pub(crate) fn new(from: &'a Q, make: fn(&'a Q) -> K) -> Self {
+        Self {
+            from,
+            make,
+            made: None,
+        }
     }
 }
 
-impl<K, Q> Key<K> for BorrowedKey<'_, K, Q>
-where
-    K: Borrow<Q>,
-    Q: Eq + ToOwned<Owned = K> + ?Sized,
-{
+impl<K, Q: Equivalent<K> + ?Sized> Key<K> for BorrowedKey<'_, K, Q> {
     fn is(&self, other: &K) -> bool {
-        other.borrow() == self.from
+        self.from.equivalent(other)
     }
 
     fn is_made(&self) -> bool {
@@ -114,7 +118,7 @@ where
     }
 
     fn make(&mut self) {
-        self.made.get_or_insert_with(|| self.from.to_owned());
+        self.made.get_or_insert_with(|| (self.make)(self.from));
     }
 
     fn take(&mut self) -> Option<K> {

@@ -213,7 +213,7 @@ impl<'a, K, T> Search<'a, K, T> {
         }
         let rules = self.shard.rules();
         let too_old = rules
-            .and_then(|rules| rules.max_age)
+            .and_then(|rules| rules.supersede_after)
             .zip(now.zip(note.born))
             .is_some_and(|(most, (now, born))| now.saturating_sub(born) > most);
         if too_old && !state.ended() && !self.joins_old {
@@ -224,7 +224,7 @@ impl<'a, K, T> Search<'a, K, T> {
             Join::Open(waiting) => table.counts.join(waiting),
             Join::Ended(state) if state.settled() => table.counts.join_settled(),
             Join::Ended(_) => return Candidate::Ended(flight),
-            Join::Full => return Candidate::Rejected(flight, Rejected::Full),
+            Join::Full => return Candidate::Rejected(flight, Rejected::TooManyWaiters),
         }
         Candidate::Joined(Waiter::new(flight))
     }
@@ -265,7 +265,7 @@ impl<'a, K, T> Search<'a, K, T> {
         } else {
             self.shard.has_room()
         };
-        (!admitted).then_some(Rejected::Full)
+        (!admitted).then_some(Rejected::TooManyFlights)
     }
 
     /// Compares the candidate's key, under no lock. Returns `None` if the search continues.
@@ -399,7 +399,7 @@ mod tests {
             .collect();
         for request in [request(None), request(Some(mine))] {
             assert_eq!(looks(&shard, &request, OwnedKey(Some(0))), 2);
-            assert_eq!(looks(&shard, &request, BorrowedKey::new(&0)), 3);
+            assert_eq!(looks(&shard, &request, BorrowedKey::new(&0, u32::clone)), 3);
         }
     }
 }

@@ -150,7 +150,9 @@ impl<K, T> Table<K, T> {
         operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
     ) -> Arc<Flight<K, T>> {
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, operation);
-        let aged = shard.rules().is_some_and(|rules| rules.max_age.is_some());
+        let aged = shard
+            .rules()
+            .is_some_and(|rules| rules.supersede_after.is_some());
         let born = if aged { request.now } else { None };
         if request.fingerprint.is_some() || born.is_some() {
             let note = Note {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use crate::limit::quiet_panic;
-use oneflight_core::{Begin, Budget};
+use oneflight_core::Begin;
+use oneflight_core::handle::Budget;
 
 use super::plan::{Inline, Key, Way, call, key, maker, value};
 use super::script::Setup;
@@ -62,7 +63,7 @@ impl Attack {
                 match self {
                     Attack::BeginAndDrop => {
                         drop(group.begin(key(id)));
-                        drop(group.begin_ref::<Key>(&key(id)));
+                        drop(group.entry_ref::<Key>(&key(id)).begin());
                     }
                     Attack::BeginAndSettle => {
                         if let Begin::Primary(primary) = group.begin(key(id)) {
@@ -82,8 +83,12 @@ impl Attack {
                             let plan = plan.clone();
                             let runtime = Inline { plan, way };
                             let made = maker(&setup.plan, 1);
-                            drop(group.spawn_on(&runtime, key(id), made));
-                            drop(group.spawn_blocking_on(&runtime, key(id), call(&setup.plan)));
+                            drop(group.entry(key(id)).spawn_on(&runtime, made));
+                            drop(
+                                group
+                                    .entry(key(id))
+                                    .spawn_blocking_on(&runtime, call(&setup.plan)),
+                            );
                         }
                     }
                     Attack::Forget => {

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use oneflight_core::{Begin, Budget, Cause, Fingerprint, Group, Rejected, Work, WorkError};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::handle::{Budget, Work};
+use oneflight_core::{Begin, Error, Fingerprint, Group};
 
 use super::plan::{Key, Part, Plan, Ticks, Value, key, maker, value};
 use super::{Registry, assert_idle, poll_idly, primary, waiter};
-use crate::limit::{alone, lock, panics, quiet_panic};
+use crate::limit::{alone, cause_of, lock, panics, quiet_panic};
 
 const WINDOW: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(10);
@@ -23,7 +25,7 @@ fn assert_room(group: &Registry, flights: u32) {
         .collect();
     assert!(matches!(
         group.begin(key(&plan, 999)),
-        Begin::Rejected(Rejected::Full)
+        Begin::Rejected(Rejected::TooManyFlights)
     ));
     drop(taken);
 }
@@ -88,7 +90,7 @@ fn a_plain_waiter_that_was_counted_before_the_last_participant_left_is_told() {
     while_comparing(|group, plan| {
         let waiter = waiter(group, plan, 1);
         let outcome = waiter.get().expect("ended");
-        assert_eq!(outcome.err().map(|it| it.cause()), Some(Cause::Dropped));
+        assert_eq!(cause_of(outcome), Cause::Dropped);
         assert_eq!((group.stats().joined, group.stats().waited), (1, 1));
     });
 }
@@ -98,7 +100,10 @@ fn a_flight_that_settles_while_it_is_found_too_old_is_dropped_under_no_lock() {
     alone(|| {
         let plan = Arc::<Plan>::default();
         let clock = Ticks::new(&plan);
-        let group: Registry = Group::builder().max_age(AGE).clock(clock.clone()).build();
+        let group: Registry = Group::builder()
+            .supersede_after(AGE)
+            .clock(clock.clone())
+            .build();
         let old = primary(&group, &plan, 1);
         clock.turn(11);
         let (inner, plans) = (group.clone(), plan.clone());
@@ -119,7 +124,10 @@ fn a_keep_that_supersedes_its_own_flight_and_panics_gives_it_back() {
     let plan = Arc::<Plan>::default();
     let clock = Ticks::new(&plan);
     let keep = plan.clone();
-    let builder = Group::builder().max_age(AGE).max_flights(2).retain(WINDOW);
+    let builder = Group::builder()
+        .supersede_after(AGE)
+        .max_flights(2)
+        .retain(WINDOW);
     let builder = builder.keep(move |_: &Value| {
         keep.reached(Part::Keep);
         true
@@ -142,15 +150,18 @@ fn a_keep_that_supersedes_its_own_flight_and_panics_gives_it_back() {
 fn a_caller_that_is_only_compared_takes_nobodys_place() {
     let plan = Arc::<Plan>::default();
     let group: Registry = Group::builder().max_waiters(1).build();
-    let with = |payload: &[u8]| group.fingerprinted(Fingerprint::of_bytes(payload));
-    let begun = with(b"one").begin(key(&plan, 1));
+    let with = |payload: &[u8]| {
+        let entry = group.entry(key(&plan, 1));
+        entry.fingerprint(Fingerprint::of_bytes(payload))
+    };
+    let begun = with(b"one").begin();
     assert!(matches!(begun, Begin::Primary(_)));
     let joined = Arc::new(Mutex::new(None));
     let (inner, plans, result) = (group.clone(), plan.clone(), joined.clone());
     plan.arm_next(Part::Eq, move || {
         *lock(&result) = Some(inner.begin(key(&plans, 1)))
     });
-    let refused = with(b"two").begin(key(&plan, 1));
+    let refused = with(b"two").begin();
     assert!(matches!(refused, Begin::Rejected(Rejected::Mismatch)));
     assert!(matches!(lock(&joined).take(), Some(Begin::Waiter(_))));
 }
@@ -222,7 +233,7 @@ fn a_value_that_comes_too_late_and_panics_when_dropped_is_dropped_once() {
     let mut rerun = Box::pin(rerun);
     assert!(panics(|| drop(poll_idly(&mut rerun))));
     let polled = poll_idly(&mut rerun);
-    assert!(matches!(polled, Poll::Ready(Err(WorkError::Aborted(_)))));
+    assert!(matches!(polled, Poll::Ready(Err(Error::Aborted(_)))));
     assert_eq!(plan.calls(Part::ValueDrop), 1);
     drop(rerun);
     drop(primary(&group, &plan, 1));
@@ -285,7 +296,7 @@ mod two_panics {
         plan.arm_next(Part::OperationDrop, || quiet_panic());
         assert!(panics(|| drop(run)));
         let outcome = duplicate.get().expect("ended");
-        assert_eq!(outcome.err().map(|it| it.cause()), Some(Cause::Dropped));
+        assert_eq!(cause_of(outcome), Cause::Dropped);
         drop(duplicate);
         assert_idle(&group);
     }
@@ -295,7 +306,7 @@ mod two_panics {
         for started in [false, true] {
             let (plan, group) = (Arc::<Plan>::default(), Registry::new());
             let shelf = Shelf::default();
-            let mut call = group.spawn_on(&shelf, key(&plan, 1), maker(&plan, 1));
+            let mut call = group.entry(key(&plan, 1)).spawn_on(&shelf, maker(&plan, 1));
             assert!(poll(&mut call, &panicking()).is_pending());
             let mut task = shelf.take().remove(0);
             if started {
@@ -307,7 +318,7 @@ mod two_panics {
             panics(|| drop(task));
             assert!(plan.is_over());
             let outcome = call.get().expect("ended");
-            let Err(WorkError::Aborted(aborted)) = outcome else {
+            let Err(Error::Aborted(aborted)) = outcome else {
                 panic!("not aborted")
             };
             assert_eq!(aborted.cause(), Cause::Dropped);

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 use std::thread;
 
-use oneflight_core::{Budget, Cause, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Budget;
 
 use super::plan::{Inline, Part, Plan, key, maker};
 use super::{Registry, assert_idle, poll, poll_idly, primary, waiter};
 #[cfg(feature = "std")]
 use crate::limit::while_unwinding;
-use crate::limit::{lock, panics, quiet_panic};
+use crate::limit::{cause_of, lock, panics, quiet_panic};
 
 const BUDGET: Budget = Budget::times(1);
 
@@ -65,7 +67,7 @@ impl Loss {
                 assert!(panics(|| drop(poll_idly(&mut driver))));
                 // Polled on: it has nothing left to run.
                 let polled = poll_idly(&mut driver);
-                assert!(matches!(polled, Poll::Ready(Err(WorkError::Aborted(_)))));
+                assert!(matches!(polled, Poll::Ready(Err(Error::Aborted(_)))));
             }
         }
         assert!(plan.is_over());
@@ -109,7 +111,7 @@ fn however_the_driver_is_lost_a_used_up_budget_ends_it() {
         let (mut first, never_polled) = (rerun(Budget::times(0)), rerun(BUDGET));
         let plain = waiter(&group, &plan, 1);
         loss.come(&group, &plan);
-        let Some(Err(WorkError::Aborted(aborted))) = never_polled.get() else {
+        let Some(Err(Error::Aborted(aborted))) = never_polled.get() else {
             panic!("{loss:?}: not aborted")
         };
         assert_eq!(aborted.cause(), Cause::Exhausted);
@@ -184,7 +186,7 @@ fn an_operation_that_panics_when_it_is_dropped_takes_no_outcome_along() {
     plan.arm_next(Part::OperationDrop, || quiet_panic());
     assert!(panics(|| drop(last)));
     let outcome = waiting.get().expect("ended");
-    assert_eq!(outcome.err().map(|it| it.cause()), Some(Cause::Dropped));
+    assert_eq!(cause_of(outcome), Cause::Dropped);
     drop(waiting);
     assert_idle(&group);
 }
@@ -249,12 +251,12 @@ fn an_operation_that_stops_its_group_is_ended_by_the_poll_that_does() {
         let aborted = match attempt {
             0 => poll_idly(&mut group.work(key, make)),
             1 => poll_idly(&mut Box::pin(group.work_rerun(key, BUDGET, make))),
-            _ => poll_idly(&mut group.spawn_on(&Inline::new(&plan), key, make)),
+            _ => poll_idly(&mut group.entry(key).spawn_on(&Inline::new(&plan), make)),
         };
-        let Poll::Ready(Err(WorkError::Aborted(aborted))) = aborted else {
+        let Poll::Ready(Err(Error::Aborted(aborted))) = aborted else {
             panic!("not ended")
         };
-        assert_eq!(aborted.cause(), Cause::Closed);
+        assert_eq!(aborted.cause(), Cause::AbortedAll);
         assert!(poll_idly(&mut group.drained()).is_ready());
         assert_eq!(plan.calls(Part::Poll), 1);
         assert_idle(&group);

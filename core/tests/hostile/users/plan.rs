@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::limit::lock;
 #[cfg(feature = "std")]
 use crate::limit::quiet_panic;
-use oneflight_core::Clock;
-use oneflight_core::rt::Runtime;
+use oneflight_core::clock::Clock;
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 
 /// The code of a user's that the core runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,9 +304,7 @@ impl Inline {
     }
 }
 
-impl Runtime for Inline {
-    type Sleep = std::future::Ready<()>;
-
+impl Spawn for Inline {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         self.plan.reached(Part::Spawn);
         let mut task = Box::pin(task);
@@ -322,15 +320,21 @@ impl Runtime for Inline {
             }
         }
     }
+}
 
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         self.plan.reached(Part::Unblock);
         if self.way == Way::RunsInline {
             call();
         }
+    }
+}
+
+impl Timer for Inline {
+    type Sleep = std::future::Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        std::future::ready(())
     }
 }

@@ -8,7 +8,10 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use crate::limit::panics;
-use oneflight_core::{Begin, Budget, Fingerprint, Gate, Group, Mode, Rejected, Settled, Turn};
+use oneflight_core::error::Rejected;
+use oneflight_core::gate::{Gate, Mode, Turn};
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Fingerprint, Group, Settled};
 
 use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
 
@@ -62,7 +65,7 @@ impl Setup {
             .capacity(3)
             .max_waiters(3)
             .max_flights(FLIGHTS as usize)
-            .max_age(Duration::from_secs(60))
+            .supersede_after(Duration::from_secs(60))
             .hasher(hasher.clone())
             .build();
         Self {
@@ -155,13 +158,13 @@ impl Setup {
         for id in [1, 4, 4] {
             self.attempt(|| {
                 let asked = key(id);
-                let begin = group.begin_ref::<Key>(&asked);
+                let begin = group.entry_ref::<Key>(&asked).begin();
                 held.push(begin);
             });
         }
         let (one, other) = (Fingerprint::of_bytes(b"one"), Fingerprint::of_bytes(b"two"));
         for mark in [one, other, one] {
-            self.attempt(|| held.push(group.fingerprinted(mark).begin(key(5))));
+            self.attempt(|| held.push(group.entry(key(5)).fingerprint(mark).begin()));
         }
         let joined = |begin: &&Begin<Key, Value>| matches!(begin, Begin::Waiter(_));
         assert_waiting(group, held.iter().filter(joined).count());
@@ -268,13 +271,29 @@ impl Setup {
         for way in [Way::RunsInline, Way::PollsOnceAndDrops, Way::Drops] {
             let plan = self.plan.clone();
             let runtime = Inline { plan, way };
-            self.attempt(|| group.spawn_on(&runtime, key(10), maker(&self.plan, 2)));
-            self.attempt(|| group.spawn_blocking_on(&runtime, key(11), call(&self.plan)));
+            self.attempt(|| {
+                group
+                    .entry(key(10))
+                    .spawn_on(&runtime, maker(&self.plan, 2))
+            });
+            self.attempt(|| {
+                group
+                    .entry(key(11))
+                    .spawn_blocking_on(&runtime, call(&self.plan))
+            });
             // A duplicate's closure is not needed.
             let mut held = None;
             self.attempt(|| held = Some(group.begin(key(12))));
-            self.attempt(|| group.spawn_on(&runtime, key(12), maker(&self.plan, 2)));
-            self.attempt(|| group.spawn_blocking_on(&runtime, key(12), call(&self.plan)));
+            self.attempt(|| {
+                group
+                    .entry(key(12))
+                    .spawn_on(&runtime, maker(&self.plan, 2))
+            });
+            self.attempt(|| {
+                group
+                    .entry(key(12))
+                    .spawn_blocking_on(&runtime, call(&self.plan))
+            });
             assert_waiting(group, 0);
             self.attempt(|| drop(held));
         }
@@ -363,7 +382,7 @@ impl Setup {
             self.attempt(|| turns.push(gate.turn(token.map(key))));
         }
         let mark = Fingerprint::of_bytes(b"one");
-        self.attempt(|| turns.push(gate.fingerprinted(mark).turn(Some(key(5)))));
+        self.attempt(|| turns.push(gate.entry(Some(key(5))).fingerprint(mark).turn()));
         let joined = held
             .iter()
             .filter(|begin| matches!(begin, Begin::Waiter(_)))

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use crate::limit::quiet_panic;
-use oneflight_core::{Begin, Budget, Fingerprint};
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Fingerprint};
 
 use super::case::{CROWD, Case};
 use super::place::{KEY, poll};
@@ -104,9 +105,9 @@ impl Act {
             Act::BeginAndDrop => {
                 for key in keys {
                     drop(group.begin(key));
-                    drop(group.begin_ref(&key));
+                    drop(group.entry_ref(&key).begin());
                     let mark = Fingerprint::of_bytes(b"hostile");
-                    drop(group.fingerprinted(mark).begin(key));
+                    drop(group.entry(key).fingerprint(mark).begin());
                 }
             }
             Act::BeginAndSettle => {

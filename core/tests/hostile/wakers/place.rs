@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::setup::{Setup, Shelf};
 use crate::limit::lock;
-use oneflight_core::{Begin, Budget, Primary, SettleCell};
+use oneflight_core::handle::Budget;
+use oneflight_core::{Begin, Primary, SettleCell};
 
 /// A future that waits: its outcome, if it is ready when it is polled with this waker.
 pub(crate) type Victim = Box<dyn FnMut(&Waker) -> Option<Outcome> + Send>;
@@ -221,17 +222,18 @@ impl Place {
                 let shelf = Shelf::default();
                 let key = |index| KEY + u32::from(self == Place::Owner) * index;
                 if self == Place::Caller {
-                    drop(group.spawn_on(&shelf, KEY, || ready(7)));
+                    drop(group.entry(KEY).spawn_on(&shelf, || ready(7)));
                 }
-                let calls =
-                    (0..count).map(|index| victim(group.spawn_on(&shelf, key(index), || ready(7))));
+                let calls = (0..count)
+                    .map(|index| victim(group.entry(key(index)).spawn_on(&shelf, || ready(7))));
                 (calls.collect(), Box::new(move || shelf.run()))
             }
             Place::AbortedCaller => {
                 let shelf = Shelf::default();
-                let first = group.spawn_on(&shelf, KEY, pending::<u32>);
+                let first = group.entry(KEY).spawn_on(&shelf, pending::<u32>);
                 let handle = first.abort_handle().expect("it began the flight");
-                let calls = (0..count).map(|_| victim(group.spawn_on(&shelf, KEY, || ready(7))));
+                let calls =
+                    (0..count).map(|_| victim(group.entry(KEY).spawn_on(&shelf, || ready(7))));
                 let calls = calls.collect();
                 let end = move || {
                     handle.abort();

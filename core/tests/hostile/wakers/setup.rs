@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use oneflight_core::rt::Runtime;
-use oneflight_core::{Begin, Clock, Gate, Group, Mode, Primary, Rejected, Waiter};
+use oneflight_core::clock::Clock;
+use oneflight_core::error::Rejected;
+use oneflight_core::gate::{Gate, Mode};
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::{Begin, Group, Primary, Waiter};
 
 use super::place::End;
 use crate::limit::lock;
@@ -34,7 +37,7 @@ impl Setup {
         Self {
             group: Group::builder()
                 .clock(clock.clone())
-                .max_age(Duration::from_secs(60))
+                .supersede_after(Duration::from_secs(60))
                 .max_flights(FLIGHTS)
                 .build(),
             gate: Gate::new(Mode::Queue),
@@ -112,18 +115,22 @@ impl Shelf {
     }
 }
 
-impl Runtime for Shelf {
-    type Sleep = std::future::Ready<()>;
-
+impl Spawn for Shelf {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         lock(&self.0).push(Box::pin(task));
     }
+}
+
+impl SpawnBlocking for Shelf {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Timer for Shelf {
+    type Sleep = std::future::Ready<()>;
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
         ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
     }
 }

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::Waker;
 use std::thread;
 
-use oneflight_core::{Begin, Cause, SettleCell, Work};
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Work;
+use oneflight_core::{Begin, SettleCell};
 
 use super::case::{Case, Part};
 use super::hooked::{Hook, Hooks, hooked};
 use super::place::{KEY, Place, poll};
 use super::setup::Setup;
-use crate::limit::{alone, lock, panic_text, panics, quiet_panic, survive};
+use crate::limit::{alone, cause_of, lock, panic_text, panics, quiet_panic, survive};
 #[cfg(feature = "std")]
 use crate::limit::{quiet_panic_of, while_unwinding};
 
@@ -223,7 +225,7 @@ fn wakers_that_panic_end_there_when_the_primary_is_dropped_by_a_panic() {
     assert_eq!(woken.get(), CROWD);
     for waiting in waiters {
         let outcome = waiting.get().expect("ended");
-        assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
+        assert_eq!(cause_of(outcome), Cause::Panicked);
     }
     setup.assert_room();
 }
@@ -261,7 +263,7 @@ fn wakers_that_panic_end_there_when_an_operation_panics() {
     }
     for waiting in plain {
         let outcome = waiting.get().expect("ended");
-        assert_eq!(outcome.unwrap_err().cause(), Cause::Panicked);
+        assert_eq!(cause_of(outcome), Cause::Panicked);
     }
     drop(driver);
     setup.assert_room();
@@ -319,7 +321,7 @@ fn a_waker_that_begins_the_superseded_key_again_joins_the_new_flight() {
     // The panic of the waker goes on in the begin, and takes the new primary with it.
     assert!(panics(|| drop(setup.group.begin(KEY))));
     let outcome = duplicate.get().expect("ended");
-    assert_eq!(outcome.unwrap_err().cause(), Cause::Superseded);
+    assert_eq!(cause_of(outcome), Cause::Superseded);
     assert!(matches!(lock(&joined).take(), Some(Begin::Waiter(_))));
     drop(old);
     setup.assert_room();

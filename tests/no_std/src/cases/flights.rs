@@ -2,11 +2,14 @@
 
 use alloc::vec::Vec;
 
-use oneflight_core::{Begin, Cause, Group};
+use oneflight_core::error::Cause;
+use oneflight_core::{Begin, Group};
 
 use crate::check::that;
 use crate::executor::Executor;
-use crate::user::{Map, Value, Yield, after, key, number, primary, raise, signal, waiter};
+use crate::user::{
+    Map, Value, Yield, after, is_aborted, key, number, primary, raise, signal, waiter,
+};
 
 pub(super) fn cell() {
     let cell = signal();
@@ -151,7 +154,7 @@ pub(super) fn dropped() {
     that(
         "the waiter is told",
         task.take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Dropped)),
+            .is_some_and(|it| is_aborted(&it, Cause::Dropped)),
     );
     that(
         "the next caller is primary",
@@ -171,7 +174,7 @@ pub(super) fn aborted() {
     that(
         "the waiter is told",
         task.take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Cancelled)),
+            .is_some_and(|it| is_aborted(&it, Cause::Cancelled)),
     );
     that(
         "one that was never polled too",
@@ -224,7 +227,7 @@ pub(super) fn run_dropped() {
         "the waiter is told",
         second
             .take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Dropped)),
+            .is_some_and(|it| is_aborted(&it, Cause::Dropped)),
     );
 }
 
@@ -263,9 +266,9 @@ pub(super) fn forget() {
 
 pub(super) fn by_reference() {
     let group = Group::<alloc::string::String, Value>::new();
-    let first = primary(group.begin_ref("token"));
+    let first = primary(group.entry_ref("token").begin());
     that("it cloned the key", first.key() == "token");
-    let second = waiter(group.begin_ref("token"));
+    let second = waiter(group.entry_ref("token").begin());
     let mut executor = Executor::default();
     let task = executor.spawn(async move {
         Yield::default().await;

@@ -1,10 +1,12 @@
 //! One at a time.
 
-use oneflight_core::{Begin, Cause, Gate, Mode, Rejected};
+use oneflight_core::Begin;
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::gate::{Gate, Mode};
 
 use crate::check::that;
 use crate::executor::Executor;
-use crate::user::{Value, key, number, primary, waiter};
+use crate::user::{Value, is_aborted, key, number, primary, waiter};
 
 pub(super) fn exclusive() {
     let gate = Gate::new(Mode::Exclusive);
@@ -63,7 +65,7 @@ pub(super) fn queue() {
         "a duplicate of who left is told",
         of_second
             .take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Dropped)),
+            .is_some_and(|it| is_aborted(&it, Cause::Dropped)),
     );
     drop(first.settle(Value::new(1)));
     executor.run();
@@ -80,7 +82,7 @@ pub(super) fn queue() {
 }
 
 pub(super) fn reentrant() {
-    let gate = Gate::<_, Value>::new(Mode::Reentrant);
+    let gate = Gate::<_, Value>::new(Mode::Open);
     let (first, second) = (
         primary(gate.begin(Some(key(1)))),
         primary(gate.begin(Some(key(1)))),

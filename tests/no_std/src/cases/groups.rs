@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 
-use oneflight_core::{Begin, Cause, Fingerprint, Group, Rejected};
+use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::{Begin, Fingerprint, Group};
 
 use crate::check::{that, user_code};
 use crate::executor::Executor;
-use crate::user::{Hand, Map, Value, key, number, primary, turn, waiter};
+use crate::user::{Hand, Map, Value, is_aborted, key, number, primary, turn, waiter};
 
 pub(super) fn close_and_drain() {
     let group = Map::new();
@@ -47,7 +48,7 @@ pub(super) fn abort_all() {
         "the waiter is told",
         joined
             .take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Closed)),
+            .is_some_and(|it| is_aborted(&it, Cause::AbortedAll)),
     );
     that(
         "so is the driver",
@@ -57,7 +58,7 @@ pub(super) fn abort_all() {
         "the late value comes back",
         first
             .settle(Value::new(7))
-            .is_err_and(|it| it.into_value() == Value::new(7)),
+            .is_err_and(|it| it.value == Value::new(7)),
     );
     let drained = executor.spawn(group.drained());
     executor.run();
@@ -72,25 +73,31 @@ pub(super) fn limits() {
         .build();
     let ten = Fingerprint::of_bytes(b"amount=10");
     let twenty = Fingerprint::of(&20);
-    let first = primary(group.fingerprinted(ten).begin(key(1)));
+    let first = primary(group.entry(key(1)).fingerprint(ten).begin());
     that(
         "another payload is turned away",
         matches!(
-            group.fingerprinted(twenty).begin(key(1)),
+            group.entry(key(1)).fingerprint(twenty).begin(),
             Begin::Rejected(Rejected::Mismatch)
         ),
     );
-    let retry = waiter(group.fingerprinted(ten).begin(key(1)));
+    let retry = waiter(group.entry(key(1)).fingerprint(ten).begin());
     that(
         "a second waiter is too many",
-        matches!(group.begin(key(1)), Begin::Rejected(Rejected::Full)),
+        matches!(
+            group.begin(key(1)),
+            Begin::Rejected(Rejected::TooManyWaiters)
+        ),
     );
     drop(retry);
     let again = waiter(group.begin(key(1)));
     let second = primary(group.begin(key(2)));
     that(
         "a third flight is too many",
-        matches!(group.begin(key(3)), Begin::Rejected(Rejected::Full)),
+        matches!(
+            group.begin(key(3)),
+            Begin::Rejected(Rejected::TooManyFlights)
+        ),
     );
     drop(second);
     let third = primary(group.begin(key(3)));
@@ -146,7 +153,7 @@ pub(super) fn retained() {
 pub(super) fn too_old() {
     let group: Map = Group::builder()
         .clock(Hand)
-        .max_age(Duration::from_secs(60))
+        .supersede_after(Duration::from_secs(60))
         .build();
     let mut executor = Executor::default();
     let old = primary(group.begin(key(1)));
@@ -159,7 +166,7 @@ pub(super) fn too_old() {
         "its waiter is told",
         of_old
             .take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Superseded)),
+            .is_some_and(|it| is_aborted(&it, Cause::Superseded)),
     );
     that("its value comes back", old.settle(Value::new(1)).is_err());
     that("the new flight stays", group.contains(&key(1)));

@@ -1,27 +1,24 @@
 //! The three policies on a lost primary.
 
-use oneflight_core::{Budget, Cause, WorkError};
+use oneflight_core::Error;
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Budget;
 
 use crate::check::that;
 use crate::executor::Executor;
 use crate::user::{
-    Manual, Map, Value, Yield, after, key, number, operations, raise, signal, waiter,
+    Manual, Map, Value, Yield, after, is_aborted, key, number, operations, raise, signal, waiter,
 };
 
-fn is<K>(
-    outcome: Option<Result<oneflight_core::Settled<K, Value>, WorkError>>,
-    wanted: u32,
-) -> bool {
+fn is<K>(outcome: Option<Result<oneflight_core::Settled<K, Value>, Error>>, wanted: u32) -> bool {
     outcome.is_some_and(|it| it.is_ok_and(|it| number(&it) == wanted))
 }
 
 fn ended<K>(
-    outcome: Option<Result<oneflight_core::Settled<K, Value>, WorkError>>,
+    outcome: Option<Result<oneflight_core::Settled<K, Value>, Error>>,
     wanted: Cause,
 ) -> bool {
-    outcome.is_some_and(|it| {
-        it.is_err_and(|why| matches!(why, WorkError::Aborted(aborted) if aborted.cause() == wanted))
-    })
+    outcome.is_some_and(|it| is_aborted(&it, wanted))
 }
 
 pub(super) fn work() {
@@ -95,7 +92,7 @@ pub(super) fn work_nobody_left() {
         "the plain waiter is told",
         plain
             .take()
-            .is_some_and(|it| it.is_err_and(|why| why.cause() == Cause::Dropped)),
+            .is_some_and(|it| is_aborted(&it, Cause::Dropped)),
     );
     let newcomer = executor.spawn(group.work(key(1), || after(&go, 9)));
     raise(&go);
@@ -169,9 +166,13 @@ pub(super) fn spawn() {
         let go = go.clone();
         move || after(&go, 7)
     };
-    drop(group.spawn_on(&runtime, key(1), make));
+    drop(group.entry(key(1)).spawn_on(&runtime, make));
     let task = executor.spawn(runtime.task().expect("the operation is a task"));
-    let second = executor.spawn(group.spawn_on(&runtime, key(1), || core::future::pending()));
+    let second = executor.spawn(
+        group
+            .entry(key(1))
+            .spawn_on(&runtime, || core::future::pending()),
+    );
     executor.run();
     that(
         "the operation outlives its caller",
@@ -184,7 +185,9 @@ pub(super) fn spawn() {
         task.take().is_some() && is(second.take(), 7),
     );
 
-    let aborted = group.spawn_on(&runtime, key(2), || core::future::pending());
+    let aborted = group
+        .entry(key(2))
+        .spawn_on(&runtime, || core::future::pending());
     let handle = aborted.abort_handle().expect("it is the owner's");
     let waiting = executor.spawn(aborted);
     let task = executor.spawn(runtime.task().expect("the operation is a task"));
@@ -197,7 +200,11 @@ pub(super) fn spawn() {
     );
     drop(handle);
 
-    let lost = executor.spawn(group.spawn_on(&runtime, key(3), || core::future::pending()));
+    let lost = executor.spawn(
+        group
+            .entry(key(3))
+            .spawn_on(&runtime, || core::future::pending()),
+    );
     executor.run();
     drop(runtime.task());
     executor.run();
@@ -206,7 +213,11 @@ pub(super) fn spawn() {
         ended(lost.take(), Cause::Dropped),
     );
 
-    let blocking = executor.spawn(group.spawn_blocking_on(&runtime, key(4), || Value::new(9)));
+    let blocking = executor.spawn(
+        group
+            .entry(key(4))
+            .spawn_blocking_on(&runtime, || Value::new(9)),
+    );
     executor.run();
     that(
         "a blocking call has its value",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
-use oneflight::{Begin, Budget, Cause, Fingerprint, FlightId, Group, Primary, Rejected};
+use oneflight::error::{Cause, Rejected};
+use oneflight::handle::Budget;
+use oneflight::{Begin, Fingerprint, FlightId, Group, Primary};
 use oneflight_conformance::CountingWaker;
 
 use super::operation::{Call, Kind, Ledger, Make, Steps};
@@ -107,7 +109,7 @@ impl Caller {
 
     fn refused(&mut self, why: Rejected) {
         match why {
-            Rejected::Full => self.saw.full += 1,
+            Rejected::TooManyWaiters | Rejected::TooManyFlights => self.saw.full += 1,
             Rejected::Mismatch => self.saw.mismatched += 1,
             other => panic!("{other}"),
         }
@@ -142,7 +144,7 @@ impl Caller {
     fn begin(&mut self) {
         let key = self.rng.u8(..KEYS);
         let begin = match self.payload() {
-            Some(payload) => self.group.fingerprinted(payload).begin(key),
+            Some(payload) => self.group.entry(key).fingerprint(payload).begin(),
             None => self.group.begin(key),
         };
         match begin {
@@ -164,7 +166,7 @@ impl Caller {
         let (key, payload) = (self.rng.u8(..KEYS), self.payload());
         let (make, made) = self.maker(self.works.clone());
         let work = match payload {
-            Some(payload) => self.group.fingerprinted(payload).work(key, make),
+            Some(payload) => self.group.entry(key).fingerprint(payload).work(make),
             None => self.group.work(key, make),
         };
         let first = made.load(Ordering::SeqCst);
@@ -181,8 +183,9 @@ impl Caller {
         let rerun = match payload {
             Some(payload) => self
                 .group
-                .fingerprinted(payload)
-                .work_rerun(key, budget, make),
+                .entry(key)
+                .fingerprint(payload)
+                .work_rerun(budget, make),
             None => self.group.work_rerun(key, budget, make),
         };
         let first = before.map(|begun| self.group.stats().begun > begun);

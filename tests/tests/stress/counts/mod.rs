@@ -11,7 +11,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use fastrand::Rng;
-use oneflight::{Cause, Group, Rejected};
+use oneflight::Group;
+use oneflight::error::{Cause, Rejected};
 
 use caller::{Caller, Saw};
 use operation::Ledger;
@@ -108,7 +109,9 @@ impl Setting {
         assert_eq!(count(&reruns.made), saw.run.len() as u64 + stats.reruns);
         assert_eq!((works.alive(), reruns.alive()), (0, 0));
         assert!(by(Cause::Exhausted) >= saw.exhausted.len() as u64);
-        assert_eq!(stats.rejected_by(Rejected::Full), saw.full);
+        let full = stats.rejected_by(Rejected::TooManyWaiters)
+            + stats.rejected_by(Rejected::TooManyFlights);
+        assert_eq!(full, saw.full);
         assert_eq!(stats.rejected_by(Rejected::Mismatch), saw.mismatched);
         assert_eq!(stats.rejected, saw.full + saw.mismatched);
         assert!(stats.largest_flight <= CAP);

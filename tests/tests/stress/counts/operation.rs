@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use oneflight::{Cause, FlightId, Rejected, Rerun, Waiter, Work, WorkError};
+use oneflight::error::{Cause, Rejected};
+use oneflight::handle::{Rerun, Work};
+use oneflight::{Error, FlightId, Waiter};
 use oneflight_conformance::{CountingWaker, poll, quiet_panic};
 
 /// What became of the operations; counted by themselves.
@@ -117,7 +119,7 @@ impl Kind {
     /// How its flight ended, if it has: the cause, or nothing for a value.
     pub(crate) fn outcome(&self, ledger: &Ledger) -> Option<Result<Option<Cause>, Rejected>> {
         let outcome = match self {
-            Self::Waiter(waiter) => waiter.get().map(|it| it.map_err(WorkError::Aborted)),
+            Self::Waiter(waiter) => waiter.get(),
             Self::Work(work) => work.get(),
             Self::Rerun(rerun) => rerun.get(),
         };
@@ -126,8 +128,8 @@ impl Kind {
                 ledger.check(settled.id(), *settled);
                 Ok(None)
             }
-            Err(WorkError::Aborted(aborted)) => Ok(Some(aborted.cause())),
-            Err(WorkError::Rejected(why)) => Err(why),
+            Err(Error::Aborted(aborted)) => Ok(Some(aborted.cause())),
+            Err(Error::Rejected(why)) => Err(why),
             Err(other) => panic!("{other}"),
         })
     }

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use oneflight::rt::Runtime;
-use oneflight::{
-    AbortHandle, Begin, Budget, Fingerprint, FlightId, Gate, Group, Primary, RunError, Settled,
-    Turn, Waiter, WorkError,
-};
+use oneflight::gate::{Gate, Turn};
+use oneflight::handle::{AbortHandle, Budget};
+use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight::{Begin, Error, Fingerprint, FlightId, Group, Primary, Settled, Waiter};
 use oneflight_conformance::HandClock;
 
 use super::oracle::{Bell, Key, Operation, Oracle, Value};
@@ -27,19 +26,23 @@ pub(crate) type Tasks = Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>;
 #[derive(Clone, Default)]
 pub(crate) struct Shelf(pub(crate) Arc<Tasks>);
 
-impl Runtime for Shelf {
-    type Sleep = std::future::Ready<()>;
-
+impl Spawn for Shelf {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         self.0.lock().expect("no panic").push(Box::pin(task));
     }
+}
+
+impl SpawnBlocking for Shelf {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Timer for Shelf {
+    type Sleep = std::future::Ready<()>;
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
         std::future::ready(())
-    }
-
-    fn unblock<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
     }
 }
 
@@ -94,10 +97,10 @@ impl Round {
         let oracle = self.oracle.clone();
         match rng.u32(0..12) {
             0..3 => held.extend(self.hold(group.begin(key))),
-            3 => held.extend(self.hold(group.begin_ref::<Key>(&key))),
+            3 => held.extend(self.hold(group.entry_ref::<Key>(&key).begin())),
             4 => {
                 let payload = Fingerprint::of_bytes(&[rng.u8(0..3)]);
-                held.extend(self.hold(group.fingerprinted(payload).begin(key)));
+                held.extend(self.hold(group.entry(key).fingerprint(payload).begin()));
             }
             5 | 6 => {
                 let mut work = group.work(key, self.operation(rng));
@@ -125,20 +128,15 @@ impl Round {
                     let mut run = Box::pin(primary.run(self.operation(rng)()));
                     held.push(waiting(move |cx| match run.as_mut().poll(cx) {
                         Poll::Pending => false,
-                        Poll::Ready(Ok(settled)) => {
-                            oracle.saw(false, id, &Ok(settled));
-                            true
-                        }
-                        Poll::Ready(Err(late)) => {
-                            let late: RunError<Value> = late;
-                            drop(late);
+                        Poll::Ready(outcome) => {
+                            oracle.saw(false, id, &outcome);
                             true
                         }
                     }));
                 }
             }
             10 => {
-                let mut call = group.spawn_on(&self.shelf, key, self.operation(rng));
+                let mut call = group.entry(key).spawn_on(&self.shelf, self.operation(rng));
                 self.count_rejection(call.get());
                 held.extend(call.abort_handle().map(Held::Abort));
                 held.push(waiting(move |cx| {
@@ -162,8 +160,8 @@ impl Round {
         }
     }
 
-    fn count_rejection<S>(&self, outcome: Option<Result<S, WorkError>>) {
-        if let Some(Err(WorkError::Rejected(_))) = outcome {
+    fn count_rejection<S>(&self, outcome: Option<Result<S, Error>>) {
+        if let Some(Err(Error::Rejected(_))) = outcome {
             self.oracle.rejected();
         }
     }
@@ -361,12 +359,12 @@ pub(crate) fn poll(future: &mut Waiting, bell: &Arc<Bell>) -> bool {
 fn judge(
     oracle: &Oracle,
     id: Option<FlightId>,
-    outcome: Poll<Result<Settled<Key, Value>, WorkError>>,
+    outcome: Poll<Result<Settled<Key, Value>, Error>>,
 ) -> bool {
     ready(outcome, |outcome| match (id, outcome) {
         (Some(id), Ok(settled)) => oracle.saw(false, id, &Ok(settled)),
-        (Some(id), Err(WorkError::Aborted(aborted))) => {
-            oracle.saw::<Key>(false, id, &Err(aborted));
+        (Some(id), Err(Error::Aborted(aborted))) => {
+            oracle.saw::<Key>(false, id, &Err(Error::Aborted(aborted)));
         }
         // Counted when it came.
         _ => {}

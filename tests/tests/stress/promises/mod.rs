@@ -12,7 +12,8 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use oneflight::{Gate, Group, Mode};
+use oneflight::Group;
+use oneflight::gate::{Gate, Mode};
 use oneflight_conformance::HandClock;
 use oneflight_conformance::figures::Rss;
 
@@ -43,7 +44,7 @@ pub(crate) fn play(seed: u64) {
             .capacity(rng.usize(1..40));
     }
     if rng.bool() {
-        builder = builder.max_age(Duration::from_secs(5));
+        builder = builder.supersede_after(Duration::from_secs(5));
     }
     if rng.bool() {
         builder = builder.max_waiters(rng.usize(1..40));
@@ -51,7 +52,7 @@ pub(crate) fn play(seed: u64) {
     if rng.bool() {
         builder = builder.max_flights(rng.usize(1..100));
     }
-    let modes = [Mode::Queue, Mode::Queue, Mode::Exclusive, Mode::Reentrant];
+    let modes = [Mode::Queue, Mode::Queue, Mode::Exclusive, Mode::Open];
     let round = Round {
         oracle: oracle.clone(),
         group: builder.build(),

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use oneflight::{Aborted, Cause, FlightId, Settled};
+use oneflight::error::Cause;
+use oneflight::{Error, FlightId, Settled};
 use oneflight_conformance::quiet_panic;
 
 /// What is alive, and what every flight came to.
@@ -37,14 +38,15 @@ impl Oracle {
         &self,
         gate: bool,
         id: FlightId,
-        outcome: &Result<Settled<K, Value>, Aborted>,
+        outcome: &Result<Settled<K, Value>, Error>,
     ) {
         let seen = match outcome {
             Ok(settled) => {
                 assert_eq!(settled.id(), id);
                 Outcome::Settled(settled.tag)
             }
-            Err(aborted) => Outcome::Aborted(aborted.cause()),
+            Err(Error::Aborted(aborted)) => Outcome::Aborted(aborted.cause()),
+            Err(other) => panic!("{other}"),
         };
         match self.outcomes.lock().expect("no panic").entry((gate, id)) {
             Entry::Vacant(entry) => drop(entry.insert(seen)),

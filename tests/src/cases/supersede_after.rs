@@ -1,18 +1,24 @@
-//! `max_age`: a flight that is too old gives way to the next begin of its key.
+//! `supersede_after`: a flight that is too old gives way to the next begin of its key.
 
 use std::future::{Ready, pending};
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use oneflight::{Begin, Cause, WorkError};
+use oneflight::error::Cause;
+use oneflight::{Begin, Error};
 
 use super::Group;
-use crate::{CountingWaker, HandClock, TestRuntime, poll, primary, scripted, until, waiter};
+use crate::{
+    CountingWaker, HandClock, TestRuntime, cause_of, poll, primary, scripted, until, waiter,
+};
 
 fn aged(clock: &HandClock) -> Group {
     let age = Duration::from_secs(10);
-    Group::builder().max_age(age).clock(clock.clone()).build()
+    Group::builder()
+        .supersede_after(age)
+        .clock(clock.clone())
+        .build()
 }
 
 /// Older than the greatest age; not as old. Nothing happens until somebody begins.
@@ -27,16 +33,13 @@ pub async fn a_flight_that_is_too_old_gives_way<R: TestRuntime>(rt: R) {
     assert!(group.contains("k"));
     let new = primary(group.begin("k"));
     assert!(new.id() > old.id());
-    assert_eq!(told.await.unwrap_err().cause(), Cause::Superseded);
-    assert_eq!(in_time.await.unwrap_err().cause(), Cause::Superseded);
+    assert_eq!(cause_of(told.await), Cause::Superseded);
+    assert_eq!(cause_of(in_time.await), Cause::Superseded);
 
     // The late settle has its value back and touches nothing.
     let joined = rt.task(waiter(group.begin("k")));
     let late = old.settle(1).unwrap_err();
-    assert_eq!(
-        (late.cause(), late.into_value()),
-        (Some(Cause::Superseded), 1)
-    );
+    assert_eq!((late.aborted.cause(), late.value), (Cause::Superseded, 1));
     assert!(group.contains("k"));
     new.settle(2).unwrap();
     assert_eq!(*joined.await.unwrap(), 2);
@@ -71,7 +74,7 @@ pub async fn racers_supersede_a_flight_exactly_once<R: TestRuntime>(_: R) {
             .filter(|begin| matches!(begin, Begin::Waiter(_)));
         assert_eq!((primaries.count(), waiters.count()), (1, 3));
         assert_eq!(bell.wakes(), 1);
-        assert_eq!(told.get().unwrap().unwrap_err().cause(), Cause::Superseded);
+        assert_eq!(cause_of(told.get().unwrap()), Cause::Superseded);
         let stats = group.stats();
         assert_eq!(
             (stats.superseded(), stats.in_flight, stats.waiting),
@@ -97,9 +100,9 @@ pub async fn an_operation_that_is_superseded_is_dropped<R: TestRuntime>(rt: R) {
     until(|| remotes.iter().all(|remote| remote.polls() == 1)).await;
     clock.forward(11);
     let new = ["run", "spawn", "work"].map(|key| primary(group.begin(key)));
-    assert_eq!(run.await.unwrap_err().cause(), Cause::Superseded);
+    assert_eq!(cause_of(run.await), Cause::Superseded);
     for outcome in [spawned.await, work.await] {
-        let Err(WorkError::Aborted(aborted)) = outcome else {
+        let Err(Error::Aborted(aborted)) = outcome else {
             panic!("not told")
         };
         assert_eq!(aborted.cause(), Cause::Superseded);
@@ -139,7 +142,7 @@ pub async fn every_kind_of_call_supersedes<R: TestRuntime>(rt: R) {
     let mut old = vec![primary(group.begin("k"))];
     let step = || clock.forward(11);
     step();
-    old.push(primary(group.begin_ref(&"k")));
+    old.push(primary(group.entry_ref(&"k").begin()));
     step();
     let spawned = rt.detach(&group, "k", pending::<usize>);
     assert!(spawned.is_primary());

@@ -1,0 +1,184 @@
+//! [`Entry`]: the key of one call, and what belongs to that call alone.
+//!
+//! Every call that takes a key is a method of [`Entry`], written once for all registries. What they
+//! differ in is [`sealed::Sealed`]: where a key is looked for, and with what.
+
+use core::fmt;
+use core::hash::Hash;
+
+use equivalent::Equivalent;
+
+use crate::fingerprint::Fingerprint;
+use crate::group::begin::Begin;
+use crate::group::shard::{BorrowedKey, Call, OwnedKey, Plain, Request, Shard};
+use crate::sync::Arc;
+
+/// A [`Group`](crate::Group) or a [`Gate`](crate::gate::Gate): what an [`Entry`] is an entry of.
+///
+/// It is sealed. Use it to write a function once for both.
+pub trait Registry: sealed::Sealed<Self::Key, Self::Value> {
+    /// The key of its flights.
+    type Key: Hash + Eq;
+    /// The value that they settle with.
+    type Value;
+}
+
+pub(crate) mod sealed {
+    use core::hash::Hash;
+
+    use equivalent::Equivalent;
+
+    use crate::group::shard::{Request, Shard};
+    use crate::sync::Arc;
+
+    /// What a call needs of a registry. Hashes the key, which runs the user's code.
+    pub trait Sealed<K, T> {
+        fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64;
+
+        fn shard(&self, hash: u64) -> &Arc<Shard<K, T>>;
+
+        /// Adds to a request what depends on the registry and on the key.
+        fn adapt<Q: Equivalent<K> + ?Sized>(&self, request: Request, key: &Q) -> Request;
+
+        /// Whether a call without a fingerprint can take the short way, if the shard has no rules.
+        const HAS_SHORT_WAY: bool;
+    }
+}
+
+/// The key of one call, and what belongs to that call alone.
+///
+/// From [`Group::entry`](crate::Group::entry), [`Group::entry_ref`](crate::Group::entry_ref) and
+/// [`Gate::entry`](crate::gate::Gate::entry). It holds no lock and no place: nothing happens until
+/// one of its calls is made.
+///
+/// ```
+/// use oneflight_core::{Begin, Fingerprint, Group};
+///
+/// let group: Group<String, u32> = Group::new();
+/// let payload = Fingerprint::of_bytes(b"amount=10");
+/// let begun = group.entry_ref("token").fingerprint(payload).begin();
+/// assert!(matches!(begun, Begin::Primary(_)));
+/// ```
+#[must_use = "an entry does nothing by itself: call `begin`, `work` or `spawn`"]
+pub struct Entry<'a, G: Registry, Q: ?Sized = <G as Registry>::Key> {
+    of: &'a G,
+    key: EntryKey<'a, G::Key, Q>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// The key as it is, or a borrowed form and how the key is made from it.
+enum EntryKey<'a, K, Q: ?Sized> {
+    Owned(K),
+    Borrowed(&'a Q, fn(&'a Q) -> K),
+}
+
+impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
+    pub(crate) fn owned(of: &'a G, key: G::Key) -> Self {
+        Self {
+            of,
+            key: EntryKey::Owned(key),
+            fingerprint: None,
+        }
+    }
+
+    pub(crate) fn borrowed(of: &'a G, key: &'a Q, make: fn(&'a Q) -> G::Key) -> Self {
+        Self {
+            of,
+            key: EntryKey::Borrowed(key, make),
+            fingerprint: None,
+        }
+    }
+
+    /// Adds the payload's fingerprint: a call of the same key with another payload is
+    /// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). See [`Fingerprint`].
+    ///
+    /// A later call replaces an earlier one.
+    pub fn fingerprint(mut self, payload: Fingerprint) -> Self {
+        self.fingerprint = Some(payload);
+        self
+    }
+}
+
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
+    /// Makes the caller the primary of the key, or a waiter if a flight of the key is in progress.
+    /// This call never waits.
+    ///
+    /// See [`Group::begin`](crate::Group::begin). On a gate, a call that finds another token in
+    /// flight is [`Rejected::Busy`](crate::error::Rejected::Busy), except with
+    /// [`Mode::Open`](crate::gate::Mode::Open).
+    #[inline(always)]
+    pub fn begin(self) -> Begin<G::Key, G::Value> {
+        match self.key {
+            EntryKey::Owned(key) if G::HAS_SHORT_WAY && self.fingerprint.is_none() => {
+                let hash = self.of.hash(&key);
+                let shard = self.of.shard(hash);
+                if shard.rules().is_none() {
+                    return Shard::begin(shard, hash, key);
+                }
+                begin_by_search(self.of, shard, hash, None, key)
+            }
+            EntryKey::Owned(key) => {
+                let hash = self.of.hash(&key);
+                let shard = self.of.shard(hash);
+                begin_by_search(self.of, shard, hash, self.fingerprint, key)
+            }
+            EntryKey::Borrowed(..) => self.begin_as(&mut Plain),
+        }
+    }
+
+    /// As [`begin`](Self::begin), for a kind of call that adds to the search.
+    pub(crate) fn begin_as(
+        self,
+        call: &mut impl Call<G::Key, G::Value>,
+    ) -> Begin<G::Key, G::Value> {
+        self.begin_with(call, |request| request)
+    }
+
+    /// As [`begin_as`](Self::begin_as), with a request that asks for more.
+    pub(crate) fn begin_with(
+        self,
+        call: &mut impl Call<G::Key, G::Value>,
+        add: impl FnOnce(Request) -> Request,
+    ) -> Begin<G::Key, G::Value> {
+        match self.key {
+            EntryKey::Owned(key) => {
+                let hash = self.of.hash(&key);
+                let shard = self.of.shard(hash);
+                let request = Request::new(shard, hash, self.fingerprint);
+                let request = add(self.of.adapt(request, &key));
+                Shard::search(shard, &request, OwnedKey(Some(key)), call)
+            }
+            EntryKey::Borrowed(key, make) => {
+                let hash = self.of.hash(key);
+                let shard = self.of.shard(hash);
+                let request = Request::new(shard, hash, self.fingerprint);
+                let request = add(self.of.adapt(request, key));
+                Shard::search(shard, &request, BorrowedKey::new(key, make), call)
+            }
+        }
+    }
+
+    pub(crate) fn registry(&self) -> &G {
+        self.of
+    }
+}
+
+#[inline(never)]
+fn begin_by_search<G: Registry>(
+    of: &G,
+    shard: &Arc<Shard<G::Key, G::Value>>,
+    hash: u64,
+    fingerprint: Option<Fingerprint>,
+    key: G::Key,
+) -> Begin<G::Key, G::Value> {
+    let request = of.adapt(Request::new(shard, hash, fingerprint), &key);
+    Shard::search(shard, &request, OwnedKey(Some(key)), &mut Plain)
+}
+
+impl<G: Registry, Q: ?Sized> fmt::Debug for Entry<'_, G, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
