@@ -8,6 +8,7 @@
 
 mod cell;
 mod drain;
+mod ends;
 mod flight;
 mod gate;
 mod rerun;
