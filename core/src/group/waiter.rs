@@ -43,7 +43,7 @@ use crate::sync::Arc;
 /// ```
 #[doc(alias = "follower")]
 #[doc(alias = "join")]
-#[must_use = "futures do nothing unless polled or awaited"]
+#[must_use = "it has joined the flight; dropping it leaves, and touches nobody"]
 pub struct Waiter<K, T> {
     watch: Watch<K, T>,
 }

@@ -6,8 +6,12 @@
 //! | `rerun` | *Rerun* | another participant runs its own operation |
 //! | `spawn` | *Detach* | nothing: the operation is a task of a runtime |
 //!
+//! `blocking` holds the threads that wait for these calls.
+//!
 //! `participant` is what `work` and `rerun` have in common: a caller that can drive the flight.
 
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+mod blocking;
 mod participant;
 mod rerun;
 mod spawn;

@@ -28,6 +28,8 @@ pub(crate) struct Participant<K, T> {
     pub(crate) shard: Arc<Shard<K, T>>,
     pub(super) place: Place,
     part: Part,
+    /// Whether this call began the flight.
+    began: bool,
 }
 
 /// How a participant takes part.
@@ -60,7 +62,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         let joined = shared.join();
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
-            self.joined = Some(Participant::new(flight.clone(), shard.clone()));
+            self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
         }
         joined || flight.cell.snapshot().settled()
     }
@@ -97,6 +99,10 @@ impl<K, T> Role<K, T> {
         }
     }
 
+    pub(crate) fn is_primary(&self) -> bool {
+        matches!(self, Role::Participant(participant) if participant.is_first())
+    }
+
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match self {
             Role::Participant(participant) => Flight::get(&participant.flight),
@@ -115,18 +121,19 @@ impl<K, T> Role<K, T> {
 }
 
 impl<K, T> Participant<K, T> {
-    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>, began: bool) -> Self {
         Self {
             flight,
             shard,
             place: Place::NONE,
             part: Part::Uncounted,
+            began,
         }
     }
 
     fn first(primary: Primary<K, T>) -> Self {
         let shard = primary.shard().clone();
-        Self::new(primary.into_flight(), shard)
+        Self::new(primary.into_flight(), shard, true)
     }
 
     /// Takes over the waiter's place in the count.
@@ -184,9 +191,8 @@ impl<K, T> Participant<K, T> {
         }
     }
 
-    /// Whether it began the flight.
     pub(super) fn is_first(&self) -> bool {
-        self.part == Part::Uncounted
+        self.began
     }
 
     pub(super) fn has_left(&self) -> bool {

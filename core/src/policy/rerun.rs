@@ -115,7 +115,7 @@ pin_project! {
     ///
     /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant
     /// runs its own.
-    #[must_use = "futures do nothing unless polled or awaited"]
+    #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
         role: Role<K, T>,
         make: Option<M>,
@@ -154,6 +154,11 @@ impl<K, T, M, F> Rerun<K, T, M, F> {
     /// The identity of the flight it takes part in; `None` if it was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
+    }
+
+    /// Whether this call began the flight.
+    pub fn is_primary(&self) -> bool {
+        self.role.is_primary()
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.

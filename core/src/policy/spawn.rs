@@ -192,10 +192,10 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 ///
 /// See the adapters' `GroupExt`, and [`rt`](crate::rt) for an executor of your own.
 pub struct Spawned<K, T> {
-    caller: Caller<K, T>,
+    pub(super) caller: Caller<K, T>,
 }
 
-enum Caller<K, T> {
+pub(super) enum Caller<K, T> {
     /// It started the operation. It waits as the others do, but is not counted as a duplicate.
     Owner(Watch<K, T>, Arc<Shard<K, T>>),
     Waiter(Waiter<K, T>),

@@ -124,7 +124,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 /// Dropping it leaves the flight. If it drove, another participant goes on with the same operation.
 /// If it was the last, the flight ends as [`Cause::Dropped`](crate::error::Cause::Dropped) and the
 /// operation is dropped.
-#[must_use = "futures do nothing unless polled or awaited"]
+#[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
     role: Role<K, T>,
 }
@@ -133,6 +133,11 @@ impl<K, T> Work<K, T> {
     /// The identity of the flight it takes part in; `None` if it was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
+    }
+
+    /// Whether this call began the flight.
+    pub fn is_primary(&self) -> bool {
+        self.role.is_primary()
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.

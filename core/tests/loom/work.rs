@@ -145,3 +145,15 @@ fn a_participant_parked_while_the_operation_is_made_is_woken() {
         assert_eq!(thread.join().unwrap(), Ok::<u32, Error>(7));
     });
 }
+
+#[test]
+fn a_thread_that_drives_is_unparked_by_its_operation() {
+    bounded_model(3, || {
+        let (group, signal) = (group::<u32>(), Signal::default());
+        let operation = signal.clone();
+        let work = group.work(1, move || operation.wait());
+        let wake = thread::spawn(move || signal.set());
+        assert_eq!(*work.wait_blocking().unwrap(), 7);
+        wake.join().unwrap();
+    });
+}

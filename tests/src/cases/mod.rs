@@ -3,6 +3,7 @@
 pub mod abort_handle;
 pub mod begin;
 pub mod blocking;
+pub mod blocking_calls;
 pub mod detach;
 pub mod detach_loss;
 pub mod fingerprint;

@@ -32,6 +32,12 @@ macro_rules! on {
                     a_deadline_that_passes_ends_nothing
                     an_outcome_comes_before_a_deadline
                     threads_and_tasks_wait_for_a_bare_cell;
+                blocking_calls:
+                    a_thread_that_waits_by_work_drives_it
+                    a_thread_whose_time_is_up_has_polled_once_and_keeps_its_part
+                    a_thread_that_waits_by_work_rerun_runs_its_own
+                    threads_wait_for_a_spawned_operation
+                    threads_wait_behind_a_guard;
                 detach:
                     a_spawned_operation_runs_to_its_end_without_callers
                     a_spawned_operation_settles_though_nobody_waits

@@ -1,0 +1,184 @@
+//! Threads that park until a ready-made call has its outcome.
+//!
+//! A thread that waits by a `work` or a `work_rerun` takes part and drives, as a task would. The
+//! waker that it leaves behind unparks it.
+
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::flight::{Flight, Settled, Watch};
+use crate::policy::spawn::Caller;
+use crate::policy::{Rerun, Spawned, Work};
+use crate::sync::{Arc, Event, Wakeable, Wakes, park, waker};
+
+/// What the waker of a parked thread notifies.
+struct Unpark {
+    event: Event,
+}
+
+impl Wakes for Unpark {
+    fn wakes(&self) {
+        self.event.notify(usize::MAX);
+    }
+}
+
+/// Polls on this thread until the future is ready, and parks in between. Returns `None` if
+/// `deadline` comes first.
+fn drive<F: Future + ?Sized>(
+    mut future: Pin<&mut F>,
+    deadline: Option<Instant>,
+) -> Option<F::Output> {
+    let unpark = Arc::new(Wakeable(Unpark {
+        event: Event::new(),
+    }));
+    let waker = waker(unpark.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        // It listens before the poll, so it gets every wake that comes after the poll has begun.
+        let listener = unpark.event.listen();
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
+            return Some(outcome);
+        }
+        if !park(listener, deadline) {
+            return None;
+        }
+    }
+}
+
+impl<K, T> Work<K, T>
+where
+    K: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Waits by parking the calling thread. The thread drives the operation if it has to.
+    ///
+    /// # Errors
+    ///
+    /// Those of the future.
+    ///
+    /// # Panics
+    ///
+    /// If the operation panics while this thread drives it, the panic propagates.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread is blocked until the flight ends. Do not call it on a thread that an executor or
+    /// the operation needs: `await` there.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// assert_eq!(*group.work("k", || async { 7 }).wait_blocking().unwrap(), 7);
+    /// ```
+    pub fn wait_blocking(mut self) -> Result<Settled<K, T>, Error> {
+        drive(Pin::new(&mut self), None)
+            .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
+    }
+
+    /// Waits by parking the calling thread, until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if the deadline comes first: the flight continues, and the caller stays
+    /// a participant that can wait again, in any way. All other errors are those of the future.
+    ///
+    /// # Deadlocks
+    ///
+    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. A driver that timed out and
+    /// is kept without being polled stalls the others, see [`Group::work`](crate::Group::work).
+    ///
+    /// ```
+    /// use oneflight_core::{Error, Group};
+    /// use std::time::Instant;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let mut call = group.work("k", std::future::pending);
+    /// assert_eq!(call.wait_deadline(Instant::now()).unwrap_err(), Error::TimedOut);
+    /// ```
+    pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
+        drive(Pin::new(self), Some(deadline)).unwrap_or(Err(Error::TimedOut))
+    }
+}
+
+impl<K, T, M, F> Rerun<K, T, M, F>
+where
+    M: FnOnce() -> F,
+    F: Future<Output = T>,
+{
+    /// Waits by parking the calling thread. The thread runs its own operation if it has to.
+    ///
+    /// # Errors
+    ///
+    /// Those of the future.
+    ///
+    /// # Panics
+    ///
+    /// If this caller's operation panics, the panic propagates.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread is blocked until the flight ends. Do not call it on a thread that an executor or
+    /// the operation needs: `await` there.
+    ///
+    /// ```
+    /// use oneflight_core::{Group, handle::Budget};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let call = group.work_rerun("k", Budget::times(1), || async { 7 });
+    /// assert_eq!(*call.wait_blocking().unwrap(), 7);
+    /// ```
+    pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
+        drive(pin!(self), None)
+            .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
+    }
+}
+
+impl<K, T> Spawned<K, T> {
+    /// Waits by parking the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of the future.
+    ///
+    /// # Deadlocks
+    ///
+    /// The thread is blocked until the flight ends. Do not call it on a thread that the runtime of
+    /// the operation needs: `await` there.
+    pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
+        match self.caller {
+            Caller::Owner(watch, _) => block(&watch, None),
+            Caller::Waiter(waiter) => waiter.wait_blocking(),
+            Caller::Rejected(why) => Err(Error::Rejected(why)),
+        }
+    }
+
+    /// Waits by parking the calling thread, until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] if the deadline comes first: the flight continues, and the call can wait
+    /// again, in any way. All other errors are those of the future.
+    ///
+    /// # Deadlocks
+    ///
+    /// As [`wait_blocking`](Self::wait_blocking), until the deadline.
+    pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
+        match &mut self.caller {
+            Caller::Owner(watch, _) => block(watch, Some(deadline)),
+            Caller::Waiter(waiter) => waiter.wait_deadline(deadline),
+            Caller::Rejected(why) => Err(Error::Rejected(*why)),
+        }
+    }
+}
+
+fn block<K, T>(watch: &Watch<K, T>, deadline: Option<Instant>) -> Result<Settled<K, T>, Error> {
+    let state = watch.flight().cell.block(deadline);
+    if !state.ended() {
+        return Err(Error::TimedOut);
+    }
+    Flight::outcome(watch.flight(), state)
+}
