@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use oneflight::error::{Aborted, Cause, Rejected};
+use oneflight::handle::Budget;
 use oneflight::rt::tokio::GroupExt;
 use oneflight::rt::{Spawn, SpawnBlocking};
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Group};
 use oneflight_conformance::{
     cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
@@ -79,20 +79,35 @@ fn what_has_not_begun_never_begins() {
         for spawned in [call, task] {
             assert!(spawned.abort_handle().unwrap().abort());
             let told = smol::block_on(spawned).map(drop);
-            assert_eq!(told, Err(Error::Aborted(Aborted::never_begun(Cause::Cancelled))));
+            assert_eq!(
+                told,
+                Err(Error::Aborted(Aborted::never_begun(Cause::Cancelled)))
+            );
         }
-        assert_eq!(group.stats().ending, 0, "there is no operation that could be waited for");
+        assert_eq!(
+            group.stats().ending,
+            0,
+            "there is no operation that could be waited for"
+        );
         // Stopped with the whole group, which says that it is drained.
         let call = group.entry("other call").spawn_blocking_on(&busy, count(2));
         let task = count(3);
-        let task = group.entry("other task").spawn_on(&busy, move || ready(task()));
+        let task = group
+            .entry("other task")
+            .spawn_on(&busy, move || ready(task()));
         assert!(stop(&group));
         busy.run();
         for spawned in [call, task] {
             let told = smol::block_on(spawned).map(drop);
-            assert_eq!(told, Err(Error::Aborted(Aborted::never_begun(Cause::AbortedAll))));
+            assert_eq!(
+                told,
+                Err(Error::Aborted(Aborted::never_begun(Cause::AbortedAll)))
+            );
         }
-        assert_eq!(begun.each_ref().map(|count| count.load(Ordering::Relaxed)), [0; 4]);
+        assert_eq!(
+            begun.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            [0; 4]
+        );
     });
 }
 
@@ -117,7 +132,10 @@ fn who_has_begun_is_told_so() {
     drop(busy);
     for spawned in [unpolled, call] {
         let told = smol::block_on(spawned).map(drop);
-        assert_eq!(told, Err(Error::Aborted(Aborted::never_begun(Cause::Dropped))));
+        assert_eq!(
+            told,
+            Err(Error::Aborted(Aborted::never_begun(Cause::Dropped)))
+        );
     }
     assert!(group.is_empty());
 }
@@ -227,7 +245,10 @@ fn a_guard_counts_until_it_is_dropped() {
     let group = Keys::builder().max_flights(1).build();
     let guard = group.begin("k");
     group.abort_all();
-    assert_eq!((group.len(), group.stats().in_flight, group.stats().ending), (0, 0, 1));
+    assert_eq!(
+        (group.len(), group.stats().in_flight, group.stats().ending),
+        (0, 0, 1)
+    );
     assert_eq!(rejected(group.begin("other")), Rejected::TooManyFlights);
     drop(guard);
     drop(primary(group.begin("other")));
@@ -245,7 +266,10 @@ fn a_guard_counts_until_it_is_dropped() {
 fn a_superseded_operation_counts_until_its_poll_returns() {
     watched("superseded while polled", || {
         // Any later begin supersedes it.
-        let group = Keys::builder().supersede_after(Duration::ZERO).max_flights(2).build();
+        let group = Keys::builder()
+            .supersede_after(Duration::ZERO)
+            .max_flights(2)
+            .build();
         let inside = group.clone();
         let mut old = group.work("k", || {
             poll_fn(move |_| {
@@ -262,7 +286,9 @@ fn a_superseded_operation_counts_until_its_poll_returns() {
             })
         });
         let told = poll(&mut old, Waker::noop());
-        assert!(matches!(told, Poll::Ready(Err(Error::Aborted(why))) if why.cause() == Cause::Superseded));
+        assert!(
+            matches!(told, Poll::Ready(Err(Error::Aborted(why))) if why.cause() == Cause::Superseded)
+        );
         assert!(is_drained(&group) && group.stats().ending == 0);
     });
 }
@@ -294,7 +320,11 @@ impl Future for Operation {
 impl Drop for Operation {
     fn drop(&mut self) {
         let free = !self.0.contains("k");
-        self.1.0.lock().unwrap().push(if free { "dropped, its key free" } else { "dropped" });
+        self.1.0.lock().unwrap().push(if free {
+            "dropped, its key free"
+        } else {
+            "dropped"
+        });
         if self.2 == "its drop panics" {
             quiet_panic();
         }
@@ -313,7 +343,9 @@ const RUN: Way = |group, operation| {
 };
 
 const SPAWN: Way = |group, operation| {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let entered = runtime.enter();
     drop(group.spawn("k", || operation));
     drop(entered);
@@ -342,7 +374,12 @@ const BLOCKING: Way = |group, operation| {
 fn a_lost_operation_is_dropped_before_anybody_is_told() {
     watched("lost", || {
         for (name, way) in [("run", RUN), ("spawn", SPAWN), ("blocking", BLOCKING)] {
-            for how in ["never polled", "polled once", "its poll panics", "its drop panics"] {
+            for how in [
+                "never polled",
+                "polled once",
+                "its poll panics",
+                "its drop panics",
+            ] {
                 let (group, log) = (Keys::new(), Arc::new(Log::default()));
                 let lose = way(&group, Operation(group.clone(), log.clone(), how));
                 let mut told = waiter(group.begin("k"));
@@ -351,9 +388,16 @@ fn a_lost_operation_is_dropped_before_anybody_is_told() {
                 let _planned = catch_unwind(AssertUnwindSafe(|| lose(how != "never polled")));
                 assert_eq!(*log.0.lock().unwrap(), ["dropped", "told"], "{name}, {how}");
                 let panics = how == "its poll panics" && name != "blocking";
-                let cause = if panics { Cause::Panicked } else { Cause::Dropped };
+                let cause = if panics {
+                    Cause::Panicked
+                } else {
+                    Cause::Dropped
+                };
                 assert_eq!(told.get().map(cause_of), Some(cause), "{name}, {how}");
-                assert!(group.is_empty() && group.stats().ending == 0, "{name}, {how}");
+                assert!(
+                    group.is_empty() && group.stats().ending == 0,
+                    "{name}, {how}"
+                );
             }
         }
     });
@@ -381,7 +425,10 @@ struct Owner(Keys, Arc<Mutex<Vec<bool>>>);
 impl Drop for Owner {
     fn drop(&mut self) {
         let begun = self.0.begin("k");
-        self.1.lock().unwrap().push(matches!(begun, Begin::Primary(_)));
+        self.1
+            .lock()
+            .unwrap()
+            .push(matches!(begun, Begin::Primary(_)));
     }
 }
 

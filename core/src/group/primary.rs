@@ -322,7 +322,7 @@ impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
 impl<K, T, F> Drop for Polling<'_, K, T, F> {
     fn drop(&mut self) {
         if let Some(primary) = self.primary.take() {
-            *self.watch = Some(primary.watch());
+            self.watch.get_or_insert_with(|| primary.watch());
             primary.lose(Cause::Panicked, FragilePin(self.operation.as_mut()));
         }
     }

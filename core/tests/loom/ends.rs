@@ -12,7 +12,7 @@ use loom::thread;
 use oneflight_core::error::{Aborted, Cause, Rejected};
 use oneflight_core::handle::Budget;
 use oneflight_core::rt::{Spawn, SpawnBlocking};
-use oneflight_core::{Begin, Error, Group};
+use oneflight_core::{Begin, Error, Group, Settled};
 
 use crate::{Counter, Fixed, Hand, Registry, bounded_model, group, primary, waiter};
 
@@ -202,28 +202,52 @@ fn drained_waits_for_a_guard_whose_settle_is_late() {
     });
 }
 
-/// The driver is lost while another participant is polled: whichever of them has the run when the flight is ended.
+type Rerunning = Pin<Box<dyn Future<Output = Result<Settled<u8, u32>, Error>> + Send>>;
+
+fn rerun(group: &Registry<u32>, live: &Live) -> Rerunning {
+    let live = live.clone();
+    Box::pin(group.work_rerun(1, Budget::times(1), move || live.operation()))
+}
+
+/// The driver is lost while another participant is polled, which can take over.
 #[test]
-fn drained_waits_for_whoever_has_the_run() {
+fn drained_waits_for_the_participant_that_has_the_run() {
     bounded_model(2, || {
         let (group, live) = (group::<u32>(), Live::default());
-        let participant = || {
-            let live = live.clone();
-            Box::pin(group.work_rerun(1, Budget::times(1), move || live.operation()))
-        };
-        let (mut driver, mut other) = (participant(), participant());
+        let (mut driver, mut other) = (rerun(&group, &live), rerun(&group, &live));
         assert!(Counter::default().poll(&mut driver).is_pending());
-        let loses = thread::spawn(move || {
-            let _ = Counter::default().poll(&mut driver);
-            drop(driver);
-        });
+        let loses = thread::spawn(move || drop(driver));
         let polls = thread::spawn(move || {
-            let _ = Counter::default().poll(&mut other);
             let _ = Counter::default().poll(&mut other);
             drop(other);
         });
         drain(&group, &live);
         loses.join().unwrap();
+        polls.join().unwrap();
+        assert_over(&group);
+    });
+}
+
+/// The driver finds the end and leaves, while a participant that has looked before the end is polled.
+#[test]
+fn no_run_begins_in_a_flight_that_is_over() {
+    bounded_model(2, || {
+        let (group, live) = (group::<u32>(), Live::default());
+        let (mut driver, mut other) = (rerun(&group, &live), rerun(&group, &live));
+        assert!(Counter::default().poll(&mut driver).is_pending());
+        let leaves = thread::spawn(move || {
+            let _ = Counter::default().poll(&mut driver);
+            drop(driver);
+        });
+        let polls = thread::spawn(move || {
+            let _ = Counter::default().poll(&mut other);
+            drop(other);
+        });
+        group.abort_all();
+        if group.stats().ending == 0 {
+            assert_eq!(live.count(), 0, "it is over, and an operation is there");
+        }
+        leaves.join().unwrap();
         polls.join().unwrap();
         assert_over(&group);
     });

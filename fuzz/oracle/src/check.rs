@@ -17,6 +17,7 @@ impl World {
             self.book
                 .tally
                 .check(&stats, open, self.book.waiting(), strangers);
+            assert_eq!(stats.ending, self.book.ending(), "ending");
             let mut len = 0;
             for name in 0..=KEYS {
                 let flight = self.book.in_flight(name);
