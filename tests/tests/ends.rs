@@ -419,40 +419,43 @@ fn a_poll_after_a_panic_gives_its_cause() {
     assert!(again.is_err(), "polled after it was ready");
 }
 
-/// The owner of a lock that its waiters need. It begins its key while it is dropped.
-struct Owner(Keys, Arc<Mutex<Vec<bool>>>);
+/// Begins its own key while it is dropped, and parks its thread if it has to wait.
+struct Owner(Keys, Arc<Mutex<Vec<Option<Error>>>>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let begun = self.0.begin("k");
-        self.1
-            .lock()
-            .unwrap()
-            .push(matches!(begun, Begin::Primary(_)));
+        let told = match self.0.begin("k") {
+            Begin::Primary(_) => None,
+            Begin::Waiter(waiter) => waiter.wait_blocking().err(),
+            Begin::Rejected(why) => Some(Error::Rejected(why)),
+        };
+        self.1.lock().unwrap().push(told);
     }
 }
 
+async fn owned(group: Keys, seen: Arc<Mutex<Vec<Option<Error>>>>) -> usize {
+    let _owner = Owner(group, seen);
+    pending().await
+}
+
 #[test]
-fn nobody_begins_the_key_while_the_lost_operation_is_dropped() {
-    let (group, seen) = (Keys::new(), Arc::default());
-    let owner = Owner(group.clone(), Arc::clone(&seen));
-    let run = primary(group.begin("k")).run(async move {
-        let _owner = owner;
-        pending().await
+fn a_lost_operation_that_waits_for_its_own_key_is_told() {
+    watched("waits for its own key", || {
+        let (group, seen) = (Keys::new(), Arc::default());
+        let mut run =
+            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
+        assert!(poll(&mut run, Waker::noop()).is_pending());
+        drop(run);
+        let reentrant = Some(Error::Rejected(Rejected::Reentrant));
+        assert_eq!(*seen.lock().unwrap(), [reentrant]);
+        // One that is ended from outside has lost its key: a new flight begins.
+        let mut run =
+            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
+        assert!(poll(&mut run, Waker::noop()).is_pending());
+        group.abort_all();
+        assert_eq!((seen.lock().unwrap().len(), group.stats().ending), (1, 1));
+        assert!(poll(&mut run, Waker::noop()).is_ready());
+        assert_eq!(*seen.lock().unwrap(), [reentrant, None]);
+        assert_eq!(group.stats().ending, 0);
     });
-    drop(run);
-    assert_eq!(*seen.lock().unwrap(), [false]);
-    // It is ended from outside: its key is free before that.
-    let owner = Owner(group.clone(), Arc::clone(&seen));
-    let mut run = Box::pin(primary(group.begin("k")).run(async move {
-        let _owner = owner;
-        pending().await
-    }));
-    assert!(poll(&mut run, Waker::noop()).is_pending());
-    group.abort_all();
-    assert!(seen.lock().unwrap().len() == 1, "dropped by somebody else");
-    assert_eq!(group.stats().ending, 1);
-    assert!(poll(&mut run, Waker::noop()).is_ready());
-    assert_eq!(*seen.lock().unwrap(), [false, true]);
-    assert_eq!(group.stats().ending, 0);
 }
