@@ -157,12 +157,24 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller
-    /// alone.
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and propagates in this caller
+    /// alone. A later poll yields [`Error::Aborted`] with that cause.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the operation and ends the flight as [`Cause::Dropped`].
+    /// Dropping the future drops the operation and ends the flight as [`Cause::Dropped`]. The
+    /// operation is dropped first, then the key is free, and then the waiters are woken, also if
+    /// that drop panics. So a caller that begins the key again never meets a lock or a connection
+    /// that the lost operation still holds. The same holds if the operation panics.
+    ///
+    /// If something else ends the flight, its waiters are woken at once. The operation is dropped
+    /// when this future is polled next, or dropped.
+    ///
+    /// # Deadlocks
+    ///
+    /// If something else ends the flight and this future is kept and not polled, the operation
+    /// stays: [`Group::drained`](crate::Group::drained) waits for it, and it counts for
+    /// [`max_flights`](crate::GroupBuilder::max_flights).
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -223,7 +235,11 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the operation and ends the flight as [`Cause::Dropped`].
+    /// Dropping it drops the operation and then ends the flight as [`Cause::Dropped`].
+    ///
+    /// # Deadlocks
+    ///
+    /// Keeping it unfinished and not polled keeps [`Group::drained`](crate::Group::drained) waiting.
     ///
     /// # Panics
     ///

@@ -62,7 +62,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others.
+    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others. After
+    /// the flight has been ended from outside, it also keeps [`drained`](Self::drained) waiting,
+    /// because its operation is dropped when it is polled next, or dropped.
     ///
     /// # Examples
     ///

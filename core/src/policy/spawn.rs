@@ -46,6 +46,12 @@ where
     /// # Cancel safety
     ///
     /// Dropping the future only stops waiting.
+    ///
+    /// If the runtime drops the task, the operation is dropped first, then the key is free, and
+    /// then the waiters get [`Cause::Dropped`], also if that drop panics. If the flight is ended
+    /// from outside, the waiters are woken at once, and the task drops the operation when it is
+    /// polled next. A task that has not begun by then never begins, and
+    /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
     pub fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
     where
         R: Spawn,
@@ -287,9 +293,10 @@ impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
 }
 
 impl AbortHandle {
-    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
-    /// once, and the task is woken to drop the operation. A blocking call cannot be stopped; its
-    /// value is dropped. True if this ended it.
+    /// Ends the flight if it is still in progress. Everyone who waits gets [`Cause::Cancelled`] at
+    /// once, and the task is woken to drop the operation. A blocking call that runs cannot be
+    /// stopped; its value is dropped. A task or a blocking call that has not begun never begins.
+    /// Returns true if this call ended the flight.
     pub fn abort(&self) -> bool {
         self.shard.abort(self.hash, self.id)
     }
