@@ -185,7 +185,7 @@ fn a_superseded_flight_is_counted_as_aborted() {
         };
         drop(old);
         new.settle(7).unwrap();
-        assert_eq!(group.stats().superseded(), 1);
+        assert_eq!(group.stats().aborted_by(Cause::Superseded), 1);
     });
     assert_eq!(aborted, 1);
 }

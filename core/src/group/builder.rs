@@ -148,8 +148,11 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The most waiters on one flight: one more is
+    /// The maximum number of waiters on one flight: one more is
     /// [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters), at once.
+    ///
+    /// A caller of another key with the same whole hash takes a place while its key is compared:
+    /// see [`Group::waiters`].
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.max_waiters = waiters;
         self

@@ -267,8 +267,12 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Some(Settled::new(flight))
     }
 
-    /// How many duplicates wait for the key now: joined, polled or not, and neither dropped nor
-    /// resolved.
+    /// Returns the number of duplicates that have joined and are neither dropped nor resolved. It
+    /// also counts waiters that were never polled.
+    ///
+    /// A caller joins the flight that has its key's hash before the keys are compared, so that no
+    /// limit is passed. If another key has the same whole 64-bit hash, its caller counts here for
+    /// the time of that comparison. With a random seed that happens by malice alone.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
         Q: Hash + Equivalent<K> + ?Sized,

@@ -29,14 +29,14 @@ pub struct Stats {
     /// Flights that have not ended, forgotten ones included.
     pub in_flight: usize,
     /// Flights that have ended while their operation or their [`Primary`](crate::Primary) is still
-    /// here. They count for [`max_flights`](crate::Builder::max_flights), and
-    /// [`drained`](crate::Group::drained) waits for them.
+    /// here. They count for [`max_flights`](crate::GroupBuilder::max_flights), and
+    /// [`drained`](crate::Group::drained) waits for them. They are among the `aborted` too.
     pub ending: usize,
-    /// Duplicates that wait now.
+    /// Duplicates that wait now. A caller of another key with the same whole hash counts while its
+    /// key is compared: see [`Group::waiters`](crate::Group::waiters).
     pub waiting: usize,
-    /// The most duplicates that waited on one flight at one time. A caller of another key that
-    /// shares the whole 64-bit hash counts for the moment in which the keys are compared, and so
-    /// may one that is [`Rejected::Reentrant`].
+    /// The maximum number of duplicates that waited on one flight at one time. A caller of another
+    /// key with the same whole hash counts too, while its key is compared.
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
@@ -57,11 +57,6 @@ impl Stats {
     /// Calls that were rejected for this reason.
     pub fn rejected_by(&self, why: Rejected) -> u64 {
         self.rejected_by[why as usize]
-    }
-
-    /// Flights that gave way to a newer one of their key.
-    pub fn superseded(&self) -> u64 {
-        self.aborted_by(Cause::Superseded)
     }
 
     fn add(&mut self, figures: Figures) {

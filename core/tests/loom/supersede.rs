@@ -37,7 +37,7 @@ fn of_two_begins_that_find_a_flight_too_old_one_supersedes_it() {
         let other = group.clone();
         let thread = thread::spawn(move || other.begin(1));
         let (one, two) = (group.begin(1), thread.join().unwrap());
-        assert_eq!(group.stats().superseded(), 1);
+        assert_eq!(group.stats().aborted_by(Cause::Superseded), 1);
         let primaries = [&one, &two].map(|begin| matches!(begin, Begin::Primary(_)));
         assert!(primaries[0] != primaries[1]);
         assert_eq!(

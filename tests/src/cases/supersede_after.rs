@@ -43,7 +43,13 @@ pub async fn a_flight_that_is_too_old_gives_way<R: TestRuntime>(rt: R) {
     assert!(group.contains("k"));
     new.settle(2).unwrap();
     assert_eq!(*joined.await.unwrap(), 2);
-    assert_eq!((group.stats().superseded(), group.stats().settled), (1, 1));
+    assert_eq!(
+        (
+            group.stats().aborted_by(Cause::Superseded),
+            group.stats().settled
+        ),
+        (1, 1)
+    );
 }
 
 /// Of four that find it too old at once, one begins the new flight and the others join that.
@@ -77,7 +83,11 @@ pub async fn racers_supersede_a_flight_exactly_once<R: TestRuntime>(_: R) {
         assert_eq!(cause_of(told.get().unwrap()), Cause::Superseded);
         let stats = group.stats();
         assert_eq!(
-            (stats.superseded(), stats.in_flight, stats.waiting),
+            (
+                stats.aborted_by(Cause::Superseded),
+                stats.in_flight,
+                stats.waiting
+            ),
             (1, 1, 3)
         );
         assert!(old.settle(0).is_err());
@@ -155,7 +165,7 @@ pub async fn every_kind_of_call_supersedes<R: TestRuntime>(rt: R) {
     step();
     let work = group.work("k", || -> Ready<usize> { std::future::ready(4) });
     assert_eq!(*rt.task(work).await.unwrap(), 4);
-    assert_eq!(group.stats().superseded(), 4);
+    assert_eq!(group.stats().aborted_by(Cause::Superseded), 4);
     assert!(last.settle(0).is_err());
     assert!(old.into_iter().all(|old| old.settle(0).is_err()));
     assert!(spawned.await.is_err());

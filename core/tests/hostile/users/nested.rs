@@ -141,7 +141,7 @@ fn a_keep_that_supersedes_its_own_flight_and_panics_gives_it_back() {
     });
     let own = primary(&group, &plan, 1);
     assert!(panics(|| drop(own.settle(value(&plan)))));
-    assert_eq!(group.stats().superseded(), 1);
+    assert_eq!(group.stats().aborted_by(Cause::Superseded), 1);
     assert_idle(&group);
     assert_room(&group, 2);
 }
