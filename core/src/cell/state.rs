@@ -1,18 +1,18 @@
 //! The states of a cell: one atomic word.
 //!
-//! | bits                 | meaning                                | set by       | left by |
-//! |----------------------|----------------------------------------|--------------|---------|
-//! | none of the three    | open: nothing recorded yet             | creation     | claim, abort |
-//! | `CLAIMED`            | one settler owns the value slot        | claim        | its publish |
-//! | `CLAIMED \| SETTLED` | the value is in place, forever         | publish      | nobody |
-//! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
-//! | `REGISTERED`            | a task or a thread has registered      | register     | nobody |
-//! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
-//! | `UNBEGUN`            | none of the caller's code has run yet  | unbegun, if open | begin, if open |
-//! | `COUNTED`            | its end is counted                     | the ender    | nobody |
-//! | `GONE`               | its operation or guard is gone         | who had it   | nobody |
-//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
-//! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
+//! | bits                 | meaning                               | set by         | left by |
+//! |----------------------|---------------------------------------|----------------|---------|
+//! | none of the first three | open: nothing recorded yet         | creation       | claim, abort |
+//! | `CLAIMED`            | one settler owns the value slot       | claim          | its publish |
+//! | `CLAIMED \| SETTLED` | the value is in place, forever        | publish        | nobody |
+//! | `CLAIMED \| ABORTED` | ended without a value                 | abort, if open | nobody |
+//! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
+//! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
+//! | `UNBEGUN`            | none of the caller's code has run     | a spawn, if open | begin, if open |
+//! | `COUNTED`            | its end is counted                    | the ender      | nobody |
+//! | `GONE`               | its operation or guard is gone        | who had it     | nobody |
+//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | abort          | nobody |
+//! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
 //! 1. The first three bits go from open to one of the two ends and never back: a settle goes
@@ -22,8 +22,8 @@
 //!    and so does `stats`, which can read the state before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
 //!    `REGISTERED`, or the registration sees the end. No wake-up is lost between the two.
-//! 4. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is said
-//!    to have never begun never begins.
+//! 4. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is
+//!    said to have never begun never begins.
 //! 5. `COUNTED` and `GONE` are for a flight that another caller has ended than the one that has its
 //!    operation or guard (`group/shard/end`). They are set under the shard's lock, by the first of
 //!    the two to come there.

@@ -287,8 +287,8 @@ impl<T> SharedOperation<T> {
         left
     }
 
-    /// The flight has ended: nobody parks any more, and nobody takes the operation. Returns that, to
-    /// be dropped, unless a participant polls it: that one drops it when the poll returns.
+    /// The flight has ended: nobody parks any more, and nobody takes the operation. Returns that,
+    /// to be dropped, unless a participant polls it: that one drops it when the poll returns.
     pub(crate) fn end(&self) -> Option<Operation<T>> {
         self.driving.with(Driving::end)
     }

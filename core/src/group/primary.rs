@@ -157,8 +157,8 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and propagates in this caller
-    /// alone. A later poll yields [`Error::Aborted`] with that cause.
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and propagates in this
+    /// caller alone. A later poll yields [`Error::Aborted`] with that cause.
     ///
     /// # Cancel safety
     ///
@@ -239,7 +239,8 @@ pin_project! {
     ///
     /// # Deadlocks
     ///
-    /// Keeping it unfinished and not polled keeps [`Group::drained`](crate::Group::drained) waiting.
+    /// Keeping it unfinished and not polled keeps [`Group::drained`](crate::Group::drained)
+    /// waiting.
     ///
     /// # Panics
     ///

@@ -163,8 +163,8 @@ impl<K, T> Participant<K, T> {
     }
 
     /// Leaves the flight, and ends it if it cannot continue. `run`: it had the run of a *Rerun*
-    /// flight, and has dropped its operation. What it leaves behind is dropped last: its drop is the
-    /// user's.
+    /// flight, and has dropped its operation. What it leaves behind is dropped last: its drop is
+    /// the user's.
     pub(super) fn leave(&mut self, run: bool) {
         let part = mem::replace(&mut self.part, Part::Left);
         let state = self.flight.cell.snapshot();

@@ -117,8 +117,8 @@ where
     }
 }
 
-/// What was given to a runtime and has not begun: a call, or what makes an operation. It begins once
-/// or, if its flight ends before that, never.
+/// What was given to a runtime and has not begun: a call, or what makes an operation. It begins
+/// once or, if its flight ends before that, never.
 ///
 /// The begin and the end are read-modify-writes of one atomic word, the flight's state. So what the
 /// callers were told has never begun does not begin later.

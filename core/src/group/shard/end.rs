@@ -16,11 +16,11 @@
 //! it. One caller has the operation or guard: the owner of a [`Primary`](crate::Primary), the
 //! caller that polls or makes a shared operation, or, while nobody polls that, the ender.
 //!
-//! | the flight is ended | by | and is over |
-//! |---|---|---|
-//! | [`settle`](Shard::settle), [`lose`](Shard::lose) | the caller that has it, and gives it up with that | at once |
-//! | [`abort`](Shard::abort), [`supersede`](Table::supersede) | another caller | when [`gone`](Shard::gone) is called by the one that has it |
-//! | either, before its task or blocking call has begun | | at once: there is no operation |
+//! | ended by             | who calls that                     | over                         |
+//! |----------------------|------------------------------------|------------------------------|
+//! | `settle`, `lose`     | who has it, and gives it up        | at once                      |
+//! | `abort`, `supersede` | another caller                     | when who has it calls `gone` |
+//! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
 //! take the shard's lock. The first one leaves a mark in the flight's state (counted, or gone); the
@@ -306,8 +306,8 @@ impl<K, T> Table<K, T> {
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
 struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken, and its shared operation
-    /// is to be dropped.
+    /// A flight that was ended under the lock: its waiters are to be woken, and its shared
+    /// operation is to be dropped.
     superseded: Option<(Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot)>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,

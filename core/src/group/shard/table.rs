@@ -217,8 +217,8 @@ impl<K, T> Table<K, T> {
             .insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
     }
 
-    /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is still
-    /// here.
+    /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
+    /// still here.
     pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) {
         flight.cell.set_counted();
         if let Some(flight) = self.remove_registered(flight) {
