@@ -203,10 +203,6 @@ impl<T> SettleCell<T> {
         self.state.begin()
     }
 
-    pub(crate) fn set_counted(&self) {
-        self.state.set_counted();
-    }
-
     pub(crate) fn set_gone(&self) {
         self.state.set_gone();
     }

@@ -8,8 +8,7 @@
 //! | `CLAIMED \| ABORTED` | ended without a value                 | abort, if open | nobody |
 //! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
-//! | `UNBEGUN`            | none of the caller's code has run     | a spawn, if open | begin, if open |
-//! | `COUNTED`            | its end is counted                    | the ender      | nobody |
+//! | `UNBEGUN`            | none of the caller's code has run     | a spawn        | begin |
 //! | `GONE`               | its operation or guard is gone        | who had it     | nobody |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | abort          | nobody |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
@@ -24,9 +23,8 @@
 //!    `REGISTERED`, or the registration sees the end. No wake-up is lost between the two.
 //! 4. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is
 //!    said to have never begun never begins.
-//! 5. `COUNTED` and `GONE` are for a flight that another caller has ended than the one that has its
-//!    operation or guard (`group/shard/end`). They are set under the shard's lock, by the first of
-//!    the two to come there.
+//! 5. `GONE` is for a flight that another caller has ended than the one that had its operation or
+//!    guard (`group/shard/end`). It is set and read under the shard's lock.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
@@ -42,11 +40,10 @@ const ABORTED: usize = 1 << 2;
 const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
 const UNBEGUN: usize = 1 << 5;
-const COUNTED: usize = 1 << 6;
-const GONE: usize = 1 << 7;
-const CAUSE_SHIFT: u32 = 8;
+const GONE: usize = 1 << 6;
+const CAUSE_SHIFT: u32 = 7;
 const CAUSE_MASK: usize = 0b111;
-const COUNT_SHIFT: u32 = 11;
+const COUNT_SHIFT: u32 = 10;
 const ONE: usize = 1 << COUNT_SHIFT;
 
 /// The atomic word. Its methods fix the orderings.
@@ -125,10 +122,6 @@ impl State {
             .is_ok()
     }
 
-    pub(super) fn set_counted(&self) {
-        self.0.fetch_or(COUNTED, Ordering::AcqRel);
-    }
-
     pub(super) fn set_gone(&self) {
         self.0.fetch_or(GONE, Ordering::AcqRel);
     }
@@ -198,10 +191,6 @@ impl Snapshot {
         self.0 & UNBEGUN == 0
     }
 
-    pub(crate) fn is_counted(self) -> bool {
-        self.0 & COUNTED != 0
-    }
-
     pub(crate) fn is_gone(self) -> bool {
         self.0 & GONE != 0
     }
@@ -248,14 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_an_end_leave_its_cause_and_count() {
+    fn a_mark_after_the_end_leaves_its_cause_and_count() {
         let state = State::new();
         assert!(matches!(state.join(9), Join::Open(1)));
         state.set_unbegun();
         assert!(state.abort(Cause::Exhausted).is_some());
         assert!(!state.begin(), "begun after the end");
-        state.set_counted();
-        assert!(state.load().is_counted() && !state.load().is_gone());
+        assert!(!state.load().is_gone());
         state.set_gone();
         let end = state.load();
         assert!(end.is_gone() && !end.has_begun() && !end.is_told());

@@ -203,7 +203,7 @@ where
             Some(outcome) => {
                 if this.operation.is_some() {
                     // The flight was ended from outside. The operation is not needed any more.
-                    let _then = OnDrop(|| participant.shard.gone(&participant.flight));
+                    let _then = OnDrop(|| participant.shard.run_is_over(&participant.flight));
                     this.operation.set(None);
                 }
                 Poll::Ready(outcome)

@@ -23,9 +23,9 @@
 //! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
-//! take the shard's lock. The first one leaves a mark in the flight's state (counted, or gone); the
-//! second one finds it and removes the flight. `gone` may be called again: the second call finds
-//! the flight removed, or leaves a mark that nobody reads.
+//! take the shard's lock. If `abort` comes first, it puts the flight among those that are ending,
+//! and `gone` removes it from there. If `gone` comes first, it leaves a mark in the flight's state,
+//! and `abort` removes the flight. `gone` may be called again: then nobody reads the mark.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -111,7 +111,7 @@ impl<K, T> Shard<K, T> {
 
     #[cold]
     fn too_late(&self, flight: &Arc<Flight<K, T>>, value: T) -> SettleError<T> {
-        self.gone(flight);
+        self.run_is_over(flight);
         SettleError {
             value,
             aborted: flight.aborted(),
@@ -136,20 +136,26 @@ impl<K, T> Shard<K, T> {
         true
     }
 
+    /// As [`gone`](Self::gone), for a run that its driver could pass on. Nobody begins another run:
+    /// a participant can have looked before the end.
+    #[cold]
+    pub(crate) fn run_is_over(&self, flight: &Arc<Flight<K, T>>) {
+        drop(flight.end_operation());
+        self.gone(flight);
+    }
+
     /// The operation or guard of a flight that another caller has ended is gone.
     #[cold]
     pub(crate) fn gone(&self, flight: &Arc<Flight<K, T>>) {
-        // A participant can have looked before the end, and would run an operation of its own.
-        drop(flight.end_operation());
         let mut after = After::default();
         let _removed = self.table.with(|table| {
-            if !flight.cell.snapshot().is_counted() {
+            let removed = table.remove_ending(flight);
+            if removed.is_some() {
+                table.finish(self, flight, &mut after);
+            } else {
                 flight.cell.set_gone();
-                return None;
             }
-            let removed = table.remove_unregistered(flight)?;
-            table.finish(self, flight, &mut after);
-            Some(removed)
+            removed
         });
     }
 
@@ -305,10 +311,13 @@ impl<K, T> Table<K, T> {
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
+/// The flight, its shard, and the state that its end returned.
+type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+
 struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken, and its shared
     /// operation is to be dropped.
-    superseded: Option<(Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot)>,
+    superseded: Option<Superseded<K, T>>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,
     /// This shard is closed and has no flight left.

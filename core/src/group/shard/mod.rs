@@ -207,16 +207,12 @@ impl<K, T> Shard<K, T> {
                 counts: table.counts,
                 in_flight: 0,
                 waiting: 0,
-                ending: 0,
+                ending: table.ending(),
                 retained: table.retained(),
             };
             for state in table.states() {
-                if state.is_counted() {
-                    figures.ending += 1;
-                } else {
-                    figures.in_flight += 1;
-                    figures.waiting += state.duplicates();
-                }
+                figures.in_flight += 1;
+                figures.waiting += state.duplicates();
             }
             figures
         })

@@ -1,10 +1,11 @@
 //! The flights of one shard: what its lock guards. Nothing here runs anything of the user's.
 //!
 //! # Invariants
-//! 1. Every flight is in exactly one of the two tables until it is over: it has ended, and its
+//! 1. Every flight is in exactly one of the three tables until it is over: it has ended, and its
 //!    operation or guard is gone (`end`). It is in `registered` under its key, or in `unregistered`
-//!    if it has lost its key (it was forgotten, aborted, or replaced by a search that could not
-//!    share it) or never shared it. A retained flight is in `registered`; it is over.
+//!    if it has lost its key (it was forgotten, or replaced by a search that could not share it) or
+//!    never shared it. Once its end is counted it is in `ending`, if it is not over then. A
+//!    retained flight is in `registered`; it is over.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
@@ -31,6 +32,7 @@ pub(super) struct Table<K, T> {
     pub(super) extras: Option<Box<Extras<K, T>>>,
     pub(super) counts: Counts,
     unregistered: HashTable<Arc<Flight<K, T>>>,
+    ending: HashTable<Arc<Flight<K, T>>>,
 }
 
 /// The hash is beside the pointer, so that growing the table reads no flight.
@@ -113,6 +115,7 @@ impl<K, T> Table<K, T> {
             extras,
             counts: Counts::default(),
             unregistered: HashTable::new(),
+            ending: HashTable::new(),
         }
     }
 
@@ -123,7 +126,9 @@ impl<K, T> Table<K, T> {
 
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
-        self.registered.len() == self.retained() && self.unregistered.is_empty()
+        self.registered.len() == self.retained()
+            && self.unregistered.is_empty()
+            && self.ending.is_empty()
     }
 
     /// The registered flights with this hash whose ids are higher than `after`.
@@ -166,7 +171,7 @@ impl<K, T> Table<K, T> {
             line.enter(&flight, request.queued.as_ref());
         }
         if request.alone {
-            self.insert_unregistered(flight.clone());
+            insert(&mut self.unregistered, flight.clone());
         } else {
             let entry = Registered {
                 hash: flight.hash,
@@ -186,6 +191,7 @@ impl<K, T> Table<K, T> {
     fn shrink(&mut self) {
         shrink(&mut self.registered, |entry| entry.hash);
         shrink(&mut self.unregistered, |flight| id_hash(flight.id));
+        shrink(&mut self.ending, |flight| id_hash(flight.id));
         if let Some(extras) = &mut self.extras {
             extras.shrink();
         }
@@ -207,47 +213,41 @@ impl<K, T> Table<K, T> {
             extras.drop_note(flight.id);
             after.drop_flight(flight);
         } else {
-            self.insert_unregistered(flight);
+            insert(&mut self.unregistered, flight);
         }
         true
-    }
-
-    fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
-        self.unregistered
-            .insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
     }
 
     /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
     /// still here.
     pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) {
-        flight.cell.set_counted();
-        if let Some(flight) = self.remove_registered(flight) {
-            self.insert_unregistered(flight);
+        if let Some(flight) = self.remove(flight) {
+            insert(&mut self.ending, flight);
         }
     }
 
-    /// Removes a flight from the table in which it is.
+    pub(super) fn remove_ending(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+    ) -> Option<Arc<Flight<K, T>>> {
+        remove(&mut self.ending, flight)
+    }
+
+    /// How many flights have ended and are not over.
+    pub(super) fn ending(&self) -> usize {
+        self.ending.len()
+    }
+
+    /// Removes a flight whose end is not counted yet from the table in which it is.
     pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
         self.remove_registered(flight)
-            .or_else(|| self.remove_unregistered(flight))
+            .or_else(|| remove(&mut self.unregistered, flight))
     }
 
     fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0.flight)
-    }
-
-    pub(super) fn remove_unregistered(
-        &mut self,
-        flight: &Arc<Flight<K, T>>,
-    ) -> Option<Arc<Flight<K, T>>> {
-        let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
-        let entry = self
-            .unregistered
-            .find_entry(id_hash(flight.id), same)
-            .ok()?;
-        Some(entry.remove().0)
     }
 
     pub(super) fn is_registered(&self, flight: &Arc<Flight<K, T>>) -> bool {
@@ -267,6 +267,7 @@ impl<K, T> Table<K, T> {
         find(&self.registered, hash, id)
     }
 
+    /// All but those that are ending.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered
             .iter()
@@ -274,7 +275,7 @@ impl<K, T> Table<K, T> {
             .chain(self.unregistered.iter())
     }
 
-    /// The states of all flights but retained ones.
+    /// The states of the flights whose end is not counted yet.
     pub(super) fn states(&self) -> impl Iterator<Item = Snapshot> {
         self.all()
             .filter(|flight| self.note(flight.id).deadline.is_none())
@@ -318,6 +319,19 @@ impl<K, T> Table<K, T> {
     pub(super) fn extras_mut(&mut self) -> &mut Extras<K, T> {
         self.extras.get_or_insert_with(Box::default)
     }
+}
+
+fn insert<K, T>(table: &mut HashTable<Arc<Flight<K, T>>>, flight: Arc<Flight<K, T>>) {
+    table.insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
+}
+
+fn remove<K, T>(
+    table: &mut HashTable<Arc<Flight<K, T>>>,
+    flight: &Arc<Flight<K, T>>,
+) -> Option<Arc<Flight<K, T>>> {
+    let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
+    let entry = table.find_entry(id_hash(flight.id), same).ok()?;
+    Some(entry.remove().0)
 }
 
 fn find<K, T>(
