@@ -109,10 +109,10 @@ clippy() {
 clippy --workspace --all-targets
 clippy -p oneflight-core --all-targets --features tracing,metrics
 for features in "" std critical-section portable-atomic "critical-section portable-atomic" \
-  "std critical-section" "std portable-atomic" tracing metrics "tracing metrics portable-atomic"; do
+  "std critical-section" "std portable-atomic" tracing serde metrics "tracing metrics portable-atomic"; do
   clippy -p oneflight-core --lib --no-default-features --features "$features"
 done
-for features in "" std tokio smol async-std "tokio smol" "tokio smol async-std" critical-section tracing metrics; do
+for features in "" std tokio smol async-std "tokio smol" "tokio smol async-std" critical-section tracing serde metrics; do
   clippy -p oneflight --lib --no-default-features --features "$features"
 done
 for models in loom shuttle; do

@@ -189,10 +189,10 @@ oldest() {
     pass
   }
   for features in "" std critical-section portable-atomic "critical-section portable-atomic" \
-    "std critical-section" "std portable-atomic" tracing metrics "tracing metrics portable-atomic"; do
+    "std critical-section" "std portable-atomic" tracing serde metrics "tracing metrics portable-atomic"; do
     compiles "$@" -p oneflight-core --lib --no-default-features --features "$features"
   done
-  for features in "" std tokio smol async-std "tokio smol async-std tracing metrics" critical-section; do
+  for features in "" std tokio smol async-std "tokio smol async-std tracing serde metrics" critical-section; do
     compiles "$@" -p oneflight --lib --no-default-features --features "$features"
   done
   compiles "$@" --manifest-path tests/no_std/Cargo.toml

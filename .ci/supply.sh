@@ -38,10 +38,10 @@ minimal() {
   for crate in "${crates[@]}"; do
     lowest -p "$crate"
   done
-  for features in "" std critical-section portable-atomic tracing metrics "std tracing metrics critical-section portable-atomic"; do
+  for features in "" std critical-section portable-atomic tracing serde metrics "std tracing serde metrics critical-section portable-atomic"; do
     lowest -p oneflight-core --no-default-features --features "$features"
   done
-  lowest -p oneflight --features tokio,smol,async-std,tracing,metrics
+  lowest -p oneflight --features tokio,smol,async-std,tracing,serde,metrics
 }
 
 # Every set of features there is in the core; in the facade, where they only pass on, every two of them and all. `loom`

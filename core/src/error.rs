@@ -3,8 +3,13 @@
 //! Each future and each blocking wait yields [`Error`]. The other types say more about one case of
 //! it, or give a value back.
 
+mod shared;
+
 use core::error::Error as StdError;
 use core::fmt;
+
+pub(crate) use shared::Held;
+pub use shared::{Report, SharedError};
 
 /// Why a call has no outcome. Every future and every blocking wait of this crate yields it.
 ///

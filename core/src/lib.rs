@@ -53,6 +53,7 @@
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
 //! | `tracing` | no | a span for each flight, an event for each duplicate |
+//! | `serde` | no | an outcome is serialized as its value |
 //! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |
@@ -99,7 +100,7 @@ pub use cell::SettleCell;
 pub use equivalent::Equivalent;
 pub use error::Error;
 pub use fingerprint::Fingerprint;
-pub use flight::{FlightId, Settled};
+pub use flight::{FlightId, Settled, Success};
 pub use group::{
     Begin, Entry, Group, GroupBuilder, Keep, Primary, RandomState, Registry, Stats, Waiter,
 };

@@ -128,15 +128,18 @@ fn a_run_that_is_ended_says_what_its_waiters_are_told() {
 }
 
 #[test]
-fn an_outcome_is_a_reference_and_shows_no_value() {
+fn an_outcome_is_a_reference_and_is_shown_as_its_value() {
     let (primary, waiter) = flight(&Group::new());
+    let id = primary.id();
     let settled: Settled<_, _> = primary.settle(70_077).unwrap();
     let other = waiter.get().unwrap().unwrap();
-    assert!(std::ptr::eq::<u32>(settled.as_ref(), other.as_ref()));
-    let shown = format!("{settled:?}");
-    // A value may be secret, and need not be `Debug`.
-    assert_eq!(shown, format!("Settled {{ id: {:?}, .. }}", settled.id()));
-    assert_eq!(settled.id().to_string(), settled.id().get().to_string());
+    assert!(std::ptr::eq::<u32>(&*settled, &*other));
+    assert_eq!(
+        format!("{settled} {settled:?} {other:>6}"),
+        "70077 70077  70077"
+    );
+    assert_eq!(settled.flight_id(), id);
+    assert_eq!(id.to_string(), id.get().to_string());
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn a_task_names_its_flight_and_one_that_was_rejected_has_none() {
         format!("{done:?}"),
         format!("Spawned {{ id: Some({id:?}), primary: true, .. }}")
     );
-    assert_eq!(block_on(done).unwrap().id(), id);
+    assert_eq!(block_on(done).unwrap().flight_id(), id);
 
     let (primary, _waiter) = flight(&group);
     let duplicate = group.entry("k").spawn_on(&AtOnce, || async { 8 });

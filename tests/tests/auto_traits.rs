@@ -9,13 +9,13 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::MutexGuard;
 
-use oneflight_core::error::{Aborted, AlreadySettled, Cause, Rejected, SettleError};
+use oneflight_core::error::{Aborted, AlreadySettled, Cause, Rejected, SettleError, SharedError};
 use oneflight_core::gate::Gate;
 use oneflight_core::handle::{Rerun, Run, Spawned, Wait, Work};
 use oneflight_core::rt::Timeout;
 use oneflight_core::{
     Begin, Entry, Error, FlightId, Group, GroupBuilder, Primary, RandomState, SettleCell, Settled,
-    Stats, Waiter,
+    Stats, Success, Waiter,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -28,6 +28,7 @@ type Neither = Rc<u8>;
 
 type TimeoutOf<K, T> = Timeout<'static, Waiter<K, T>, Ready<()>>;
 type RunOf<K, T> = Run<K, T, Ready<T>>;
+type SuccessOf<K, T> = Success<K, T, T>;
 /// `Run` with an operation that is fine, whatever the value is.
 type RunPlain<K, T> = Run<K, T, Ready<()>>;
 
@@ -48,8 +49,10 @@ macro_rules! crosses_threads_exactly_with_send_and_sync_parameters {
 #[test]
 fn handles_cross_threads_exactly_when_key_and_value_may_be_shared() {
     crosses_threads_exactly_with_send_and_sync_parameters!(
-        Group Primary Waiter Settled Work Spawned Begin TimeoutOf RunPlain
+        Group Primary Waiter Settled SuccessOf Work Spawned Begin TimeoutOf RunPlain
     );
+    // It can be made of what crosses threads only.
+    assert_impl_all!(SharedError<u8>: Send, Sync, Unpin);
 }
 
 #[test]
@@ -98,7 +101,7 @@ fn handles_may_cross_an_unwind_boundary_whatever_they_carry() {
             assert_impl_all!($handle<&'static mut u8, &'static mut u8>: UnwindSafe, RefUnwindSafe);
         )* };
     }
-    unwind_safe!(Group Primary Waiter Settled Work Spawned Begin);
+    unwind_safe!(Group Primary Waiter Settled SuccessOf Work Spawned Begin);
     assert_impl_all!(Group<u8, u8, Cell<u8>>: UnwindSafe, RefUnwindSafe);
     assert_impl_all!(SettleCell<Cell<u8>>: UnwindSafe, RefUnwindSafe);
     assert_impl_all!(SettleCell<&'static mut u8>: UnwindSafe, RefUnwindSafe);
@@ -112,7 +115,7 @@ fn handles_move_freely_even_when_the_value_must_not() {
             assert_impl_all!($handle<PhantomPinned, PhantomPinned>: Unpin);
         )* };
     }
-    unpin!(Group Primary Waiter Settled Work Spawned Begin RunPlain TimeoutOf);
+    unpin!(Group Primary Waiter Settled SuccessOf Work Spawned Begin RunPlain TimeoutOf);
     assert_impl_all!(Wait<'static, PhantomPinned>: Unpin);
     // A pinned operation stays pinned.
     assert_not_impl_any!(Run<u8, u8, PhantomPinned>: Unpin);
@@ -130,7 +133,9 @@ fn a_role_can_not_be_duplicated_and_an_outcome_can() {
     assert_not_impl_any!(SettleCell<u8>: Clone, Copy);
     // No copy of the value is asked for, nor of the key, the hasher, or a print of any of them.
     struct Plain;
-    assert_impl_all!(Settled<Plain, Plain>: Clone, std::fmt::Debug);
+    assert_impl_all!(Settled<Plain, Plain>: Clone);
+    assert_impl_all!(Success<Plain, Plain, Plain>: Clone);
+    assert_impl_all!(SharedError<Plain>: Clone);
     assert_impl_all!(Group<Plain, Plain, Plain>: Clone, std::fmt::Debug);
     assert_impl_all!(Primary<Plain, Plain>: std::fmt::Debug);
     assert_impl_all!(Waiter<Plain, Plain>: std::fmt::Debug);
@@ -141,6 +146,29 @@ fn a_role_can_not_be_duplicated_and_an_outcome_can() {
     assert_impl_all!(AlreadySettled<Plain>: StdError);
     // A settled value is shared: nobody gets at it exclusively.
     assert_not_impl_any!(Settled<u8, u8>: std::ops::DerefMut, AsMut<u8>);
+    assert_not_impl_any!(Success<u8, u8, u8>: std::ops::DerefMut, AsMut<u8>);
+    assert_not_impl_any!(SharedError<u8>: std::ops::DerefMut, AsMut<u8>);
+}
+
+#[test]
+fn an_outcome_is_what_its_value_is() {
+    macro_rules! as_the_value {
+        ($($Handle:ty)*) => { $(
+            assert_impl_all!($Handle: std::fmt::Debug, std::fmt::Display, Eq, Hash);
+        )* };
+    }
+    as_the_value!(Settled<u8, u8> Settled<Plain, u8> Success<u8, u8, u8> Success<Plain, u8, Plain>);
+    assert_impl_all!(SharedError<u8>: std::fmt::Debug, std::fmt::Display, Eq, StdError);
+    macro_rules! nothing {
+        ($($Handle:ty)*) => { $(
+            assert_not_impl_any!($Handle: std::fmt::Debug, std::fmt::Display, PartialEq, Hash);
+        )* };
+    }
+    struct Plain;
+    nothing!(Settled<u8, Plain> Success<u8, Plain, u8>);
+    assert_not_impl_any!(SharedError<Plain>: std::fmt::Debug, std::fmt::Display, PartialEq, StdError);
+    // It would hide those of the value, `Result::as_ref` say.
+    assert_not_impl_any!(Settled<u8, Result<u8, u8>>: AsRef<Result<u8, u8>>);
 }
 
 #[test]

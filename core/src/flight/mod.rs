@@ -23,7 +23,7 @@ pub(crate) mod reentry;
 mod settled;
 mod watch;
 
-pub use settled::Settled;
+pub use settled::{Settled, Success};
 
 pub(crate) use watch::Watch;
 

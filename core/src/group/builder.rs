@@ -175,6 +175,11 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// flight, and the late settle of the old one gives its value back. No timer: nothing happens
     /// until that begin. Where no new flight may begin (the group is closed, or at
     /// [`max_flights`](Self::max_flights)), the caller joins the old one instead.
+    ///
+    /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
+    /// slower than this never finishes while callers keep coming, because each of its runs is
+    /// superseded. An operation that makes progress for a long time renews its age with
+    /// [`Group::touch`] or [`Primary::touch`](crate::Primary::touch).
     #[doc(alias = "lease")]
     pub fn supersede_after(mut self, age: Duration) -> Self {
         self.supersede_after = Some(age);

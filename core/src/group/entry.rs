@@ -8,9 +8,11 @@ use core::hash::Hash;
 
 use equivalent::Equivalent;
 
+use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::group::begin::Begin;
-use crate::group::shard::{BorrowedKey, Call, OwnedKey, Plain, Request, Shard};
+use crate::group::shard::{BorrowedKey, Call, OwnedKey, Plain, Request, Shard, SoughtKey};
+use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
 /// A [`Group`](crate::Group) or a [`Gate`](crate::gate::Gate): what an [`Entry`] is an entry of.
@@ -72,6 +74,9 @@ enum EntryKey<'a, K, Q: ?Sized> {
     Borrowed(&'a Q, fn(&'a Q) -> K),
 }
 
+/// What a call has joined, if there was a flight.
+type Joined<G> = Option<Waiter<<G as Registry>::Key, <G as Registry>::Value>>;
+
 impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
     pub(crate) fn owned(of: &'a G, key: G::Key) -> Self {
         Self {
@@ -126,6 +131,41 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         }
     }
 
+    /// Joins the flight of the key as a waiter, and never becomes primary. Returns `None` if the
+    /// key is neither in flight nor retained.
+    ///
+    /// See [`Group::join`](crate::Group::join). No key is made. On a gate, a token is in flight
+    /// also while it is queued; a call without a token is never joined.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Rejected::Mismatch`](crate::error::Rejected::Mismatch) if this call and the flight
+    /// have different fingerprints, and else what [`Group::join`](crate::Group::join) returns.
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Error, Fingerprint, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let call = |payload: &[u8]| group.entry("k").fingerprint(Fingerprint::of_bytes(payload));
+    /// let Begin::Primary(primary) = call(b"amount=10").begin() else { unreachable!() };
+    /// assert!(call(b"amount=10").join().unwrap().is_some());
+    /// let error = call(b"amount=20").join().unwrap_err();
+    /// assert_eq!(error, Error::Rejected(Rejected::Mismatch));
+    /// # drop(primary);
+    /// ```
+    pub fn join(self) -> Result<Joined<G>, Error> {
+        match self.key {
+            EntryKey::Owned(key) => {
+                let joined = join(self.of, &key, self.fingerprint);
+                // Its drop is the user's. A waiter is a guard by now.
+                drop(key);
+                joined
+            }
+            EntryKey::Borrowed(key, _) => join(self.of, key, self.fingerprint),
+        }
+    }
+
     /// As [`begin`](Self::begin), for a kind of call that adds to the search.
     pub(crate) fn begin_as(
         self,
@@ -173,6 +213,18 @@ fn begin_by_search<G: Registry>(
 ) -> Begin<G::Key, G::Value> {
     let request = of.adapt(Request::new(shard, hash, fingerprint), &key);
     Shard::search(shard, &request, OwnedKey(Some(key)), &mut Plain)
+}
+
+/// Joins the flight of a key, which is only compared.
+pub(super) fn join<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized>(
+    of: &G,
+    key: &Q,
+    fingerprint: Option<Fingerprint>,
+) -> Result<Joined<G>, Error> {
+    let hash = of.hash(key);
+    let shard = of.shard(hash);
+    let request = of.adapt(Request::new(shard, hash, fingerprint), key);
+    Ok(Shard::join(shard, request, SoughtKey(key))?)
 }
 
 impl<G: Registry, Q: ?Sized> fmt::Debug for Entry<'_, G, Q> {

@@ -2,7 +2,8 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `mod` | [`Group`]: the handle, and what can be asked and forgotten |
+//! | `mod` | [`Group`]: the handle |
+//! | `keys` | what can be asked, renewed, forgotten and aborted by key |
 //! | `entry`, `begin` | one call: by key or borrowed key, with or without a fingerprint |
 //! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
 //! | `stop` | close, abort everything, wait until it is drained |
@@ -19,6 +20,7 @@ mod blocking;
 mod builder;
 pub(crate) mod entry;
 mod hasher;
+mod keys;
 mod primary;
 mod rules;
 pub(crate) mod shard;
@@ -28,11 +30,7 @@ mod waiter;
 
 use alloc::boxed::Box;
 use core::fmt;
-use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::time::Duration;
-
-use equivalent::Equivalent;
 
 pub use begin::Begin;
 pub use builder::GroupBuilder;
@@ -44,7 +42,6 @@ pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
 
-use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 use crate::unwind::for_each;
 use hasher::spread;
@@ -121,8 +118,6 @@ impl<K, T, S> Drop for Inner<K, T, S> {
         }
     }
 }
-
-type Found<K, T> = Option<Arc<Flight<K, T>>>;
 
 impl<K, T> Group<K, T> {
     /// An empty group with the default hasher, seeded at random.
@@ -201,100 +196,6 @@ impl<K, T, S> Group<K, T, S> {
         // taken from the middle, since the shard's table uses the lowest and the highest.
         let spread = spread(hash) >> 32;
         &self.inner.shards[spread as usize & (self.inner.shards.len() - 1)]
-    }
-}
-
-impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Takes the key out of the registry: the next call begins a new flight. The old one goes on
-    /// for those already in it, and its late settle never touches the new one. True if the key
-    /// was in flight, or its outcome retained.
-    ///
-    /// A flight that is forgotten is not retained when it settles; a retained outcome is freed now.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let group: Group<&str, u32> = Group::new();
-    /// let Begin::Primary(old) = group.begin("k") else { unreachable!() };
-    /// assert!(group.forget("k"));
-    /// let Begin::Primary(new) = group.begin("k") else { unreachable!() };
-    /// old.settle(1).unwrap();
-    /// assert!(group.contains("k"));
-    /// new.settle(2).unwrap();
-    /// ```
-    pub fn forget<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let now = self.now();
-        let (shard, found) = self.lookup(key);
-        found.is_some_and(|flight| {
-            let state = flight.cell.snapshot();
-            let was_there = state.cause().is_none() && !shard.is_expired(&flight, now);
-            shard.unregister(&flight) && was_there
-        })
-    }
-
-    /// Whether the key is in flight.
-    pub fn contains<Q>(&self, key: &Q) -> bool
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.lookup(key)
-            .1
-            .is_some_and(|flight| !flight.cell.snapshot().ended())
-    }
-
-    /// The retained outcome of the key, if there is one. Counts nothing and joins nothing.
-    ///
-    /// ```
-    /// use oneflight_core::{Begin, Group};
-    ///
-    /// let minute = std::time::Duration::from_secs(60);
-    /// let group: Group<&str, u32> = Group::builder().retain(minute).build();
-    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
-    /// assert!(group.peek("k").is_none());
-    /// primary.settle(7).unwrap();
-    /// assert_eq!(*group.peek("k").unwrap(), 7);
-    /// ```
-    pub fn peek<Q>(&self, key: &Q) -> Option<Settled<K, T>>
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let now = self.now();
-        let (shard, found) = self.lookup(key);
-        let flight = found.filter(|flight| shard.is_retained(flight, now))?;
-        Some(Settled::new(flight))
-    }
-
-    /// Returns the number of duplicates that have joined and are neither dropped nor resolved. It
-    /// also counts waiters that were never polled.
-    ///
-    /// A caller joins the flight that has its key's hash before the keys are compared, so that no
-    /// limit is passed. If another key has the same whole 64-bit hash, its caller counts here for
-    /// the time of that comparison. With a random seed that happens by malice alone.
-    pub fn waiters<Q>(&self, key: &Q) -> usize
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        self.lookup(key).1.map_or(0, |flight| flight.waiting())
-    }
-
-    /// The time, if the rules depend on it.
-    fn now(&self) -> Option<Duration> {
-        self.inner.shards[0].now()
-    }
-
-    fn lookup<Q>(&self, key: &Q) -> (&Arc<Shard<K, T>>, Found<K, T>)
-    where
-        Q: Hash + Equivalent<K> + ?Sized,
-    {
-        let hash = self.inner.hasher.hash_one(key);
-        let shard = self.shard_of(hash);
-        (
-            shard,
-            shard.lookup(hash, |candidate| key.equivalent(candidate)),
-        )
     }
 }
 

@@ -126,13 +126,53 @@ impl<K, T> Primary<K, T> {
     ///
     /// The value comes back, with the cause, if something else ended the flight before.
     #[inline(always)]
-    pub fn settle(mut self, value: T) -> Result<Settled<K, T>, SettleError<T>> {
+    pub fn settle(self, value: T) -> Result<Settled<K, T>, SettleError<T>> {
+        self.settle_registered(value).map(|(settled, _)| settled)
+    }
+
+    /// As [`settle`](Self::settle), and returns whether the flight still had its key.
+    ///
+    /// The second part of the result is false if the flight was forgotten before its key was freed.
+    /// That is read in the critical section that frees the key (or keeps it, for an outcome that is
+    /// retained), so it is exact: either the forget was first, and this is false, or it comes too
+    /// late to take the key from this flight.
+    ///
+    /// Use it to fill a cache. Fill the cache first, then settle, so that no caller finds neither
+    /// the value in the cache nor the flight. If a `forget` has invalidated the key meanwhile, or
+    /// something else ended the flight, take the value out of the cache again.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::collections::HashMap;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let mut cache = HashMap::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// cache.insert("k", 7);
+    /// // The data behind the value changes, and somebody invalidates the key.
+    /// group.forget("k");
+    /// let (settled, registered) = primary.settle_registered(7).unwrap();
+    /// if !registered {
+    ///     cache.remove("k");
+    /// }
+    /// assert_eq!((*settled, cache.len()), (7, 0));
+    /// ```
+    #[inline(always)]
+    pub fn settle_registered(mut self, value: T) -> Result<(Settled<K, T>, bool), SettleError<T>> {
         let Some(flight) = self.flight.take() else {
             unreachable!("a primary settles once")
         };
         match self.shard.settle(&flight, value) {
-            Ok(()) => Ok(Settled::new(flight)),
-            Err(late) => Err(late),
+            Ok(registered) => Ok((Settled::new(flight), registered)),
+            Err(late) => {
+                // This can be the last handle. A panic of its key drops the value, too.
+                drop(flight);
+                Err(late)
+            }
         }
     }
 
@@ -191,6 +231,18 @@ impl<K, T> Primary<K, T> {
             watch: None,
             operation: Some(operation),
         }
+    }
+
+    /// Renews the age of the flight, which [`supersede_after`] limits: the age starts again from
+    /// now. A heartbeat for an operation that takes long and makes progress.
+    ///
+    /// It has no effect if the flight has ended or was forgotten, or if the group has no such
+    /// limit. An operation that does not own the guard (of `run`, `work` or `spawn`) calls
+    /// [`Group::touch`](crate::Group::touch) with its key.
+    ///
+    /// [`supersede_after`]: crate::GroupBuilder::supersede_after
+    pub fn touch(&self) {
+        self.shard.touch(self.flight(), self.shard.now());
     }
 
     /// The key.

@@ -11,6 +11,7 @@ mod drain;
 mod ends;
 mod flight;
 mod gate;
+mod keys;
 mod rerun;
 mod retain;
 mod stopping;

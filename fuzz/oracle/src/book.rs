@@ -132,24 +132,53 @@ impl Book {
         answer
     }
 
-    fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
+    /// A caller that begins nothing joins what is there under the key, however old it is.
+    pub(crate) fn join(&mut self, key: u8, print: Option<u8>) -> Option<Answer> {
+        let number = self.find(key)?;
+        let answer = match self.refusal(number, print) {
+            Some(why) => Answer::Rejected(why),
+            None => self.seat(number),
+        };
+        if let Answer::Rejected(why) = answer {
+            self.tally.rejected.push(why);
+        }
+        Some(answer)
+    }
+
+    /// Why a duplicate can not share this flight.
+    fn refusal(&self, number: usize, print: Option<u8>) -> Option<Rejected> {
         let flight = &self.flights[number];
         if matches!((print, flight.print), (Some(mine), Some(its)) if mine != its) {
-            return Answer::Rejected(Rejected::Mismatch);
+            return Some(Rejected::Mismatch);
         }
-        if self.inside.contains(&number) {
-            return Answer::Rejected(Rejected::Reentrant);
+        self.inside.contains(&number).then_some(Rejected::Reentrant)
+    }
+
+    fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
+        if let Some(why) = self.refusal(number, print) {
+            return Answer::Rejected(why);
         }
+        let flight = &self.flights[number];
+        let age = self.now - flight.born;
+        let open = flight.outcome.is_none();
+        if open
+            && self.rules.supersede_after.is_some_and(|most| age > most)
+            && self.may_begin().is_ok()
+        {
+            self.parked.in_between = true;
+            self.end(number, Outcome::Aborted(Cause::Superseded));
+            return self.first(key, print);
+        }
+        self.seat(number)
+    }
+
+    /// One more waits for this flight, or gets its outcome at once.
+    fn seat(&mut self, number: usize) -> Answer {
+        let flight = &self.flights[number];
         if flight.outcome.is_some() {
             self.tally.joined += 1;
             self.tally.waited += 1;
             return Answer::Waiter(number);
-        }
-        let age = self.now - flight.born;
-        if self.rules.supersede_after.is_some_and(|most| age > most) && self.may_begin().is_ok() {
-            self.parked.in_between = true;
-            self.end(number, Outcome::Aborted(Cause::Superseded));
-            return self.first(key, print);
         }
         if flight.waiting >= self.rules.max_waiters {
             return Answer::Rejected(Rejected::TooManyWaiters);
@@ -244,11 +273,17 @@ impl Book {
         }
     }
 
-    /// The first settle wins. True if this is the one. `window`: how long it is to be retained.
-    pub(crate) fn settle(&mut self, number: usize, value: u64, window: Option<u64>) -> bool {
+    /// The first settle wins, and says whether its flight had its key still. `None` if this is not the one. `window`: how
+    /// long it is to be retained.
+    pub(crate) fn settle(
+        &mut self,
+        number: usize,
+        value: u64,
+        window: Option<u64>,
+    ) -> Option<bool> {
         self.let_go(number);
         if self.flights[number].outcome.is_some() {
-            return false;
+            return None;
         }
         let key = self.flights[number].key;
         let has_key = self.registered.get(&key) == Some(&number);
@@ -267,7 +302,7 @@ impl Book {
                 self.registered.remove(&self.flights[oldest].key);
             }
         }
-        true
+        Some(has_key)
     }
 
     /// Its guard or operation is lost. Ends it without a value, unless it has ended.
@@ -295,6 +330,24 @@ impl Book {
         }
         self.count_keys();
         was_there
+    }
+
+    /// The flight in progress is as old as one that begins now.
+    pub(crate) fn touch(&mut self, key: u8) -> bool {
+        let in_flight = self.in_flight(key).is_some();
+        if let (true, Some(flight)) = (in_flight, self.find(key)) {
+            self.flights[flight].born = self.now;
+        }
+        in_flight
+    }
+
+    /// Ends the flight in progress. Its primary is not done with it.
+    pub(crate) fn abort_key(&mut self, key: u8) -> bool {
+        let in_flight = self.in_flight(key).is_some();
+        if let (true, Some(flight)) = (in_flight, self.find(key)) {
+            self.end(flight, Outcome::Aborted(Cause::Cancelled));
+        }
+        in_flight
     }
 
     pub(crate) fn close(&mut self) {

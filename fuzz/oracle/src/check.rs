@@ -29,6 +29,10 @@ impl World {
                 assert_eq!(peeked, self.book.peek(name), "peek {name}");
             }
             assert_eq!((group.len(), group.is_empty()), (len, len == 0));
+            let mut keys: Vec<u8> = group.keys().iter().map(|key| key.name).collect();
+            keys.sort_unstable();
+            let in_flight = |name: &u8| self.book.in_flight(*name).is_some();
+            assert!(keys.into_iter().eq((0..=KEYS).filter(in_flight)), "keys");
             // What has expired may stand there for a while, within the capacity.
             let capacity = self.book.rules.retain.map_or(0, |(_, capacity)| capacity);
             assert!(

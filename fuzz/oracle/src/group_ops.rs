@@ -4,6 +4,7 @@ use arbitrary::Arbitrary;
 use oneflight_core::error::Cause;
 
 use crate::book::Rules;
+use crate::keys::KIN;
 use crate::ledger::Wish;
 use crate::parse;
 use crate::wakers::WAKERS;
@@ -74,6 +75,13 @@ pub fn run(bytes: &[u8]) {
 fn step(world: &mut World, op: Op) {
     let waker = |waker: u8| usize::from(waker) % WAKERS;
     match op {
+        Op::Begin(key) if key >= KIN => world.join(key % KEYS, None),
+        Op::BeginWithPayload(key, _, print) if key >= KIN => {
+            world.join(key % KEYS, Some(print.into()));
+        }
+        Op::Forget(key) if key >= KIN => world.forget_flight(key % KEYS, key / KEYS),
+        Op::Abort(key) if key >= KIN => world.abort_key(key % KEYS),
+        Op::Tick(key) if key >= KIN => world.touch(key % KEYS),
         Op::Begin(key) => world.begin(key % KEYS, None, false),
         Op::BeginRef(key) => world.begin(key % KEYS, None, true),
         Op::BeginWithPayload(key, by_ref, print) => {

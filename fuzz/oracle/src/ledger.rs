@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,12 @@ impl Ledger {
 pub(crate) struct Life {
     pub(crate) serial: u64,
     ledger: Arc<Ledger>,
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.serial)
+    }
 }
 
 impl Clone for Life {
@@ -105,6 +112,7 @@ pub(crate) enum Wish {
 }
 
 /// A value: told apart by its serial number.
+#[derive(Debug)]
 pub(crate) struct Value {
     pub(crate) life: Life,
     pub(crate) wish: Wish,

@@ -30,6 +30,7 @@ mod world;
 mod cell_ops;
 mod group_ops;
 mod inside;
+mod keys;
 mod operation;
 mod retain_ops;
 mod settle_cancel;

@@ -215,7 +215,7 @@ impl Schedule {
             // The run is over: what it holds is dropped with it.
             None => {}
             Some(Poll::Ready(Ok(it))) => {
-                assert!(won && it.life.serial == serial);
+                assert!(won.is_some() && it.life.serial == serial);
                 world.book.flights[flight].handles += 1;
                 world.outcomes.push(crate::world::Held { flight, it });
             }

@@ -21,7 +21,7 @@ pub(crate) type Registry = Group<Key, Value, FewHashes>;
 /// How many keys there are.
 pub(crate) const KEYS: u8 = 6;
 /// More waiters than this are not begun: it is more than three batches of wakers.
-const MOST_WAITERS: usize = 220;
+pub(crate) const MOST_WAITERS: usize = 220;
 
 /// How the group is built.
 #[derive(Clone, Copy, Debug)]
@@ -223,18 +223,22 @@ impl World {
                 None
             }
         };
-        let real = caught(|| it.settle(value));
+        let real = caught(|| it.settle_registered(value));
         match won {
             Some(_) => self.agree_on_panic(real.is_none()),
             None => assert!(real.is_none(), "a panic of `keep` was swallowed"),
         }
         match (real, won) {
             (None, _) => self.book.flights[flight].handles -= 1,
-            (Some(Ok(it)), Some(true)) => {
-                assert_eq!((it.life.serial, it.id().get()), (serial, self.ids[flight]));
+            (Some(Ok((it, registered))), Some(Some(expected))) => {
+                assert_eq!(registered, expected, "whether it had its key");
+                assert_eq!(
+                    (it.life.serial, it.flight_id().get()),
+                    (serial, self.ids[flight])
+                );
                 self.outcomes.push(Held { flight, it });
             }
-            (Some(Err(late)), Some(false)) => {
+            (Some(Err(late)), Some(None)) => {
                 let cause = Some(Outcome::Aborted(late.aborted.cause()));
                 assert_eq!((cause, late.value.life.serial), (before, serial));
                 self.book.flights[flight].handles -= 1;

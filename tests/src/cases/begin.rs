@@ -125,6 +125,6 @@ pub async fn the_ids_of_a_key_rise<R: TestRuntime>(rt: R) {
         last = Some(id);
         let task = rt.task(waiter);
         primary.settle(value).unwrap();
-        assert_eq!(task.await.unwrap().id(), id);
+        assert_eq!(task.await.unwrap().flight_id(), id);
     }
 }

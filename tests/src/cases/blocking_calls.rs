@@ -88,6 +88,8 @@ pub async fn threads_wait_for_a_spawned_operation<R: TestRuntime>(rt: R) {
     until(|| remote.polls() == 1).await;
     remote.finish();
     for thread in threads {
+        // The task can need this thread.
+        until(|| thread.is_finished()).await;
         assert_eq!(thread.join().unwrap(), 2);
     }
 

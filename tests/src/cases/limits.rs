@@ -111,11 +111,10 @@ pub async fn one_flight_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
     assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
     // What has ended counts until its primary is dropped.
     group.abort_all();
-    for guard in full {
-        assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
-        let ending = group.stats().ending;
+    assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
+    for (left, guard) in (0..4).rev().zip(full) {
         drop(guard);
-        assert_eq!(group.stats().ending, ending - 1);
+        assert_eq!(group.stats().ending, left);
         drop(primary(group.begin(4)));
     }
     drop(

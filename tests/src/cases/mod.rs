@@ -11,6 +11,8 @@ pub mod forget;
 pub mod gate;
 pub mod gate_queue;
 pub mod heels;
+pub mod join;
+pub mod keys;
 pub mod limits;
 pub mod local;
 pub mod lost_primary;

@@ -78,7 +78,7 @@ pub async fn a_lost_driver_is_followed_by_exactly_one_rerun<R: TestRuntime>(rt: 
     assert!(driver.await.is_none());
     for heir in heirs {
         let settled = heir.await.unwrap();
-        assert_eq!((*settled, Some(settled.id())), (7, id));
+        assert_eq!((*settled, Some(settled.flight_id())), (7, id));
     }
     let [first, lost, made, done] = log.read()[..] else {
         panic!("{:?}", log.read())

@@ -24,7 +24,7 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
         .build();
     let guard = primary(group.begin("k"));
     assert!(group.peek("k").is_none());
-    let id = guard.settle(7).unwrap().id();
+    let id = guard.settle(7).unwrap().flight_id();
     assert_eq!(
         (group.len(), group.contains("k"), group.waiters("k")),
         (0, false, 0)

@@ -78,6 +78,26 @@ macro_rules! on {
                     duplicates_of_a_queued_token_wait_for_that_claim
                     a_queued_caller_that_leaves_takes_its_claim_with_it
                     a_turn_may_be_dropped_at_any_point;
+                join:
+                    a_join_waits_for_the_flight_there_is
+                    a_join_drives_nothing
+                    a_join_gets_a_retained_outcome_at_once
+                    a_join_respects_the_payload_and_the_limit
+                    a_closed_group_is_joined_still
+                    a_join_supersedes_nothing
+                    joins_that_race_with_begins_wait_for_no_flight_that_is_gone;
+                keys:
+                    an_abort_by_key_ends_the_flight_and_drops_the_operation
+                    an_abort_by_key_leaves_forgotten_flights_and_outcomes_alone
+                    an_operation_may_abort_its_own_key
+                    a_flight_that_is_touched_does_not_grow_old
+                    a_slow_operation_is_finished_under_steady_callers
+                    a_touch_says_whether_the_key_is_in_flight
+                    only_the_flight_that_was_seen_is_forgotten
+                    a_settle_says_whether_the_key_was_forgotten
+                    the_keys_in_flight_are_listed
+                    a_closure_picks_what_is_forgotten_or_aborted
+                    flights_that_begin_in_an_abort_by_a_closure_are_left_alone;
                 limits:
                     one_waiter_too_many_is_full_at_once
                     participants_count_as_waiters

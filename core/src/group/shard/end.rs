@@ -40,7 +40,7 @@ use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
 use crate::group::shard::line::Signal;
-use crate::group::shard::table::{RemoveSettled, Table};
+use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
 use crate::unwind::{OnDrop, discard, for_each};
 
@@ -67,13 +67,13 @@ impl End {
 
 impl<K, T> Shard<K, T> {
     /// Settles the flight, unless it has ended before. In either case its operation or guard is
-    /// gone.
+    /// gone. Returns whether it had its key still when the key was freed.
     #[inline(always)]
     pub(crate) fn settle(
         &self,
         flight: &Arc<Flight<K, T>>,
         value: T,
-    ) -> Result<(), SettleError<T>> {
+    ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
             return self.settle_by_rules(flight, value);
         }
@@ -82,17 +82,21 @@ impl<K, T> Shard<K, T> {
                 if self.remove_settled(flight, before) {
                     let _reported_last = flight.observed.report_end_on_drop(None);
                     flight.tell(before);
+                    Ok(true)
                 } else {
-                    self.free_and_tell(flight, before, End::Settled(None));
+                    Ok(self.free_and_tell(flight, before, End::Settled(None)))
                 }
-                Ok(())
             }
             Err(value) => Err(self.too_late(flight, value)),
         }
     }
 
     /// Settles a flight that can be retained.
-    fn settle_by_rules(&self, flight: &Arc<Flight<K, T>>, value: T) -> Result<(), SettleError<T>> {
+    fn settle_by_rules(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        value: T,
+    ) -> Result<bool, SettleError<T>> {
         if flight.cell.snapshot().ended() {
             return Err(self.too_late(flight, value));
         }
@@ -101,10 +105,7 @@ impl<K, T> Shard<K, T> {
         let window = self.rules().and_then(|rules| rules.window(&value));
         mem::forget(lost);
         match flight.cell.record(value) {
-            Ok(before) => {
-                self.free_and_tell(flight, before, End::Settled(window));
-                Ok(())
-            }
+            Ok(before) => Ok(self.free_and_tell(flight, before, End::Settled(window))),
             Err(value) => Err(self.too_late(flight, value)),
         }
     }
@@ -120,9 +121,10 @@ impl<K, T> Shard<K, T> {
 
     /// Its operation or guard is lost, and gone: ends the flight, unless another caller has.
     pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
-        match flight.cell.abort(cause) {
-            Some(before) => self.free_and_tell(flight, before, End::Lost(cause)),
-            None => self.gone(flight),
+        if let Some(before) = flight.cell.abort(cause) {
+            self.free_and_tell(flight, before, End::Lost(cause));
+        } else {
+            self.gone(flight);
         }
     }
 
@@ -130,6 +132,20 @@ impl<K, T> Shard<K, T> {
     /// before.
     pub(crate) fn abort(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
         let Some(before) = flight.cell.abort(cause) else {
+            return false;
+        };
+        self.free_and_tell(flight, before, End::Aborted(cause));
+        true
+    }
+
+    /// As [`abort`](Self::abort), for a flight that has its key still. A flight that was forgotten
+    /// is left alone: that, too, is decided by the lock.
+    pub(crate) fn abort_registered(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+        let before = self.table.with(|table| {
+            let registered = table.is_registered(flight);
+            registered.then(|| flight.cell.abort(cause)).flatten()
+        });
+        let Some(before) = before else {
             return false;
         };
         self.free_and_tell(flight, before, End::Aborted(cause));
@@ -160,12 +176,14 @@ impl<K, T> Shard<K, T> {
     }
 
     /// The steps after the outcome is recorded. `before` is the state that the end returned.
-    fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) {
+    /// Returns whether the flight had its key still when the key was freed.
+    fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
         // All three are dropped last, also if a waker panics.
-        let _after = self.free_key(flight, before, end);
+        let (had_key, _after) = self.free_key(flight, before, end);
         let _reported = flight.observed.report_end_on_drop(end.cause());
         let _in_hand = InHand::take(self, flight);
         flight.tell(before);
+        had_key
     }
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
@@ -181,23 +199,34 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Counts the end of a flight and takes its key. Removes the flight, unless it is retained or
-    /// not over.
-    fn free_key(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> After<K, T> {
+    /// not over. Returns whether it had its key still.
+    fn free_key(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        before: Snapshot,
+        end: End,
+    ) -> (bool, After<K, T>) {
         let reruns = flight.reruns();
         let mut after = After::default();
-        let _removed = self.table.with(|table| {
+        let Removed {
+            had_key,
+            flight: _dropped_under_no_lock,
+        } = self.table.with(|table| {
             table.counts.end(end.cause(), before.duplicates(), reruns);
             match end {
                 End::Settled(Some(window)) if table.can_retain(flight) => {
                     table.retain(self, flight, window, &mut after);
                     table.finish(self, flight, &mut after);
-                    None
+                    Removed {
+                        had_key: true,
+                        flight: None,
+                    }
                 }
                 End::Aborted(_) => table.free_aborted(self, flight, &mut after),
                 End::Settled(_) | End::Lost(_) => table.free_over(self, flight, &mut after),
             }
         });
-        after
+        (had_key, after)
     }
 
     /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
@@ -238,14 +267,13 @@ impl<K, T> Table<K, T> {
         shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
-    ) -> Option<Arc<Flight<K, T>>> {
+    ) -> Removed<K, T> {
         let state = flight.cell.snapshot();
         if state.is_gone() || !state.has_begun() {
             return self.free_over(shard, flight, after);
         }
         self.drop_note(flight);
-        self.keep_ending(flight);
-        None
+        self.keep_ending(flight)
     }
 
     /// Removes a flight that is over.
@@ -254,7 +282,7 @@ impl<K, T> Table<K, T> {
         shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
-    ) -> Option<Arc<Flight<K, T>>> {
+    ) -> Removed<K, T> {
         let removed = self.remove(flight);
         self.drop_note(flight);
         self.finish(shard, flight, after);

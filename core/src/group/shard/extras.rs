@@ -38,6 +38,14 @@ pub(super) struct Note {
     pub(super) deadline: Option<Duration>,
 }
 
+impl Note {
+    /// Whether the flight is retained and past its window.
+    pub(super) fn is_expired(self, now: Option<Duration>) -> bool {
+        now.zip(self.deadline)
+            .is_some_and(|(now, deadline)| deadline <= now)
+    }
+}
+
 /// Settled when every shard of a group is closed and has no flight left. That happens once, since a
 /// closed shard begins no flight.
 pub(crate) struct Drain {
@@ -76,6 +84,15 @@ impl<K, T> Extras<K, T> {
         }
     }
 
+    /// The age of a flight that has one starts again. The clock is read before the lock is taken,
+    /// so a later time can be known already.
+    pub(super) fn renew(&mut self, id: FlightId, now: Duration) {
+        let note = self.notes.find_mut(id_hash(id), |(other, _)| *other == id);
+        if let Some((_, note)) = note {
+            note.born = note.born.map(|born| born.max(now));
+        }
+    }
+
     pub(super) fn shrink(&mut self) {
         shrink(&mut self.notes, |(id, _)| id_hash(*id));
     }
@@ -109,4 +126,25 @@ impl Drain {
 /// The hash of an id.
 pub(super) fn id_hash(id: FlightId) -> u64 {
     spread(id.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_never_renewed_backwards() {
+        let mut extras = Extras::<u8, u8>::default();
+        let id = FlightId::new(0, 1, 1);
+        let at = |seconds| Some(Duration::from_secs(seconds));
+        let note = Note {
+            born: at(1),
+            ..Note::default()
+        };
+        extras.set_note(id, note);
+        for (now, born) in [(3, 3), (2, 3), (4, 4)] {
+            extras.renew(id, Duration::from_secs(now));
+            assert_eq!(extras.note(id).born, at(born));
+        }
+    }
 }

@@ -38,8 +38,9 @@ use core::time::Duration;
 pub(crate) use extras::Drain;
 pub(crate) use in_hand::InHand;
 pub(crate) use line::Ticket;
-pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request};
+pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
+use crate::cell::Snapshot;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
@@ -156,11 +157,15 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Takes the key from a flight, which continues for those already in it. A retained flight is
-    /// given up. Returns false if the flight had lost its key before.
-    pub(crate) fn unregister(&self, flight: &Arc<Flight<K, T>>) -> bool {
+    /// given up. Returns false if the flight had lost its key before, had ended without a value, or
+    /// is past its window at `now`.
+    pub(crate) fn forget(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
         let mut after = After::default();
-        self.table
-            .with(|table| table.unregister(flight, &mut after))
+        self.table.with(|table| {
+            let aborted = flight.cell.snapshot().cause().is_some();
+            let expired = table.note(flight.id).is_expired(now);
+            table.unregister(flight, &mut after) && !aborted && !expired
+        })
     }
 
     /// The flight registered under the key: in flight, retained, or ended and not removed yet.
@@ -178,6 +183,32 @@ impl<K, T> Shard<K, T> {
             flights.cloned().collect::<Vec<_>>()
         });
         others.into_iter().find(|flight| eq(&flight.key))
+    }
+
+    /// The flight with this id, if it has its key still.
+    pub(crate) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<Arc<Flight<K, T>>> {
+        self.table
+            .with(|table| table.registered_by_id(hash, id).cloned())
+    }
+
+    /// The flights that have their keys still and whose states are asked for.
+    pub(crate) fn registered(&self, of: fn(Snapshot) -> bool) -> Vec<Arc<Flight<K, T>>> {
+        self.table.with(|table| {
+            let flights = table.registered();
+            let asked_for = flights.filter(|flight| of(flight.cell.snapshot()));
+            asked_for.cloned().collect()
+        })
+    }
+
+    /// The age of this flight starts again at `now`. Returns false if it has ended or lost its key.
+    pub(crate) fn touch(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+        self.table.with(|table| {
+            let in_flight = table.is_registered(flight) && !flight.cell.snapshot().ended();
+            if let (true, Some(now), Some(extras)) = (in_flight, now, &mut table.extras) {
+                extras.renew(flight.id, now);
+            }
+            in_flight
+        })
     }
 
     /// The flight with this id, forgotten or not, if it is still here.

@@ -22,6 +22,7 @@ pub struct Request {
     /// Read before the lock is taken, if the rules depend on it.
     pub(super) now: Option<Duration>,
     pub(super) alone: bool,
+    pub(super) joins_only: bool,
     pub(super) queued: Option<Signal>,
 }
 
@@ -38,6 +39,7 @@ impl Request {
             fingerprint,
             now: shard.now(),
             alone: false,
+            joins_only: false,
             queued: None,
         }
     }
@@ -46,6 +48,14 @@ impl Request {
     pub(crate) fn alone(self) -> Self {
         Self {
             alone: true,
+            ..self
+        }
+    }
+
+    /// The call joins a flight or does nothing.
+    pub(crate) fn joins_only(self) -> Self {
+        Self {
+            joins_only: true,
             ..self
         }
     }
@@ -88,6 +98,25 @@ impl<K: Eq> Key<K> for OwnedKey<K> {
 
     fn take(&mut self) -> Option<K> {
         self.0.take()
+    }
+}
+
+/// The key of a call that begins no flight, so it is only compared.
+pub(crate) struct SoughtKey<'a, Q: ?Sized>(pub(crate) &'a Q);
+
+impl<K, Q: Equivalent<K> + ?Sized> Key<K> for SoughtKey<'_, Q> {
+    fn is(&self, other: &K) -> bool {
+        self.0.equivalent(other)
+    }
+
+    fn is_made(&self) -> bool {
+        false
+    }
+
+    fn make(&mut self) {}
+
+    fn take(&mut self) -> Option<K> {
+        None
     }
 }
 

@@ -157,13 +157,6 @@ impl<K, T> Table<K, T> {
 }
 
 impl<K, T> Shard<K, T> {
-    /// Whether a retained flight is past its window.
-    pub(crate) fn is_expired(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
-        let note = self.table.with(|table| table.note(flight.id));
-        now.zip(note.deadline)
-            .is_some_and(|(now, deadline)| deadline <= now)
-    }
-
     /// Whether a flight is retained, and within its window.
     pub(crate) fn is_retained(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
         let note = self.table.with(|table| table.note(flight.id));

@@ -32,6 +32,7 @@ use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
 use crate::group::shard::end::After;
+use crate::group::shard::extras::Note;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::table::Table;
@@ -65,6 +66,8 @@ enum Look<K, T> {
     Rejected(Rejected),
     /// A new flight can begin, and its key has not been made.
     NoKey,
+    /// There is none to join, and the call begins none.
+    Absent,
 }
 
 /// A flight with the right hash, before its key is compared.
@@ -86,7 +89,21 @@ impl<K, T> Shard<K, T> {
         key: impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Begin<K, T> {
-        Search::new(this, request).run(key, call)
+        Search::new(this, request).begin(key, call)
+    }
+
+    /// Joins the key's flight, if there is one. It begins and ends none.
+    pub(crate) fn join(
+        this: &Arc<Self>,
+        request: Request,
+        key: impl Key<K>,
+    ) -> Result<Option<Waiter<K, T>>, Rejected> {
+        match Search::new(this, &request.joins_only()).run(key, &mut Plain) {
+            None => Ok(None),
+            Some(Begin::Waiter(waiter)) => Ok(Some(waiter)),
+            Some(Begin::Rejected(why)) => Err(why),
+            Some(Begin::Primary(_)) => unreachable!("it has no key to begin with"),
+        }
     }
 }
 
@@ -122,10 +139,16 @@ impl<'a, K, T> Search<'a, K, T> {
         if let Some(waiter) = joined {
             search.take_back(waiter);
         }
-        search.run(OwnedKey(Some(key)), &mut Plain)
+        search.begin(OwnedKey(Some(key)), &mut Plain)
     }
 
-    fn run(mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+    fn begin(self, key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+        self.run(key, call)
+            .unwrap_or_else(|| unreachable!("a begin that finds no flight begins one"))
+    }
+
+    /// Returns `None` if there is none to join and the call begins none.
+    fn run(mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
         loop {
             let look = self.look(&mut key, call);
             // Under no lock, and before anything more is counted: these drops can be the user's.
@@ -139,6 +162,7 @@ impl<'a, K, T> Search<'a, K, T> {
                     key.make();
                     continue;
                 }
+                Look::Absent => return None,
             };
             let Some(begin) = answer else {
                 self.pass_other_keys(&key);
@@ -147,7 +171,7 @@ impl<'a, K, T> Search<'a, K, T> {
             self.finish(&begin);
             // A key that was not needed: its drop is the user's. What was begun is a guard by now.
             drop(key);
-            return begin;
+            return Some(begin);
         }
     }
 
@@ -169,6 +193,9 @@ impl<'a, K, T> Search<'a, K, T> {
                     self.shard.count_out();
                 }
                 return Look::Candidate(self.try_join(table, flight));
+            }
+            if self.request.joins_only {
+                return Look::Absent;
             }
             if let Some(why) = self.rejection(table, key.is_made()) {
                 return Look::Rejected(why);
@@ -195,11 +222,7 @@ impl<'a, K, T> Search<'a, K, T> {
     fn try_join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
-        let now = self.request.now;
-        let expired = now
-            .zip(note.deadline)
-            .is_some_and(|(now, deadline)| deadline <= now);
-        if expired || state.cause().is_some() {
+        if note.is_expired(self.request.now) || state.cause().is_some() {
             return Candidate::Ended(flight);
         }
         // Checked before the join, which counts for `max_waiters`. A payload that differs is
@@ -211,15 +234,14 @@ impl<'a, K, T> Search<'a, K, T> {
         if is_inside(&flight) {
             return Candidate::Rejected(flight, Rejected::Reentrant);
         }
-        let rules = self.shard.rules();
-        let too_old = rules
-            .and_then(|rules| rules.supersede_after)
-            .zip(now.zip(note.born))
-            .is_some_and(|(most, (now, born))| now.saturating_sub(born) > most);
-        if too_old && !state.ended() && !self.joins_old {
+        let joins_old = self.joins_old || self.request.joins_only;
+        if self.is_too_old(note) && !state.ended() && !joins_old {
             return Candidate::TooOld(flight);
         }
-        let max_waiters = rules.map_or(usize::MAX, |rules| rules.max_waiters);
+        let max_waiters = self
+            .shard
+            .rules()
+            .map_or(usize::MAX, |rules| rules.max_waiters);
         match flight.cell.join(max_waiters) {
             Join::Open(waiting) => table.counts.join(waiting),
             Join::Ended(state) if state.settled() => table.counts.join_settled(),
@@ -229,11 +251,20 @@ impl<'a, K, T> Search<'a, K, T> {
         Candidate::Joined(Waiter::new(flight))
     }
 
+    fn is_too_old(&self, note: Note) -> bool {
+        let rules = self.shard.rules();
+        rules
+            .and_then(|rules| rules.supersede_after)
+            .zip(self.request.now.zip(note.born))
+            .is_some_and(|(most, (now, born))| now.saturating_sub(born) > most)
+    }
+
     /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
     /// once: the call whose abort ends it begins the next flight.
     fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
-        if !table.is_registered(&old) {
-            // It has lost its key since it was found, so it continues for those already in it.
+        if !table.is_registered(&old) || !self.is_too_old(table.note(old.id)) {
+            // Since it was found it has lost its key, and continues for those already in it, or its
+            // age was renewed, and it is a candidate once more.
             self.after.drop_flight(old);
             return;
         }
@@ -378,6 +409,7 @@ mod tests {
                 Look::Begun(_) => return looks,
                 Look::NoKey => key.make(),
                 Look::Rejected(why) => panic!("{why}"),
+                Look::Absent => unreachable!("it begins"),
                 Look::Candidate(candidate) => {
                     assert!(search.compare(candidate, &mut key, &mut Plain).is_none());
                     search.pass_other_keys(&key);

@@ -41,6 +41,14 @@ struct Registered<K, T> {
     flight: Arc<Flight<K, T>>,
 }
 
+/// A flight that was in one of the two tables.
+#[must_use = "it can be the last handle of its flight, whose drop is the user's"]
+pub(super) struct Removed<K, T> {
+    /// It was the registered flight of its key.
+    pub(super) had_key: bool,
+    pub(super) flight: Option<Arc<Flight<K, T>>>,
+}
+
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
 /// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
 pub(super) struct JoinOrBegin<'a, K, T> {
@@ -220,9 +228,14 @@ impl<K, T> Table<K, T> {
 
     /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
     /// still here.
-    pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) {
-        if let Some(flight) = self.remove(flight) {
+    pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+        let Removed { had_key, flight } = self.remove(flight);
+        if let Some(flight) = flight {
             insert(&mut self.ending, flight);
+        }
+        Removed {
+            had_key,
+            flight: None,
         }
     }
 
@@ -239,9 +252,17 @@ impl<K, T> Table<K, T> {
     }
 
     /// Removes a flight whose end is not counted yet from the table in which it is.
-    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
-        self.remove_registered(flight)
-            .or_else(|| remove(&mut self.unregistered, flight))
+    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+        match self.remove_registered(flight) {
+            Some(flight) => Removed {
+                had_key: true,
+                flight: Some(flight),
+            },
+            None => Removed {
+                had_key: false,
+                flight: remove(&mut self.unregistered, flight),
+            },
+        }
     }
 
     fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
@@ -267,12 +288,14 @@ impl<K, T> Table<K, T> {
         find(&self.registered, hash, id)
     }
 
+    /// The flights that have their keys still: in flight, ended and not removed yet, or retained.
+    pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+        self.registered.iter().map(|entry| &entry.flight)
+    }
+
     /// All but those that are ending.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
-        self.registered
-            .iter()
-            .map(|entry| &entry.flight)
-            .chain(self.unregistered.iter())
+        self.registered().chain(self.unregistered.iter())
     }
 
     /// The states of the flights whose end is not counted yet.

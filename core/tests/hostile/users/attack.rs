@@ -21,6 +21,8 @@ pub(crate) enum Attack {
     Rerun,
     Spawn,
     Forget,
+    ActByKey,
+    ActByClosure,
     Query,
     UseTheGate,
     TurnTheClock,
@@ -32,13 +34,15 @@ pub(crate) enum Attack {
     PanicTwice,
 }
 
-pub(crate) const REENTERING: [Attack; 11] = [
+pub(crate) const REENTERING: [Attack; 13] = [
     Attack::BeginAndDrop,
     Attack::BeginAndSettle,
     Attack::Work,
     Attack::Rerun,
     Attack::Spawn,
     Attack::Forget,
+    Attack::ActByKey,
+    Attack::ActByClosure,
     Attack::Query,
     Attack::UseTheGate,
     Attack::TurnTheClock,
@@ -94,6 +98,10 @@ impl Attack {
                     Attack::Forget => {
                         group.forget(&key(id));
                     }
+                    Attack::ActByKey => {
+                        drop(group.join(&key(id)));
+                        black_box((group.touch(&key(id)), group.abort(&key(id))));
+                    }
                     Attack::Query => {
                         black_box((group.contains(&key(id)), group.waiters(&key(id))));
                         drop(group.peek(&key(id)));
@@ -104,6 +112,10 @@ impl Attack {
                 }
             }
             match self {
+                Attack::ActByClosure => {
+                    black_box(group.keys());
+                    black_box((group.forget_if(|_| true), group.abort_if(|_| true)));
+                }
                 Attack::AbortAll => group.abort_all(),
                 Attack::Close => group.close(),
                 _ => {}

@@ -25,6 +25,7 @@ pub(crate) enum Part {
     Hasher,
     Clock,
     Keep,
+    Pick,
     Make,
     MakerDrop,
     Poll,
@@ -34,7 +35,7 @@ pub(crate) enum Part {
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 15] = [
+pub(crate) const PARTS: [Part; 16] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -43,6 +44,7 @@ pub(crate) const PARTS: [Part; 15] = [
     Part::Hasher,
     Part::Clock,
     Part::Keep,
+    Part::Pick,
     Part::Make,
     Part::MakerDrop,
     Part::Poll,
@@ -152,6 +154,12 @@ pub(crate) struct Key {
 pub(crate) fn key(plan: &Arc<Plan>, id: u32) -> Key {
     let counted = Counted::new(plan, Part::KeyDrop);
     Key { id, counted }
+}
+
+impl Key {
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
 }
 
 impl Hash for Key {

@@ -79,7 +79,7 @@ impl Setup {
     }
 
     /// Whether the call returned. Its result is dropped in the attempt.
-    fn attempt<R>(&self, call: impl FnOnce() -> R) -> bool {
+    pub(super) fn attempt<R>(&self, call: impl FnOnce() -> R) -> bool {
         let panicked = panics(|| drop(call()));
         self.panicked.fetch_add(panicked.into(), Ordering::SeqCst);
         !panicked
@@ -106,6 +106,7 @@ impl Setup {
     pub(crate) fn run(&self) -> usize {
         for group in [&self.plain, &self.ruled] {
             self.begin_and_join(group);
+            self.act_on_keys(group);
             self.work(group);
             self.rerun(group);
             self.run_and_spawn(group);

@@ -125,7 +125,7 @@ impl Kind {
         };
         outcome.map(|outcome| match outcome {
             Ok(settled) => {
-                ledger.check(settled.id(), *settled);
+                ledger.check(settled.flight_id(), *settled);
                 Ok(None)
             }
             Err(Error::Aborted(aborted)) => Ok(Some(aborted.cause())),

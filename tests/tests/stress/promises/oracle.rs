@@ -42,7 +42,7 @@ impl Oracle {
     ) {
         let seen = match outcome {
             Ok(settled) => {
-                assert_eq!(settled.id(), id);
+                assert_eq!(settled.flight_id(), id);
                 Outcome::Settled(settled.tag)
             }
             Err(Error::Aborted(aborted)) => Outcome::Aborted(aborted.cause()),
