@@ -56,7 +56,7 @@ scale() (
   fi
   grep -oE '(scale|stress): .*' "$log"
   checks=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$log" | awk '{sum += $1} END {print sum + 0}')
-  finish "tests: scale" 11
+  finish "tests: scale" 12
 )
 
 # coverage [lines]

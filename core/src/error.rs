@@ -96,7 +96,8 @@ pub enum Cause {
     /// unwinds (seen with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
     Panicked,
     /// Ended on purpose: [`Primary::abort`](crate::Primary::abort),
-    /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort).
+    /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort), and by key
+    /// [`Group::abort`](crate::Group::abort) and [`Group::abort_if`](crate::Group::abort_if).
     Cancelled,
     /// [`Group::abort_all`](crate::Group::abort_all) ended all flights.
     AbortedAll,

@@ -68,7 +68,11 @@
 //! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by
 //!    mistake is rejected and not answered with another payment's receipt.
 //! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
-//!    answer. A failure that may be tried again is not kept.
+//!    answer. A failure that may be tried again is not retained. At most 65,536 outcomes are
+//!    retained, unless you choose another number with
+//!    [`max_retained`](crate::GroupBuilder::max_retained). Choose one well above what settles in
+//!    one window, because a retry whose outcome was given up early runs the charge again. Watch
+//!    [`Stats::given_up`](crate::Stats::given_up).
 //!
 //! And a fifth that no library can give you: the effect itself must be idempotent, or check the
 //! token, because a process that dies takes its flights with it. Pass the token on to the bank.
@@ -80,8 +84,8 @@
 //!
 //! type Charge = Result<u64, String>;
 //! let group: Group<String, Charge> = Group::builder()
-//!     .retain(Duration::from_secs(24 * 60 * 60))
-//!     .keep(|charge: &Charge| charge.is_ok())
+//!     .retain_ok_for(Duration::from_secs(24 * 60 * 60))
+//!     .max_retained(1_000_000)
 //!     .max_waiters(1_000)
 //!     .build();
 //! let ten = Fingerprint::of_bytes(br#"{"amount":10}"#);

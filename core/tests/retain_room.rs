@@ -22,9 +22,8 @@ fn an_expired_outcome_takes_the_place_of_none_that_has_not() {
     let group: Group<&str, u64> = Group::builder()
         .shards(1)
         .clock(clock.clone())
-        .retain(Duration::from_secs(60))
-        .capacity(2)
-        .keep(|value: &u64| Duration::from_millis(*value))
+        .retain_by(|value: &u64| Some(Duration::from_millis(*value)))
+        .max_retained(2)
         .build();
     let begin = |key| match group.begin(key) {
         Begin::Primary(primary) => primary,
@@ -50,7 +49,7 @@ fn of_many_that_have_expired_none_is_joined() {
     let group: Group<u64, u64> = Group::builder()
         .shards(1)
         .clock(clock.clone())
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .build();
     for key in 0..KEYS {
         let Begin::Primary(primary) = group.begin(key) else {

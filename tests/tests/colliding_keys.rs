@@ -215,7 +215,7 @@ fn a_call_hashes_its_key_once_whatever_the_rules_are() {
     let groups: [Group<Counted, u32>; 3] = [
         Group::new(),
         Group::builder().max_waiters(9).build(),
-        Group::builder().retain(Duration::from_secs(60)).build(),
+        Group::builder().retain_for(Duration::from_secs(60)).build(),
     ];
     for group in &groups {
         for (name, call) in &calls {

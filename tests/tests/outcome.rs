@@ -109,7 +109,7 @@ fn the_last_handle_gives_the_value_away() {
 #[test]
 fn a_retained_value_is_given_away_when_it_is_retained_no_longer() {
     let minute = Duration::from_secs(60);
-    let group: Group<u8, u32> = Group::builder().retain(minute).build();
+    let group: Group<u8, u32> = Group::builder().retain_for(minute).build();
     let settled = primary(group.begin(1)).settle(7).unwrap();
     let settled = settled.try_unwrap().unwrap_err();
     assert!(group.forget_flight(&1, settled.flight_id()));

@@ -50,12 +50,11 @@ fn an_outcome_that_is_not_retained_is_not_given_out() {
             Group::new(),
             Group::builder().max_waiters(9).build(),
             Group::builder()
-                .retain(hour)
-                .keep(|value: &u32| *value != 7)
+                .retain_by(move |value: &u32| (*value != 7).then_some(hour))
                 .build(),
         ];
         assert_eq!(groups.map(|group| settled_during_a_peek(&group)), [None; 3]);
-        let retains = Group::builder().retain(hour).build();
+        let retains = Group::builder().retain_for(hour).build();
         assert_eq!(settled_during_a_peek(&retains), Some(7));
     });
 }

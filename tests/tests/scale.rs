@@ -160,6 +160,43 @@ fn a_million_keys_are_in_flight_at_once() {
     assert!(worst < Duration::from_millis(500), "{worst:?}");
 }
 
+/// Of windows that all differ, twenty times as many take hardly more time. The least of several
+/// batches, at each size, so that others on the machine do not count.
+#[test]
+#[ignore = "compares times; run by .ci/tests.sh scale"]
+fn a_window_of_its_own_takes_little_time_among_many() {
+    const FEW: u64 = 3_000;
+    const MANY: u64 = 60_000;
+    const BATCH: u64 = 500;
+    let group: Group<u64, u64> = Group::builder()
+        .shards(1)
+        .clock(HandClock::default())
+        .retain_by(|value: &u64| Some(Duration::from_secs(60 + value)))
+        .max_retained(1 << 20)
+        .build();
+    let settle = |key| drop(primary(group.begin(key)).settle(key).expect("first"));
+    let begin = |key| drop(primary(group.begin(key)));
+    let least = |from: u64, call: &dyn Fn(u64)| {
+        let batch = |batch| {
+            let start = from + batch * BATCH;
+            let began = Instant::now();
+            (start..start + BATCH).for_each(call);
+            began.elapsed() / BATCH as u32
+        };
+        (0..8).map(batch).min().expect("eight of them")
+    };
+    let mut times = Vec::new();
+    let mut keys = 0;
+    for windows in [FEW, MANY] {
+        (keys..windows).for_each(settle);
+        keys = windows + 8 * BATCH;
+        times.push([least(1 << 32, &begin), least(windows, &settle)]);
+    }
+    let (few, many) = (times[0], times[1]);
+    println!("scale: a begin and a settle among {FEW} windows {few:?}, among {MANY} {many:?}");
+    assert!(many[0] < 4 * few[0] && many[1] < 4 * few[1]);
+}
+
 /// In millions, by part: alone, with a duplicate, as a `work`, retained.
 #[test]
 #[ignore = "a hundred million flights; run by .ci/tests.sh scale"]
@@ -170,8 +207,8 @@ fn a_hundred_million_flights_leave_memory_flat() {
     let plain: Group<u64, u64> = Group::new();
     let keeping: Group<u64, u64> = Group::builder()
         .clock(clock.clone())
-        .retain(Duration::from_secs(10))
-        .capacity(10_000)
+        .retain_for(Duration::from_secs(10))
+        .max_retained(10_000)
         .build();
     let alone = |key| {
         primary(plain.begin(key)).settle(key).expect("first");

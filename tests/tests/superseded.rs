@@ -97,7 +97,7 @@ fn a_retained_outcome_reaches_a_late_call_of_work() {
     let clock = HandClock::default();
     let group: Group<&str, usize> = Group::builder()
         .clock(clock.clone())
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .build();
     let mut first = group.work("k", || ready(7));
     assert!(poll(&mut first, Waker::noop()).is_ready());
@@ -116,8 +116,7 @@ fn a_superseded_settle_asks_nobody_and_leaves_no_flight() {
     let group: Group<&str, usize> = Group::builder()
         .clock(clock.clone())
         .supersede_after(Duration::from_secs(1))
-        .retain(Duration::from_secs(60))
-        .keep(|value: &usize| if *value == 13 { quiet_panic() } else { false })
+        .retain_by(|value: &usize| if *value == 13 { quiet_panic() } else { None })
         .build();
     let old = primary(group.begin("k"));
     clock.forward(10);
@@ -133,7 +132,7 @@ fn an_expired_outcome_is_not_forgotten() {
     let clock = HandClock::default();
     let group: Group<&str, usize> = Group::builder()
         .clock(clock.clone())
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .build();
     primary(group.begin("k")).settle(1).unwrap();
     clock.forward(60);

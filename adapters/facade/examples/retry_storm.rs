@@ -65,7 +65,7 @@ async fn storm(storm: Storm) -> StormRow {
 /// Recorded requests with many tokens, in real time. The group keeps each outcome for a while if
 /// `--retain` says so: a late duplicate gets it at once.
 async fn replay(replay: Replay) -> TraceRow {
-    let group = Group::builder().retain(replay.retain()).build();
+    let group = Group::builder().retain_for(replay.retain()).build();
     match replay.policy() {
         Policy::Continue => {
             let run = replay.run(group, |group, _, request| {

@@ -82,7 +82,7 @@ fn address<K, T>(flight: &Arc<Flight<K, T>>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::SettleCell;
+    use crate::cell::RawCell;
     use crate::flight::FlightId;
     use crate::flight::observe::Observed;
 
@@ -90,11 +90,10 @@ mod tests {
     fn polls_can_end_in_any_order() {
         let [one, other] = [1, 2].map(|count| {
             Arc::new(Flight::<_, u8> {
-                cell: SettleCell::new(),
+                cell: RawCell::new(None, false),
                 key: count,
                 hash: 0,
                 id: FlightId::new(0, count, 1),
-                operation: None,
                 observed: Observed::new(),
             })
         });

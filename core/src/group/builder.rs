@@ -9,7 +9,7 @@ use core::time::Duration;
 use crate::clock::{self, Clock};
 use crate::group::Group;
 use crate::group::hasher::RandomState;
-use crate::group::rules::{Classify, Keep, Retention, Rules};
+use crate::group::rules::{HowLong, Retention, Rules, Weigh};
 
 /// More shards than this cost memory and bring nothing.
 const MOST_SHARDS: usize = 1 << 12;
@@ -24,10 +24,9 @@ const MOST_SHARDS: usize = 1 << 12;
 ///
 /// type Charge = Result<u64, String>;
 ///
-/// // A retry that comes up to a minute late gets the receipt. A failure is not kept.
+/// // A retry that comes up to a minute late gets the receipt. A failure is not retained.
 /// let group: Group<String, Charge> = Group::builder()
-///     .retain(Duration::from_secs(60))
-///     .keep(|charge: &Charge| charge.is_ok())
+///     .retain_ok_for(Duration::from_secs(60))
 ///     .max_waiters(10_000)
 ///     .supersede_after(Duration::from_secs(300))
 ///     .build();
@@ -43,9 +42,9 @@ pub struct GroupBuilder<K, T, S = RandomState> {
     keys: PhantomData<fn() -> K>,
     shards: u32,
     clock: Option<Box<dyn Clock>>,
-    retain: Option<Duration>,
-    classify: Option<Classify<T>>,
-    capacity: usize,
+    retain: Option<HowLong<T>>,
+    max_retained: usize,
+    max_retained_weight: Option<(usize, Weigh<T>)>,
     max_waiters: usize,
     max_flights: usize,
     supersede_after: Option<Duration>,
@@ -59,8 +58,8 @@ impl<K, T> GroupBuilder<K, T> {
             shards: if cfg!(feature = "std") { 64 } else { 1 },
             clock: None,
             retain: None,
-            classify: None,
-            capacity: 1 << 16,
+            max_retained: 1 << 16,
+            max_retained_weight: None,
             max_waiters: usize::MAX,
             max_flights: usize::MAX,
             supersede_after: None,
@@ -85,8 +84,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
             shards,
             clock,
             retain,
-            classify,
-            capacity,
+            max_retained,
+            max_retained_weight,
             max_waiters,
             max_flights,
             supersede_after,
@@ -98,15 +97,15 @@ impl<K, T, S> GroupBuilder<K, T, S> {
             shards,
             clock,
             retain,
-            classify,
-            capacity,
+            max_retained,
+            max_retained_weight,
             max_waiters,
             max_flights,
             supersede_after,
         }
     }
 
-    /// Where time comes from, for [`retain`](Self::retain) and
+    /// Where time comes from, for what is retained and for
     /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std`;
     /// without `std`, and on `wasm32-unknown-unknown`, there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
@@ -114,37 +113,129 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// Retains settled outcomes for this long: a duplicate that comes late gets the outcome at
-    /// once, instead of running the operation again. Zero retains nothing.
+    /// Retains every settled outcome for this long: a duplicate that comes late gets the outcome at
+    /// once, instead of running the operation again. With a time of zero nothing is retained.
     ///
-    /// Expiry is lazy: no timer and no thread stand behind it. What has expired is never given out;
-    /// its memory is freed by later calls on the same shard, or by [`Group::forget`].
+    /// Of this call, [`retain_ok_for`](Self::retain_ok_for) and [`retain_by`](Self::retain_by) the
+    /// last one wins. At most [`max_retained`](Self::max_retained) outcomes are retained: 65,536,
+    /// if you do not say otherwise.
+    ///
+    /// An expired outcome is never given out. No timer and no thread frees its memory: later
+    /// settles of the group do that, two outcomes each, a begin of its key,
+    /// [`Group::purge_expired`] and [`Group::stats`].
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, u32> = Group::builder().retain_for(Duration::from_secs(60)).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(7).unwrap();
+    /// let Begin::Waiter(late) = group.begin("k") else { unreachable!() };
+    /// assert_eq!(*late.get().unwrap().unwrap(), 7);
+    /// ```
     #[doc(alias = "ttl")]
     #[doc(alias = "replay")]
-    pub fn retain(mut self, time: Duration) -> Self {
-        self.retain = Some(time);
+    #[doc(alias = "retain")]
+    pub fn retain_for(mut self, time: Duration) -> Self {
+        self.retain = (!time.is_zero()).then(|| Box::new(move |_: &T| Some(time)) as HowLong<T>);
         self
     }
 
-    /// Decides for each outcome whether it is retained, and for how long. The default retains all,
-    /// for the `retain` time.
+    /// Retains outcomes for as long as `how_long` says. `None` or zero: the outcome is not
+    /// retained, and the key is free when the flight settles.
     ///
-    /// Without [`retain`](Self::retain) it is not asked. It answers with a `bool`, a `Duration`, an
-    /// `Option<Duration>` or a [`Keep`], so that successes and failures may have windows of
-    /// their own. It runs before the value is published, under no lock; a panic of it ends the
-    /// flight as [`Cause::Panicked`](crate::error::Cause::Panicked) and goes on in the settle.
-    pub fn keep<R: Into<Keep>>(
+    /// Of this call, [`retain_for`](Self::retain_for) and [`retain_ok_for`](Self::retain_ok_for)
+    /// the last one wins. `how_long` runs before the value is published, under no lock. If it
+    /// panics, the flight ends with [`Cause::Panicked`](crate::error::Cause::Panicked), and the
+    /// panic propagates out of the settle.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// struct Token {
+    ///     lifetime: Duration,
+    /// }
+    ///
+    /// let group: Group<&str, Token> =
+    ///     Group::builder().retain_by(|token: &Token| Some(token.lifetime)).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(Token { lifetime: Duration::from_secs(300) }).ok();
+    /// assert!(matches!(group.begin("k"), Begin::Waiter(_)));
+    /// ```
+    pub fn retain_by(
         mut self,
-        classify: impl Fn(&T) -> R + Send + Sync + 'static,
+        how_long: impl Fn(&T) -> Option<Duration> + Send + Sync + 'static,
     ) -> Self {
-        self.classify = Some(Box::new(move |value| classify(value).into()));
+        self.retain = Some(Box::new(how_long));
         self
     }
 
-    /// The most outcomes to retain. Each shard has an equal part, rounded up; when it is full, the
-    /// shard's oldest goes, and what has expired before that. The default is 65,536.
-    pub fn capacity(mut self, outcomes: usize) -> Self {
-        self.capacity = outcomes;
+    /// The maximum number of outcomes that the group retains, however many shards it has. The
+    /// default is 65,536. With zero nothing is retained.
+    ///
+    /// If there is no place for a new outcome, those that have expired are given up first, then the
+    /// one that would expire next. A new outcome is given up only if every place belongs to an
+    /// outcome that is being settled by another thread at that moment.
+    ///
+    /// A call for a key whose outcome was given up runs the operation a second time within the
+    /// window. Where that matters, as it does for payments, choose a number well above what settles
+    /// in one window, and watch [`Stats::given_up`](crate::Stats::given_up).
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let group: Group<&str, u32> =
+    ///     Group::builder().retain_for(minute).max_retained(1).build();
+    /// for key in ["a", "b"] {
+    ///     let Begin::Primary(primary) = group.begin(key) else { unreachable!() };
+    ///     primary.settle(7).unwrap();
+    /// }
+    /// assert!(group.peek("a").is_none() && group.peek("b").is_some());
+    /// assert_eq!(group.stats().given_up, 1);
+    /// ```
+    #[doc(alias = "capacity")]
+    #[doc(alias = "max_capacity")]
+    pub fn max_retained(mut self, outcomes: usize) -> Self {
+        self.max_retained = outcomes;
+        self
+    }
+
+    /// Bounds what the retained outcomes weigh together, in any unit, for example bytes: the sum of
+    /// what `weigh` says of them never exceeds `weight`. [`max_retained`](Self::max_retained)
+    /// bounds their number all the same.
+    ///
+    /// An outcome that alone is heavier than `weight` is not retained, and
+    /// [`Stats::given_up`](crate::Stats::given_up) does not count it. For a lighter one as many
+    /// outcomes are given up as necessary, in the order that `max_retained` describes.
+    ///
+    /// `weigh` is called once for each outcome that is to be retained, before the value is
+    /// published, under no lock. If it panics, the flight ends with
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked), and the panic propagates out of the
+    /// settle.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, Vec<u8>> = Group::builder()
+    ///     .retain_for(Duration::from_secs(60))
+    ///     .max_retained_weight(1 << 20, Vec::len)
+    ///     .build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(vec![0; 2 << 20]).unwrap();
+    /// assert!(group.peek("k").is_none());
+    /// ```
+    #[doc(alias = "weigher")]
+    pub fn max_retained_weight(
+        mut self,
+        weight: usize,
+        weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.max_retained_weight = Some((weight, Box::new(weigh)));
         self
     }
 
@@ -190,14 +281,10 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// # Panics
     ///
-    /// Without `std`, and on `wasm32-unknown-unknown`, if [`retain`](Self::retain) or
-    /// [`supersede_after`](Self::supersede_after) is asked for and no [`clock`](Self::clock) is
-    /// given.
+    /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
+    /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
-        let capacity = self.capacity.div_ceil(self.shards as usize);
-        let retain = self
-            .retain
-            .filter(|time| *time > Duration::ZERO && capacity > 0);
+        let retain = self.retain.filter(|_| self.max_retained > 0);
         let timed = retain.is_some() || self.supersede_after.is_some();
         let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
         let rules = (timed || limited).then(|| {
@@ -206,10 +293,10 @@ impl<K, T, S> GroupBuilder<K, T, S> {
                 clock.is_some() || !timed,
                 "a group that retains or ages needs a clock: call `clock`"
             );
-            let retention = retain.map(|time| Retention {
-                time,
-                capacity,
-                classify: self.classify,
+            let retention = retain.map(|how_long| Retention {
+                how_long,
+                max: self.max_retained,
+                max_weight: self.max_retained_weight,
             });
             Rules::new(
                 clock,
@@ -223,6 +310,28 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     }
 }
 
+impl<K, V, E, S> GroupBuilder<K, Result<V, E>, S> {
+    /// Retains successes for this long. A failure is not retained: the next call runs the operation
+    /// again. Else as [`retain_for`](Self::retain_for), and of these calls the last one wins.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let group: Group<&str, Result<u32, String>> =
+    ///     Group::builder().retain_ok_for(minute).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(Err("declined".to_string())).unwrap();
+    /// assert!(group.peek("k").is_none());
+    /// ```
+    pub fn retain_ok_for(mut self, time: Duration) -> Self {
+        let how_long = move |outcome: &Result<V, E>| outcome.is_ok().then_some(time);
+        self.retain = (!time.is_zero()).then(|| Box::new(how_long) as HowLong<Result<V, E>>);
+        self
+    }
+}
+
 impl<K, T, S: UnwindSafe> UnwindSafe for GroupBuilder<K, T, S> {}
 impl<K, T, S: RefUnwindSafe> RefUnwindSafe for GroupBuilder<K, T, S> {}
 
@@ -230,8 +339,8 @@ impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
-            .field("retain", &self.retain)
-            .field("capacity", &self.capacity)
+            .field("retains", &self.retain.is_some())
+            .field("max_retained", &self.max_retained)
             .field("max_waiters", &self.max_waiters)
             .field("max_flights", &self.max_flights)
             .field("supersede_after", &self.supersede_after)

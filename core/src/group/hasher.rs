@@ -8,6 +8,13 @@ pub(super) const fn spread(bits: u64) -> u64 {
     bits.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
+/// The shard of a hash, of so many. Spread, so that a poor hasher does not put everything into one
+/// shard. The bits are taken from the middle, since the shard's table uses the lowest and the
+/// highest.
+pub(super) const fn shard_index(hash: u64, shards: usize) -> usize {
+    (spread(hash) >> 32) as usize & (shards - 1)
+}
+
 /// The default hasher's state: a random seed for each group.
 ///
 /// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash

@@ -7,7 +7,6 @@
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
-use core::time::Duration;
 
 use equivalent::Equivalent;
 
@@ -62,7 +61,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// use oneflight_core::{Begin, Group};
     ///
     /// let minute = std::time::Duration::from_secs(60);
-    /// let group: Group<&str, u32> = Group::builder().retain(minute).build();
+    /// let group: Group<&str, u32> = Group::builder().retain_for(minute).build();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// assert!(group.peek("k").is_none());
     /// primary.settle(7).unwrap();
@@ -142,7 +141,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// continues for those already in it, and its late settle never touches the new one. Returns
     /// true if the key was in flight, or its outcome retained.
     ///
-    /// A flight that is forgotten is not retained when it settles; a retained outcome is freed now.
+    /// A flight that is forgotten is not retained when it settles; a retained outcome is dropped
+    /// now.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -178,7 +178,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// use oneflight_core::{Begin, Group};
     ///
     /// let minute = std::time::Duration::from_secs(60);
-    /// let tokens: Group<&str, u32> = Group::builder().retain(minute).build();
+    /// let tokens: Group<&str, u32> = Group::builder().retain_for(minute).build();
     /// let Begin::Primary(primary) = tokens.begin("user") else { unreachable!() };
     /// let refused = primary.settle(7).unwrap().flight_id();
     /// assert!(tokens.forget_flight("user", refused));
@@ -265,7 +265,11 @@ impl<K, T, S> Group<K, T, S> {
             keys.0.get_or_insert_default().push(key.clone());
             false
         };
-        self.visit(is_open, clone, |_, _| false);
+        self.visit(
+            |shard| shard.registered(is_open, false),
+            clone,
+            |_, _| false,
+        );
         keys.0.take().unwrap_or_default()
     }
 
@@ -291,9 +295,11 @@ impl<K, T, S> Group<K, T, S> {
     pub fn forget_if(&self, which: impl FnMut(&K) -> bool) -> usize {
         let now = self.now();
         let not_aborted = |state: Snapshot| state.cause().is_none();
-        self.visit(not_aborted, which, |shard, flight| {
-            shard.forget(flight, now)
-        })
+        self.visit(
+            |shard| shard.registered(not_aborted, true),
+            which,
+            |shard, flight| shard.forget(flight, now),
+        )
     }
 
     /// As [`abort`](Self::abort), for every key in flight that the closure picks. Returns how many
@@ -317,16 +323,17 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!(group.keys(), [(2, "a")]);
     /// ```
     pub fn abort_if(&self, which: impl FnMut(&K) -> bool) -> usize {
-        self.visit(is_open, which, |shard, flight| {
-            shard.abort_registered(flight, Cause::Cancelled)
-        })
+        self.visit(
+            |shard| shard.registered(is_open, false),
+            which,
+            |shard, flight| shard.abort_registered(flight, Cause::Cancelled),
+        )
     }
 
-    /// Does `act` for each key that `which` picks, of the flights that have their keys and whose
-    /// states are asked for. Returns how often `act` did something.
+    /// Does `act` for each key that `which` picks, `of` the flights of each shard. Returns how often `act` did something.
     fn visit(
         &self,
-        of: fn(Snapshot) -> bool,
+        of: impl Fn(&Shard<K, T>) -> Vec<Arc<Flight<K, T>>>,
         mut which: impl FnMut(&K) -> bool,
         act: impl Fn(&Shard<K, T>, &Arc<Flight<K, T>>) -> bool,
     ) -> usize {
@@ -334,7 +341,7 @@ impl<K, T, S> Group<K, T, S> {
         let shards = self.inner.shards.iter();
         let all: Vec<_> = shards
             .flat_map(|shard| {
-                let flights = shard.registered(of).into_iter();
+                let flights = of(shard).into_iter();
                 flights.map(move |flight| (shard, flight))
             })
             .collect();
@@ -350,11 +357,6 @@ impl<K, T, S> Group<K, T, S> {
             }
         });
         acted
-    }
-
-    /// The time, if the rules depend on it.
-    fn now(&self) -> Option<Duration> {
-        self.inner.shards[0].now()
     }
 }
 

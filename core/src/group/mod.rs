@@ -8,6 +8,7 @@
 //! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
+//! | `places` | which outcomes the group retains, in the order in which they expire |
 //! | `stats` | figures |
 //! | `shard/` | one lock, and all that stands under it |
 //!
@@ -21,6 +22,7 @@ mod builder;
 pub(crate) mod entry;
 mod hasher;
 mod keys;
+mod places;
 mod primary;
 mod rules;
 pub(crate) mod shard;
@@ -31,20 +33,20 @@ mod waiter;
 use alloc::boxed::Box;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::time::Duration;
 
 pub use begin::Begin;
 pub use builder::GroupBuilder;
 pub use entry::{Entry, Registry};
 pub use hasher::RandomState;
 pub use primary::{Primary, Run};
-pub use rules::Keep;
 pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
 
 use crate::sync::Arc;
-use crate::unwind::for_each;
-use hasher::spread;
+use hasher::shard_index;
+use places::Places;
 use rules::Rules;
 use shard::{Drain, Shard, random_id};
 use stats::gather;
@@ -113,8 +115,8 @@ struct Inner<K, T, S> {
 impl<K, T, S> Drop for Inner<K, T, S> {
     fn drop(&mut self) {
         // Primaries keep their shards, but no call can reach what those retain any more.
-        if self.shards[0].rules().is_some() {
-            for_each(self.shards.iter(), |shard| shard.orphan());
+        if let Some(places) = self.shards[0].places() {
+            places.close();
         }
     }
 }
@@ -148,14 +150,20 @@ impl<K, T, S> Group<K, T, S> {
 
     fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
         let rules = rules.map(Arc::new);
+        let retention = rules.as_ref().and_then(|rules| rules.retention.as_ref());
+        let places = retention.map(|retention| Arc::new(Places::new(retention)));
         let drain = Arc::new(Drain::new(shards as usize));
         let first_id = random_id();
-        let shards = (0..shards)
+        let shards: Box<[_]> = (0..shards)
             .map(|index| {
                 let first_id = first_id + u64::from(index);
-                Arc::new(Shard::new(first_id, shards, rules.clone()))
+                let shard = Shard::new(first_id, shards, rules.clone());
+                Arc::new(shard.with_places(places.clone()))
             })
             .collect();
+        if let Some(places) = places {
+            places.open(shards.to_vec());
+        }
         Self {
             inner: Arc::new(Inner {
                 hasher,
@@ -175,8 +183,8 @@ impl<K, T, S> Group<K, T, S> {
         self.inner.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// What the group has done and holds. Looks at every flight in progress, one shard at a time:
-    /// for a metrics page, not for each request.
+    /// What the group has done and holds. Looks at every flight in progress, one shard at a time,
+    /// and drops what has expired first: for a metrics page, not for each request.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -188,14 +196,64 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((group.stats().aborted, group.stats().in_flight), (1, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        gather(self.inner.shards.iter().map(|shard| shard.figures()))
+        self.purge_expired();
+        let mut stats = gather(self.inner.shards.iter().map(|shard| shard.figures()));
+        stats.retained = self.places().map_or(0, Places::len);
+        stats
+    }
+
+    /// Drops the retained outcomes whose window is over, and returns how many it dropped.
+    ///
+    /// Expired outcomes are never given out, and later settles drop them, two each. Call this to
+    /// free their memory in a group that is seldom used. [`stats`](Self::stats) does the same.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, u32> = Group::builder().retain_for(Duration::from_nanos(1)).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(7).unwrap();
+    /// # std::thread::sleep(Duration::from_millis(1));
+    /// assert_eq!(group.purge_expired(), 1);
+    /// ```
+    #[doc(alias = "sweep")]
+    pub fn purge_expired(&self) -> usize {
+        let places = self.places().zip(self.now());
+        places.map_or(0, |(places, now)| places.purge(now))
+    }
+
+    /// Drops all retained outcomes, and returns how many it dropped. Flights in progress are not
+    /// changed: they are retained when they settle.
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, u32> = Group::builder().retain_for(Duration::from_secs(60)).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(7).unwrap();
+    /// assert_eq!(group.clear_retained(), 1);
+    /// assert!(group.peek("k").is_none());
+    /// ```
+    #[doc(alias = "clear")]
+    #[doc(alias = "invalidate_all")]
+    pub fn clear_retained(&self) -> usize {
+        self.places().map_or(0, Places::clear)
+    }
+
+    fn places(&self) -> Option<&Places<K, T>> {
+        self.inner.shards[0].places()
+    }
+
+    /// The time, if the rules depend on it.
+    fn now(&self) -> Option<Duration> {
+        self.inner.shards[0].now()
     }
 
     fn shard_of(&self, hash: u64) -> &Arc<Shard<K, T>> {
-        // Spread, so that a poor hasher does not put everything into one shard. The bits are
-        // taken from the middle, since the shard's table uses the lowest and the highest.
-        let spread = spread(hash) >> 32;
-        &self.inner.shards[spread as usize & (self.inner.shards.len() - 1)]
+        let shards = &self.inner.shards;
+        &shards[shard_index(hash, shards.len())]
     }
 }
 

@@ -7,40 +7,11 @@ use core::time::Duration;
 use crate::clock::Clock;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// Whether an outcome is retained. What a group's `keep` answers, directly or by `into()`.
-///
-/// `true` and `false`, a `Duration` and an `Option<Duration>` can be answered as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// Not retained: the key is free when the flight settles.
-    No,
-    /// For the group's `retain` time.
-    Yes,
-    /// For a time of its own. Each distinct duration is a window with a queue of its own: use a
-    /// handful of them.
-    For(Duration),
-}
+/// Says how long an outcome is retained.
+pub(crate) type HowLong<T> = Box<dyn Fn(&T) -> Option<Duration> + Send + Sync>;
 
-impl From<bool> for Keep {
-    fn from(keep: bool) -> Self {
-        if keep { Keep::Yes } else { Keep::No }
-    }
-}
-
-impl From<Duration> for Keep {
-    fn from(time: Duration) -> Self {
-        Keep::For(time)
-    }
-}
-
-impl From<Option<Duration>> for Keep {
-    fn from(time: Option<Duration>) -> Self {
-        time.map_or(Keep::No, Keep::For)
-    }
-}
-
-/// Decides whether an outcome is retained.
-pub(crate) type Classify<T> = Box<dyn Fn(&T) -> Keep + Send + Sync>;
+/// Says how much an outcome weighs.
+pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 
 pub(crate) struct Rules<T> {
     clock: Option<Box<dyn Clock>>,
@@ -53,22 +24,37 @@ pub(crate) struct Rules<T> {
 }
 
 pub(crate) struct Retention<T> {
-    pub(crate) time: Duration,
-    /// The maximum number of outcomes retained in one shard.
-    pub(crate) capacity: usize,
-    pub(crate) classify: Option<Classify<T>>,
+    pub(crate) how_long: HowLong<T>,
+    /// The maximum number of outcomes retained in the group.
+    pub(crate) max: usize,
+    /// The maximum of the sum of what they weigh, and who weighs them.
+    pub(crate) max_weight: Option<(usize, Weigh<T>)>,
 }
 
-/// When an outcome that is being settled expires. Outcomes with the same `time` share a queue.
+/// How an outcome is to be retained, decided before it is published.
 #[derive(Clone, Copy)]
-pub(crate) struct Window {
-    pub(crate) time: Duration,
+pub(crate) struct Stay {
     pub(crate) now: Duration,
+    pub(crate) deadline: Deadline,
+    pub(crate) weight: usize,
 }
 
-impl Window {
-    pub(crate) fn deadline(self) -> Duration {
-        self.now.saturating_add(self.time)
+/// When an outcome expires. In nanoseconds of the clock for 292 years after its zero, and in 1,024
+/// nanoseconds after that: 64 bits are enough wherever the clock has its zero, and for any window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline(u64);
+
+impl Deadline {
+    pub(crate) fn at(time: Duration) -> Self {
+        const FINE: u128 = 1 << 63;
+        let nanos = time.as_nanos();
+        let steps = nanos.min(FINE) + (nanos.saturating_sub(FINE) >> 10);
+        Self(u64::try_from(steps).unwrap_or(u64::MAX))
+    }
+
+    /// Whether it has come.
+    pub(crate) fn is_due(self, now: Duration) -> bool {
+        self <= Self::at(now)
     }
 }
 
@@ -90,21 +76,25 @@ impl<T> Rules<T> {
         }
     }
 
-    /// Runs the user's `keep` and clock. Called under no lock, before the value is published.
-    pub(crate) fn window(&self, value: &T) -> Option<Window> {
+    /// Whether an outcome can be retained.
+    pub(crate) fn retains(&self) -> bool {
+        self.retention.is_some()
+    }
+
+    /// Whether and how the outcome is to be retained. Runs the user's closures and clock: called
+    /// under no lock, before the value is published.
+    pub(crate) fn stay(&self, value: &T) -> Option<Stay> {
         let retention = self.retention.as_ref()?;
-        let time = match retention
-            .classify
-            .as_ref()
-            .map_or(Keep::Yes, |classify| classify(value))
-        {
-            Keep::No => return None,
-            Keep::Yes => retention.time,
-            Keep::For(time) => time,
+        let time = (retention.how_long)(value).filter(|time| !time.is_zero())?;
+        let weight = match &retention.max_weight {
+            Some((most, weigh)) => Some(weigh(value)).filter(|weight| weight <= most)?,
+            None => 0,
         };
-        (time > Duration::ZERO).then(|| Window {
-            time,
-            now: self.read(),
+        let now = self.read();
+        Some(Stay {
+            now,
+            deadline: Deadline::at(now.saturating_add(time)),
+            weight,
         })
     }
 
@@ -146,18 +136,50 @@ impl<T> Rules<T> {
 mod tests {
     use super::*;
 
+    fn rules(time: Option<Duration>, most: usize) -> Rules<usize> {
+        let retention = Retention {
+            how_long: Box::new(move |_: &usize| time) as HowLong<usize>,
+            max: 1,
+            max_weight: Some((most, Box::new(|value: &usize| *value) as Weigh<usize>)),
+        };
+        Rules::new(None, Some(retention), usize::MAX, None, usize::MAX)
+    }
+
     #[test]
     fn an_outcome_with_an_empty_window_is_not_retained() {
-        let retention = |time| Retention {
-            time: Duration::from_secs(60),
-            capacity: 1,
-            classify: Some(Box::new(move |_: &u32| Keep::For(time)) as Classify<u32>),
-        };
-        let window = |time| {
-            let rules = Rules::new(None, Some(retention(time)), usize::MAX, None, usize::MAX);
-            rules.window(&1).map(|window| window.time)
-        };
-        let least = Duration::from_nanos(1);
-        assert_eq!([window(Duration::ZERO), window(least)], [None, Some(least)]);
+        let stays = |time| rules(time, usize::MAX).stay(&1).is_some();
+        let least = Some(Duration::from_nanos(1));
+        let answers = [None, Some(Duration::ZERO), least, Some(Duration::MAX)];
+        assert_eq!(answers.map(stays), [false, false, true, true]);
+    }
+
+    #[test]
+    fn an_outcome_heavier_than_the_limit_is_not_retained() {
+        let rules = rules(Some(Duration::MAX), 7);
+        let stays = [0, 7, 8, usize::MAX].map(|weight| rules.stay(&weight).is_some());
+        assert_eq!(stays, [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_deadline_comes_when_its_time_comes_wherever_the_clock_has_its_zero() {
+        let step = Duration::from_nanos(1);
+        let fine = Duration::from_nanos(1 << 63);
+        for time in [step, Duration::from_secs(1), fine - step, fine] {
+            let deadline = Deadline::at(time);
+            assert!(
+                deadline.is_due(time) && !deadline.is_due(time - step),
+                "{time:?}"
+            );
+        }
+        let thousands_of_years = Duration::from_secs(1 << 42);
+        let step = Duration::from_nanos(1 << 10);
+        for time in [fine + step, fine * 4, thousands_of_years] {
+            let deadline = Deadline::at(time);
+            assert!(
+                deadline.is_due(time) && !deadline.is_due(time - step),
+                "{time:?}"
+            );
+        }
+        assert!(!Deadline::at(Duration::MAX).is_due(thousands_of_years));
     }
 }

@@ -42,8 +42,12 @@ pub struct Stats {
     pub reruns: u64,
     /// Calls that were rejected.
     pub rejected: u64,
-    /// Outcomes that are retained now.
+    /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,
+    /// Outcomes that were given up before their window was over, because there was no place for
+    /// more (`max_retained`, `max_retained_weight`). A later call of such a key runs its operation
+    /// again.
+    pub given_up: u64,
     aborted_by: [u64; Cause::COUNT],
     rejected_by: [u64; Rejected::COUNT],
 }
@@ -65,7 +69,6 @@ impl Stats {
             in_flight,
             ending,
             waiting,
-            retained,
         } = figures;
         self.begun += counts.begun;
         self.joined += counts.joined;
@@ -79,7 +82,7 @@ impl Stats {
             self.rejected += part;
         }
         self.reruns += counts.reruns;
-        self.retained += retained;
+        self.given_up += counts.given_up;
         // For a moment there can be more withdrawn than waited: see `Counts::take_back`.
         let waited = counts.waited.saturating_sub(counts.withdrawn);
         self.waited += waited;
@@ -94,7 +97,7 @@ impl Stats {
     }
 }
 
-/// Adds up the figures of all shards.
+/// Adds up the figures of all shards. What is retained is counted for the whole group, elsewhere.
 pub(crate) fn gather(shards: impl IntoIterator<Item = Figures>) -> Stats {
     let mut stats = Stats::default();
     for figures in shards {
@@ -109,7 +112,6 @@ pub(crate) struct Figures {
     pub(crate) in_flight: usize,
     pub(crate) ending: usize,
     pub(crate) waiting: usize,
-    pub(crate) retained: usize,
 }
 
 /// What one shard has counted. Plain numbers, which the shard's lock guards. In this order, what
@@ -126,6 +128,7 @@ pub(crate) struct Counts {
     reruns: u64,
     /// Of those who waited, the wrong joins: an end counted them, and they were taken back.
     withdrawn: u64,
+    pub(crate) given_up: u64,
     aborted: [u64; Cause::COUNT],
     rejected: [u64; Rejected::COUNT],
 }
@@ -195,7 +198,6 @@ mod tests {
             in_flight: 1,
             ending: 0,
             waiting: 1,
-            retained: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
         // A call is given a settled outcome meanwhile; then the end is counted.
@@ -207,7 +209,6 @@ mod tests {
             in_flight: 0,
             ending: 0,
             waiting: 0,
-            retained: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));
     }

@@ -2,13 +2,12 @@
 
 use core::hash::Hash;
 use core::mem::{self, discriminant};
-use core::task::Waker;
 
 use equivalent::Equivalent;
 
-use crate::cell::{Place, TakenWaker};
+use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
-use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
+use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::{Flight, FlightId, Settled, loss};
 use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
@@ -55,11 +54,16 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// another policy, or without a shared operation, is driven by others.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let policy = discriminant(&self.policy);
-        let shared = flight.operation.as_ref();
-        let Some(shared) = shared.filter(|shared| discriminant(&shared.policy) == policy) else {
-            return true;
+        let state = flight.cell.snapshot();
+        let joined = flight.cell.with_attached(state, |shared| {
+            (discriminant(&shared.policy) == policy).then(|| shared.join())
+        });
+        let joined = match joined {
+            Some(Some(joined)) => joined,
+            Some(None) => return true,
+            // It never had one, or has ended and shed it.
+            None => return flight.cell.snapshot().cause().is_none(),
         };
-        let joined = shared.join();
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
             self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
@@ -143,14 +147,16 @@ impl<K, T> Participant<K, T> {
         self
     }
 
-    /// The operation, and this participant's place at it.
-    pub(super) fn operation(&mut self) -> (&Arc<Wakeable<SharedOperation<T>>>, &mut Place) {
-        (shared(&self.flight), &mut self.place)
-    }
-
-    pub(super) fn step(&mut self, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
-        let (operation, place) = self.operation();
-        operation.step(place, waker)
+    /// Calls `f` with the operation, and with this participant's place at it, unless the flight has
+    /// ended and has shed its operation. `state` is any that the flight's cell has had.
+    #[inline(always)]
+    pub(super) fn with_operation<R>(
+        &mut self,
+        state: Snapshot,
+        f: impl FnOnce(&Arc<Wakeable<SharedOperation<T>>>, &mut Place) -> R,
+    ) -> Option<R> {
+        let cell = &self.flight.cell;
+        cell.with_attached(state, |shared| f(shared, &mut self.place))
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
@@ -159,7 +165,11 @@ impl<K, T> Participant<K, T> {
         let operation = self.shard.guarded(&self.flight, make);
         mem::forget(gone);
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
-        shared(&self.flight).hand_in(&mut in_hand.operation);
+        // It stays in hand if the flight has ended.
+        let cell = &self.flight.cell;
+        cell.with_attached(cell.snapshot(), |shared| {
+            shared.hand_in(&mut in_hand.operation);
+        });
     }
 
     /// Leaves the flight, and ends it if it cannot continue. `run`: it had the run of a *Rerun*
@@ -177,8 +187,13 @@ impl<K, T> Participant<K, T> {
         if state.ended() && !self.place.is_taken() {
             return;
         }
-        let (operation, place) = self.operation();
-        let left = operation.leave(place, loss(), run);
+        let left = self.with_operation(state, |shared, place| shared.leave(place, loss(), run));
+        let Some(left) = left else {
+            if run {
+                self.shard.gone(&self.flight);
+            }
+            return;
+        };
         let _waker = left.waker;
         match left.end {
             Some(cause) if left.operation.is_some() => {
@@ -203,13 +218,5 @@ impl<K, T> Participant<K, T> {
 impl<K, T> Drop for Participant<K, T> {
     fn drop(&mut self) {
         self.leave(false);
-    }
-}
-
-/// The operation of a participant's flight.
-pub(super) fn shared<K, T>(flight: &Flight<K, T>) -> &Arc<Wakeable<SharedOperation<T>>> {
-    match &flight.operation {
-        Some(operation) => operation,
-        None => unreachable!("a participant's flight has a shared operation"),
     }
 }

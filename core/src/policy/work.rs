@@ -6,17 +6,16 @@ use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use equivalent::Equivalent;
 
-use crate::cell::TakenWaker;
 use crate::error::Error;
-use crate::flight::operation::{Operation, Policy};
+use crate::flight::operation::{Drive, Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
-use crate::policy::participant::{Participant, Role, shared};
+use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
 
 impl<K, T, S> Group<K, T, S>
@@ -152,12 +151,16 @@ where
     T: Send + Sync + 'static,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        if !self.flight.cell.snapshot().ended() {
+        let state = self.flight.cell.snapshot();
+        if !state.ended() {
+            let stepped = self.with_operation(state, |shared, place| {
+                let (drive, old) = shared.step(place, cx.waker());
+                (drive.map(|drive| (drive, waker(shared.clone()))), old)
+            });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            let (step, _old) = self.step(cx.waker());
-            if let Some((operation, waker)) = step {
-                self.drive(operation, waker);
+            if let Some((Some((drive, waker)), _old)) = stepped {
+                self.drive(drive, &waker);
             }
         }
         match Flight::get(&self.flight) {
@@ -167,12 +170,11 @@ where
     }
 
     /// Polls the operation once, as the driver.
-    fn drive(&mut self, operation: Operation<T>, own: TakenWaker) {
+    fn drive(&mut self, (operation, own): Drive<T>, waker: &Waker) {
         let (flight, shard) = (&self.flight, &self.shard);
-        let waker = waker(shared(flight).clone());
         let mut in_hand = InHand::new(shard, flight, Some(operation));
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = shard.guarded(flight, || in_hand.poll(&mut Context::from_waker(&waker)));
+        let poll = shard.guarded(flight, || in_hand.poll(&mut Context::from_waker(waker)));
         match poll {
             Poll::Ready(value) => {
                 // It is over, and dropped after the settle.
@@ -183,7 +185,10 @@ where
             }
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
-                shared(flight).pause(&mut self.place, &mut in_hand.operation, own);
+                let state = flight.cell.snapshot();
+                flight.cell.with_attached(state, |shared| {
+                    shared.pause(&mut self.place, &mut in_hand.operation, own);
+                });
             }
         }
     }

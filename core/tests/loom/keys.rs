@@ -104,7 +104,7 @@ fn a_settle_says_exactly_whether_it_was_forgotten_before() {
             let mut builder = Group::<u8, u32>::builder().shards(1).hasher(Fixed);
             if retains {
                 let window = Duration::from_secs(60);
-                builder = builder.retain(window).clock(Hand::default());
+                builder = builder.retain_for(window).clock(Hand::default());
             }
             let group = builder.build();
             let owner = primary(group.begin(1));

@@ -14,6 +14,7 @@ mod gate;
 mod keys;
 mod rerun;
 mod retain;
+mod shed;
 mod stopping;
 mod supersede;
 mod work;
@@ -43,6 +44,31 @@ impl Hasher for Fixed {
         7
     }
     fn write(&mut self, _: &[u8]) {}
+}
+
+/// Keys of odd and even numbers are in different shards of two, and no run differs from another.
+#[derive(Clone, Default)]
+pub(crate) struct Apart;
+
+pub(crate) struct Number(u64);
+
+impl BuildHasher for Apart {
+    type Hasher = Number;
+    fn build_hasher(&self) -> Number {
+        Number(0)
+    }
+}
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        // The shard is chosen by bit 32 of the spread hash: an odd factor keeps that of the number.
+        self.0 << 32
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
 }
 
 pub(crate) type Registry<T> = Group<u8, T, Fixed>;

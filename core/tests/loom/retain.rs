@@ -7,13 +7,13 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use oneflight_core::{Begin, Group};
 
-use crate::{Counted, Fixed, Hand, Registry, bounded_model, primary};
+use crate::{Apart, Counted, Fixed, Hand, Registry, bounded_model, model, primary};
 
 fn retaining<T>(clock: &Hand) -> Registry<T> {
     Group::<u8, T>::builder()
         .shards(1)
         .hasher(Fixed)
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .clock(clock.clone())
         .build()
 }
@@ -80,7 +80,7 @@ fn an_outcome_retained_while_the_last_handle_goes_is_freed() {
 
 #[test]
 fn a_late_participant_and_the_settle_meet_in_the_window() {
-    bounded_model(3, || {
+    bounded_model(2, || {
         let group = retaining::<u32>(&Hand::default());
         let first = group.work(1, || async { 7 });
         let thread = thread::spawn(move || *loom::future::block_on(first).unwrap());
@@ -108,7 +108,7 @@ fn an_outcome_that_expires_while_two_ask_for_it_is_given_out_or_run_again_once()
         let group = Group::<u8, u32>::builder()
             .shards(1)
             .hasher(Fixed)
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(clock.clone())
             .build();
         drop(primary(group.begin(1)).settle(1));
@@ -131,8 +131,153 @@ fn an_outcome_that_expires_while_two_ask_for_it_is_given_out_or_run_again_once()
         time.join().unwrap();
         assert!(again <= 1);
         let stats = group.stats();
-        assert_eq!((stats.retained, stats.begun), (1, 1 + again));
+        // The old one has expired by now.
+        assert_eq!((stats.retained as u64, stats.begun), (again, 1 + again));
         assert_eq!((stats.waited, stats.cancelled), (stats.joined, 0));
         assert!(group.is_empty());
+    });
+}
+
+/// One place for the keys of two shards. `live` are the values that are there.
+fn one_place(clock: &Hand) -> (Group<u8, Counted, Apart>, Arc<AtomicUsize>) {
+    let builder = Group::<u8, Counted>::builder().shards(2).hasher(Apart);
+    let builder = builder.retain_for(Duration::from_secs(60)).max_retained(1);
+    let live = Arc::new(AtomicUsize::new(0));
+    (builder.clock(clock.clone()).build(), live)
+}
+
+type OnePlace = Group<u8, Counted, Apart>;
+
+fn settle(group: &OnePlace, key: u8, live: &Arc<AtomicUsize>) {
+    let settled = primary(group.begin(key)).settle_registered(Counted::new(live));
+    assert!(
+        settled.is_ok_and(|(_, registered)| registered),
+        "not forgotten"
+    );
+}
+
+/// What is counted is what is there, and the place is not lost.
+fn assert_one_place(group: &OnePlace, live: &Arc<AtomicUsize>) {
+    let stats = group.stats();
+    assert_eq!(stats.retained, live.load(Ordering::SeqCst));
+    let kept = (0..8).filter(|key| group.peek(key).is_some()).count();
+    assert_eq!(kept, stats.retained);
+    settle(group, 8, live);
+    let after = group.stats();
+    assert!(group.peek(&8).is_some() && after.retained == 1);
+    assert_eq!(after.given_up - stats.given_up, stats.retained as u64);
+    assert_eq!(live.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn of_two_settles_for_one_place_one_is_retained() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        let (other, values) = (group.clone(), live.clone());
+        let thread = thread::spawn(move || settle(&other, 1, &values));
+        settle(&group, 2, &live);
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.retained, stats.given_up), (1, 1));
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn two_settles_that_want_the_place_of_a_third_never_make_two() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        settle(&group, 0, &live);
+        let (other, values) = (group.clone(), live.clone());
+        let thread = thread::spawn(move || settle(&other, 1, &values));
+        settle(&group, 2, &live);
+        // In this order: what is there at the second look was there at the first.
+        let (third, own) = (group.peek(&0), group.peek(&2));
+        assert!(third.is_none() || own.is_none(), "two are retained");
+        drop((third, own));
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert_eq!((stats.retained, stats.given_up), (1, 2));
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn a_forgotten_outcome_leaves_its_place_to_a_settle() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        settle(&group, 0, &live);
+        let (other, values) = (group.clone(), live.clone());
+        let thread = thread::spawn(move || settle(&other, 1, &values));
+        let forgotten = group.forget(&0);
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert!(group.peek(&0).is_none() && group.peek(&1).is_some());
+        assert_eq!(stats.given_up, u64::from(!forgotten));
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn an_outcome_forgotten_while_it_settles_keeps_no_place() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        let (old, value) = (primary(group.begin(1)), Counted::new(&live));
+        let thread = thread::spawn(move || drop(old.settle(value)));
+        assert!(group.forget(&1));
+        thread.join().unwrap();
+        assert_eq!(group.stats().given_up, 0);
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn an_expired_outcome_leaves_its_place_whoever_clears_it_away() {
+    model(|| {
+        let clock = Hand::default();
+        let (group, live) = one_place(&clock);
+        settle(&group, 0, &live);
+        clock.turn(60);
+        let (other, values) = (group.clone(), live.clone());
+        let thread = thread::spawn(move || settle(&other, 1, &values));
+        let purged = group.purge_expired();
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert!(purged <= 1 && group.peek(&1).is_some());
+        assert_eq!((stats.retained, stats.given_up), (1, 0));
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn what_is_cleared_while_another_settles_is_dropped_once() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        settle(&group, 0, &live);
+        let (other, values) = (group.clone(), live.clone());
+        let thread = thread::spawn(move || settle(&other, 1, &values));
+        let cleared = group.clear_retained();
+        thread.join().unwrap();
+        let stats = group.stats();
+        assert!(group.peek(&0).is_none());
+        let gone = cleared as u64 + stats.given_up;
+        assert_eq!(gone + stats.retained as u64, 2);
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
+fn the_last_handle_goes_while_a_settle_takes_a_place() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        settle(&group, 0, &live);
+        // The other one keeps the shard, and the shard keeps nothing.
+        let (runs, kept) = (primary(group.begin(1)), primary(group.begin(2)));
+        let value = Counted::new(&live);
+        let thread = thread::spawn(move || drop(runs.settle(value)));
+        drop(group);
+        thread.join().unwrap();
+        assert_eq!(live.load(Ordering::SeqCst), 0);
+        drop(kept);
     });
 }

@@ -159,7 +159,7 @@ fn an_outcome_is_retained_for_its_window_and_run_again_once_after_it() {
     check(|| {
         let clock = Hand::default();
         let group = builder::<u64>()
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(clock.clone())
             .build();
         let book = Book::default();
@@ -182,7 +182,8 @@ fn an_outcome_is_retained_for_its_window_and_run_again_once_after_it() {
         let stats = group.stats();
         // No two flights settle in one window.
         assert!((1..=3).contains(&stats.begun), "{} flights", stats.begun);
-        assert_eq!(stats.retained, 1);
+        // The last one, if it has not expired.
+        assert_eq!(stats.retained, usize::from(group.peek(&1).is_some()));
         assert!(group.is_empty());
         book.balance(stats);
     });
@@ -193,8 +194,8 @@ fn outcomes_that_have_no_room_make_way_and_forgotten_ones_are_freed() {
     check(|| {
         let live = Count::default();
         let group = builder::<Counted>()
-            .retain(Duration::from_secs(60))
-            .capacity(1)
+            .retain_for(Duration::from_secs(60))
+            .max_retained(1)
             .clock(Hand::default())
             .build();
         let (callers, values) = (group.clone(), live.clone());
@@ -220,11 +221,46 @@ fn outcomes_that_have_no_room_make_way_and_forgotten_ones_are_freed() {
 }
 
 #[test]
+fn what_is_retained_keeps_within_its_bounds_whoever_settles() {
+    check(|| {
+        let live = Count::default();
+        let clock = Hand::default();
+        let group = builder::<Counted>()
+            .retain_for(Duration::from_secs(60))
+            .max_retained(2)
+            .max_retained_weight(4, |_: &Counted| 2)
+            .clock(clock.clone())
+            .build();
+        let (callers, values) = (group.clone(), live.clone());
+        let mut all = threads(4, move |index| {
+            drop(primary(callers.begin(index as u8)).settle(Counted::new(&values)));
+            match choose(4) {
+                0 => drop(callers.forget(&(index as u8))),
+                1 => drop(callers.clear_retained()),
+                2 => drop(callers.purge_expired()),
+                _ => {}
+            }
+        });
+        all.push(thread::spawn(move || clock.turn(60)));
+        join(all);
+        // Each place is free again, whatever became of it.
+        for key in 4..6 {
+            drop(primary(group.begin(key)).settle(Counted::new(&live)));
+            let stats = group.stats();
+            assert!(stats.retained <= 2 && group.peek(&key).is_some());
+            assert_eq!(live.get(), stats.retained, "what is retained is what lives");
+        }
+        assert_eq!(group.stats().retained, 2);
+        assert_eq!(group.clear_retained(), 2);
+    });
+}
+
+#[test]
 fn what_is_retained_goes_with_the_last_handle_whoever_settles_meanwhile() {
     check(|| {
         let live = Count::default();
         let group = builder::<Counted>()
-            .retain(Duration::from_secs(60))
+            .retain_for(Duration::from_secs(60))
             .clock(Hand::default())
             .build();
         drop(primary(group.begin(0)).settle(Counted::new(&live)));

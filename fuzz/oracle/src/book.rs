@@ -18,6 +18,8 @@ pub(crate) struct Rules {
     pub(crate) supersede_after: Option<u64>,
     /// How long an outcome is retained, and how many there may be.
     pub(crate) retain: Option<(u64, usize)>,
+    /// How much they may weigh together.
+    pub(crate) max_weight: Option<u64>,
 }
 
 impl Rules {
@@ -26,6 +28,7 @@ impl Rules {
         max_flights: usize::MAX,
         supersede_after: None,
         retain: None,
+        max_weight: None,
     };
 }
 
@@ -52,6 +55,9 @@ pub(crate) struct Flight {
     pub(crate) outcome: Option<Outcome>,
     /// When its outcome goes, if it is retained.
     deadline: Option<u64>,
+    weight: u64,
+    /// Its identity, once it was seen. Of outcomes that expire at one time, the order in which they go.
+    pub(crate) id: u64,
     /// Duplicates that wait.
     pub(crate) waiting: usize,
     /// A caller has its guard or its operation: if something else ends it, it is over when that caller lets go.
@@ -72,7 +78,7 @@ pub(crate) struct Book {
     open: BTreeSet<usize>,
     /// Those that count for the limit and keep the group from draining.
     aloft: BTreeSet<usize>,
-    /// Retained, in the order in which they settled.
+    /// Retained, and not expired.
     retained: Vec<usize>,
     /// Flights whose operation is being polled or made.
     pub(crate) inside: Vec<usize>,
@@ -201,6 +207,8 @@ impl Book {
             born: self.now,
             outcome: None,
             deadline: None,
+            weight: 0,
+            id: 0,
             waiting: 0,
             in_hand: true,
             reruns: 0,
@@ -293,16 +301,44 @@ impl Book {
             self.rules.retain,
             has_key,
         ) {
+            let most = self.rules.max_weight.unwrap_or(u64::MAX);
+            let weight = self.rules.max_weight.map_or(0, |_| weight(value));
+            if weight > most {
+                return Some(has_key);
+            }
+            while self.retained.len() >= capacity || self.weight() + weight > most {
+                self.give_up();
+            }
             self.flights[number].deadline = Some(self.now.saturating_add(window));
+            self.flights[number].weight = weight;
             self.registered.insert(key, number);
             self.retained.push(number);
-            self.drop_expired();
-            while self.retained.len() > capacity {
-                let oldest = self.retained.remove(0);
-                self.registered.remove(&self.flights[oldest].key);
-            }
         }
         Some(has_key)
+    }
+
+    fn weight(&self) -> u64 {
+        let retained = self.retained.iter();
+        retained.map(|flight| self.flights[*flight].weight).sum()
+    }
+
+    /// For want of room: the one that would expire next. None of them has expired.
+    fn give_up(&mut self) {
+        let next = |flight: &usize| (self.flights[*flight].deadline, self.flights[*flight].id);
+        let first = self.retained.iter().copied().min_by_key(next);
+        let first = first.expect("a new outcome has room if no other is there");
+        self.retained.retain(|other| *other != first);
+        self.registered.remove(&self.flights[first].key);
+        self.tally.given_up += 1;
+    }
+
+    /// Nothing is retained any more. Returns how many there were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let retained = std::mem::take(&mut self.retained);
+        for flight in &retained {
+            self.registered.remove(&self.flights[*flight].key);
+        }
+        retained.len()
     }
 
     /// Its guard or operation is lost. Ends it without a value, unless it has ended.
@@ -370,9 +406,7 @@ impl Book {
 
     /// The last handle of the group is gone: nothing is retained any more.
     pub(crate) fn orphan(&mut self) {
-        for flight in std::mem::take(&mut self.retained) {
-            self.registered.remove(&self.flights[flight].key);
-        }
+        self.clear();
         self.rules.retain = None;
     }
 
@@ -435,4 +469,9 @@ impl Book {
             .map(|flight| self.flights[*flight].waiting)
             .sum()
     }
+}
+
+/// What a value weighs.
+pub(crate) fn weight(serial: u64) -> u64 {
+    serial % 4
 }

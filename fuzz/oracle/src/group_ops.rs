@@ -60,6 +60,7 @@ pub fn run(bytes: &[u8]) {
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
             supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
             retain: None,
+            max_weight: None,
         },
         classes: limits.classes % (KEYS + 1) + 1,
         shards: usize::from(limits.shards % 8),

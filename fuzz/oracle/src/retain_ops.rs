@@ -15,7 +15,6 @@ struct Window {
     time: u8,
     capacity: u8,
     classes: u8,
-    /// With several shards, all keys share one hash, so that one shard's part of the capacity is all there is.
     shards: bool,
     max_flights: Option<u8>,
     supersede_after: Option<u8>,
@@ -60,17 +59,15 @@ pub fn run(bytes: &[u8]) {
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
             supersede_after: window.supersede_after.map(|age| u64::from(age % 32)),
             retain: Some((u64::from(window.time % 64), capacity)),
+            max_weight: match window.capacity / 6 % 4 {
+                0 => None,
+                most => Some(u64::from(most) * 2),
+            },
         },
-        classes: if window.shards {
-            1
-        } else {
-            window.classes % (KEYS + 1) + 1
-        },
+        classes: window.classes % (KEYS + 1) + 1,
         shards,
         hostile: false,
     });
-    // Each shard's part, rounded up.
-    world.book.rules.retain = Some((0, capacity.div_ceil(shards)));
     for op in ops {
         step(&mut world, op);
         world.check();
@@ -107,12 +104,19 @@ fn step(world: &mut World, op: Op) {
         Op::KeepOutcome(index) => world.keep_outcome(index),
         Op::DropOutcome(index) => world.drop_outcome(index),
         Op::Forget(key) => world.forget(key % KEYS),
-        Op::Tick(time) => world.tick(time % 64),
+        Op::Tick(time) => {
+            world.tick(time % 64);
+            if time >= 128 {
+                world.purge();
+            }
+        }
         Op::Rare(Rare::Close) => world.close(),
         Op::Rare(Rare::AbortAll) => world.abort_all(),
         Op::Rare(Rare::Orphan(really)) => {
             if really {
                 world.orphan();
+            } else {
+                world.clear();
             }
         }
         Op::Rare(Rare::AwaitDrain) => world.await_drain(),

@@ -33,6 +33,7 @@ pub(crate) struct Tally {
     pub(crate) cancelled: u64,
     pub(crate) largest: usize,
     pub(crate) reruns: u64,
+    pub(crate) given_up: u64,
 }
 
 impl Tally {
@@ -46,6 +47,7 @@ impl Tally {
             self.waited,
             self.cancelled,
             self.reruns,
+            self.given_up,
         ];
         let real = [
             stats.begun,
@@ -54,10 +56,11 @@ impl Tally {
             stats.waited,
             stats.cancelled,
             stats.reruns,
+            stats.given_up,
         ];
         assert_eq!(
             real, expected,
-            "begun, joined, settled, waited, cancelled, reruns"
+            "begun, joined, settled, waited, cancelled, reruns, given up"
         );
         assert_eq!(
             (stats.in_flight, stats.waiting),

@@ -83,6 +83,7 @@ pub fn run(bytes: &[u8]) {
                 max_flights: limit(limits.max_flights % 4),
                 supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
+                max_weight: None,
             },
             classes: if limits.same_hash { 1 } else { KEYS + 1 },
             shards: 1,

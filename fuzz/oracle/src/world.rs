@@ -9,9 +9,9 @@ use std::time::Duration;
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Drained;
-use oneflight_core::{Begin, Error, Fingerprint, Group, Keep, Primary, Settled, Waiter};
+use oneflight_core::{Begin, Error, Fingerprint, Group, Primary, Settled, Waiter};
 
-use crate::book::{Answer, Book, Outcome, Rules};
+use crate::book::{Answer, Book, Outcome, Rules, weight};
 use crate::ledger::{FewHashes, Key, Ledger, Value, Wish};
 use crate::panics::{caught, dropped_by_a_panic, planned};
 use crate::wakers::{Room, Wakers, Who};
@@ -72,6 +72,7 @@ pub(crate) struct World {
     /// The identity of each flight.
     ids: Vec<u64>,
     people: Who,
+    pub(crate) checks: usize,
 }
 
 /// The item that a byte of the schedule means.
@@ -87,6 +88,7 @@ impl World {
             max_flights,
             supersede_after,
             retain,
+            max_weight,
         } = setup.rules;
         let mut builder = Group::builder()
             .shards(setup.shards)
@@ -100,14 +102,18 @@ impl World {
         }
         if let Some((time, capacity)) = retain {
             builder = builder
-                .retain(Duration::from_millis(time))
-                .capacity(capacity)
-                .keep(|value: &Value| match value.wish {
-                    Wish::Keep => Keep::Yes,
-                    Wish::KeepNot => Keep::No,
-                    Wish::KeepFor(time) => Keep::For(Duration::from_millis(time.into())),
+                .max_retained(capacity)
+                .retain_by(move |value: &Value| match value.wish {
+                    Wish::Keep => Some(Duration::from_millis(time)),
+                    Wish::KeepNot => None,
+                    Wish::KeepFor(time) => Some(Duration::from_millis(time.into())),
                     Wish::Panic => planned(),
                 });
+        }
+        if let Some(most) = max_weight {
+            builder = builder.max_retained_weight(most as usize, |value: &Value| {
+                weight(value.life.serial) as usize
+            });
         }
         let classes = setup.classes;
         let group = builder.hasher(FewHashes { classes }).build();
@@ -128,6 +134,7 @@ impl World {
             drains: Vec::new(),
             ids: Vec::new(),
             people: 0,
+            checks: 0,
         }
     }
 
@@ -183,6 +190,7 @@ impl World {
             assert!(rises && *before != id, "flight id {id} after {before}");
         }
         self.ids.push(id);
+        self.book.flights[flight].id = id;
     }
 
     /// A new flight whose identity nobody got to see. The next one of its key is above those before it.
@@ -195,11 +203,11 @@ impl World {
         self.ids[flight]
     }
 
-    /// How long the group is to retain this value; `Err` if its `keep` panics.
+    /// How long the group is to retain this value; `Err` if its `retain_by` panics.
     pub(crate) fn window(&self, wish: Wish) -> Result<Option<u64>, ()> {
         match (self.setup.rules.retain, wish) {
             // A group that retains nothing does not ask.
-            (None | Some((0, _) | (_, 0)), _) | (_, Wish::KeepNot) => Ok(None),
+            (None | Some((_, 0)), _) | (_, Wish::KeepNot) => Ok(None),
             (Some((time, _)), Wish::Keep) => Ok(Some(time)),
             (_, Wish::KeepFor(time)) => Ok(Some(time.into())),
             (_, Wish::Panic) => Err(()),
@@ -226,7 +234,7 @@ impl World {
         let real = caught(|| it.settle_registered(value));
         match won {
             Some(_) => self.agree_on_panic(real.is_none()),
-            None => assert!(real.is_none(), "a panic of `keep` was swallowed"),
+            None => assert!(real.is_none(), "a panic of `retain_by` was swallowed"),
         }
         match (real, won) {
             (None, _) => self.book.flights[flight].handles -= 1,
@@ -377,6 +385,26 @@ impl World {
         self.book.now += u64::from(time);
         self.clock.0.store(self.book.now, Ordering::Relaxed);
         self.book.drop_expired();
+    }
+
+    /// What has expired goes. How much of it was still there is not said.
+    pub(crate) fn purge(&mut self) {
+        let Some(group) = &self.group else { return };
+        let bound = self.book.rules.retain.map_or(0, |(_, capacity)| capacity);
+        let expired = group.purge_expired();
+        assert!(expired + self.book.retained() <= bound, "purged {expired}");
+        assert_eq!(group.purge_expired(), 0);
+        assert_eq!(group.stats().retained, self.book.retained());
+    }
+
+    /// What is retained goes, and what has expired and is still there.
+    pub(crate) fn clear(&mut self) {
+        let Some(group) = &self.group else { return };
+        let retained = self.book.clear();
+        let bound = self.book.rules.retain.map_or(0, |(_, capacity)| capacity);
+        let cleared = group.clear_retained();
+        assert!((retained..=bound).contains(&cleared), "cleared {cleared}");
+        assert_eq!(group.stats().retained, 0);
     }
 
     /// The last handle of the group goes; flights in progress go on.

@@ -76,7 +76,7 @@ pub async fn a_retained_outcome_is_for_its_own_payload<R: TestRuntime>(rt: R) {
     let clock = HandClock::default();
     let group = Group::builder()
         .clock(clock.clone())
-        .retain(Duration::from_secs(60))
+        .retain_for(Duration::from_secs(60))
         .build();
     primary(group.entry("k").fingerprint(TEN).begin())
         .settle(7)

@@ -21,7 +21,7 @@ fn aged(clock: &HandClock) -> Group {
 fn retaining() -> Group {
     let window = Duration::from_secs(60);
     Group::builder()
-        .retain(window)
+        .retain_for(window)
         .clock(HandClock::default())
         .build()
 }

@@ -129,7 +129,7 @@ pub async fn what_is_retained_counts_for_no_limit<R: TestRuntime>(_: R) {
     let group = oneflight::Group::<usize, usize>::builder()
         .max_flights(1)
         .max_waiters(1)
-        .retain(std::time::Duration::from_secs(60))
+        .retain_for(std::time::Duration::from_secs(60))
         .build();
     for key in 0..10 {
         primary(group.begin(key)).settle(key).unwrap();

@@ -19,7 +19,7 @@ fn never_made() -> std::future::Ready<usize> {
 /// Of any kind, and without being polled. What is retained is no flight.
 pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
     let group = Group::builder()
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .clock(HandClock::default())
         .build();
     let guard = primary(group.begin("k"));
@@ -58,7 +58,7 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
 /// An abort is no outcome to keep.
 pub async fn only_what_was_settled_is_retained<R: TestRuntime>(_: R) {
     let group = Group::builder()
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .clock(HandClock::default())
         .build();
     primary(group.begin("k")).abort();
@@ -70,7 +70,7 @@ pub async fn only_what_was_settled_is_retained<R: TestRuntime>(_: R) {
 /// The key is the new flight's: nobody comes upon the old value.
 pub async fn a_forgotten_flight_is_not_retained<R: TestRuntime>(_: R) {
     let group = Group::builder()
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .clock(HandClock::default())
         .build();
     let old = primary(group.begin("k"));
@@ -86,7 +86,7 @@ pub async fn a_forgotten_flight_is_not_retained<R: TestRuntime>(_: R) {
 /// Now, and not at its deadline.
 pub async fn forgetting_a_retained_outcome_frees_it<R: TestRuntime>(_: R) {
     let group = oneflight::Group::<&str, Arc<()>>::builder()
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .clock(HandClock::default())
         .build();
     let value = Arc::new(());
@@ -102,7 +102,7 @@ pub async fn forgetting_a_retained_outcome_frees_it<R: TestRuntime>(_: R) {
 /// The wakers of its waiters are gone, and whoever leaves it leaves nothing.
 pub async fn a_retained_outcome_keeps_no_waker<R: TestRuntime>(_: R) {
     let group = Group::builder()
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .clock(HandClock::default())
         .build();
     let guard = primary(group.begin("k"));
@@ -117,10 +117,15 @@ pub async fn a_retained_outcome_keeps_no_waker<R: TestRuntime>(_: R) {
 }
 
 /// Its flight ends; the registry goes on.
-pub async fn a_panic_of_keep_ends_the_flight<R: TestRuntime>(rt: R) {
+pub async fn a_panic_of_retain_by_ends_the_flight<R: TestRuntime>(rt: R) {
     let group = Group::builder()
-        .retain(MINUTE)
-        .keep(|value: &usize| if *value == 13 { quiet_panic() } else { true })
+        .retain_by(|value: &usize| {
+            if *value == 13 {
+                quiet_panic()
+            } else {
+                Some(MINUTE)
+            }
+        })
         .build();
     let guard = primary(group.begin("k"));
     let joined = rt.task(waiter(group.begin("k")));
@@ -136,7 +141,7 @@ pub async fn a_panic_of_keep_ends_the_flight<R: TestRuntime>(rt: R) {
 pub async fn the_last_handle_frees_what_is_retained<R: TestRuntime>(rt: R) {
     let group = oneflight::Group::<&str, Arc<()>>::builder()
         .shards(1)
-        .retain(MINUTE)
+        .retain_for(MINUTE)
         .build();
     let value = Arc::new(());
     drop(primary(group.begin("a")).settle(value.clone()).unwrap());

@@ -22,7 +22,7 @@ fn is_closed<T>(outcome: Option<Result<T, Error>>) -> bool {
 
 /// Whatever kind of call: no new flight, and the one there is takes duplicates.
 pub async fn a_closed_group_begins_nothing_and_lets_duplicates_join<R: TestRuntime>(rt: R) {
-    let group = Group::builder().retain(Duration::from_secs(60)).build();
+    let group = Group::builder().retain_for(Duration::from_secs(60)).build();
     primary(group.begin("retained")).settle(5).unwrap();
     let (remote, operation) = scripted();
     let running = group.work("k", || operation);

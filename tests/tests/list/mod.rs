@@ -85,6 +85,7 @@ macro_rules! on {
                     a_join_respects_the_payload_and_the_limit
                     a_closed_group_is_joined_still
                     a_join_supersedes_nothing
+                    a_join_at_a_gate_takes_no_place
                     joins_that_race_with_begins_wait_for_no_flight_that_is_gone;
                 keys:
                     an_abort_by_key_ends_the_flight_and_drops_the_operation
@@ -149,15 +150,18 @@ macro_rules! on {
                     a_forgotten_flight_is_not_retained
                     forgetting_a_retained_outcome_frees_it
                     a_retained_outcome_keeps_no_waker
-                    a_panic_of_keep_ends_the_flight
+                    a_panic_of_retain_by_ends_the_flight
                     the_last_handle_frees_what_is_retained;
                 retain_window:
                     an_outcome_expires_exactly_at_its_deadline
                     each_flight_has_a_window_of_its_own
                     successes_and_failures_have_windows_of_their_own
-                    the_oldest_outcome_of_a_full_shard_goes
-                    the_capacity_is_shared_out_among_the_shards
-                    what_has_expired_is_freed_by_later_calls;
+                    for_a_new_outcome_the_one_that_expires_next_is_given_up
+                    the_bound_is_exact_for_the_whole_group
+                    what_has_expired_goes_before_what_has_not
+                    what_is_retained_is_bounded_by_weight
+                    only_what_is_alive_is_counted
+                    what_has_expired_is_freed_by_later_settles;
                 stopping:
                     a_closed_group_begins_nothing_and_lets_duplicates_join
                     abort_all_ends_every_flight_there_is

@@ -23,33 +23,31 @@
 //! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
-//! take the shard's lock. If `abort` comes first, it puts the flight among those that are ending,
-//! and `gone` removes it from there. If `gone` comes first, it leaves a mark in the flight's state,
-//! and `abort` removes the flight. `gone` may be called again: then nobody reads the mark.
+//! take the shard's lock. The first one puts the flight among those that are ending, and the second
+//! one finds it there and removes it. So `gone` is called once for each flight that another caller
+//! has ended, and for no other.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::mem;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
 use crate::flight::reentry::Entered;
-use crate::group::rules::Window;
+use crate::group::places::Mark;
 use crate::group::shard::Shard;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
-use crate::group::shard::line::Signal;
+use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
-use crate::unwind::{OnDrop, discard, for_each};
+use crate::unwind::OnDrop;
 
 /// By whom a flight was ended, and how.
-#[derive(Clone, Copy)]
 enum End {
-    /// By the caller that had its operation or guard, which is gone with that. With a window it is
+    /// By the caller that had its operation or guard, which is gone with that. With a place it is
     /// retained.
-    Settled(Option<Window>),
+    Settled(Place),
     /// By that caller too, without a value.
     Lost(Cause),
     /// By another caller: its operation or guard can still be here.
@@ -57,10 +55,10 @@ enum End {
 }
 
 impl End {
-    fn cause(self) -> Option<Cause> {
+    fn cause(&self) -> Option<Cause> {
         match self {
             End::Settled(_) => None,
-            End::Lost(cause) | End::Aborted(cause) => Some(cause),
+            End::Lost(cause) | End::Aborted(cause) => Some(*cause),
         }
     }
 }
@@ -84,7 +82,7 @@ impl<K, T> Shard<K, T> {
                     flight.tell(before);
                     Ok(true)
                 } else {
-                    Ok(self.free_and_tell(flight, before, End::Settled(None)))
+                    Ok(self.free_and_tell(flight, before, End::Settled(Place::NotWanted)))
                 }
             }
             Err(value) => Err(self.too_late(flight, value)),
@@ -102,10 +100,12 @@ impl<K, T> Shard<K, T> {
         }
         // The user's code decides whether the outcome is retained. Its panic ends the flight.
         let lost = OnDrop(|| self.lose(flight, Cause::Panicked));
-        let window = self.rules().and_then(|rules| rules.window(&value));
+        let stay = self.rules().and_then(|rules| rules.stay(&value));
         mem::forget(lost);
         match flight.cell.record(value) {
-            Ok(before) => Ok(self.free_and_tell(flight, before, End::Settled(window))),
+            Ok(before) => Ok(self.with_place(flight, stay, |place| {
+                self.free_and_tell(flight, before, End::Settled(place))
+            })),
             Err(value) => Err(self.too_late(flight, value)),
         }
     }
@@ -156,20 +156,21 @@ impl<K, T> Shard<K, T> {
     /// a participant can have looked before the end.
     #[cold]
     pub(crate) fn run_is_over(&self, flight: &Arc<Flight<K, T>>) {
-        drop(flight.end_operation());
+        drop(flight.end_operation(flight.cell.snapshot()));
         self.gone(flight);
     }
 
-    /// The operation or guard of a flight that another caller has ended is gone.
+    /// The operation or guard of a flight that another caller has ended is gone. Called once.
     #[cold]
     pub(crate) fn gone(&self, flight: &Arc<Flight<K, T>>) {
+        if !flight.cell.snapshot().has_begun() {
+            return;
+        }
         let mut after = After::default();
         let _removed = self.table.with(|table| {
-            let removed = table.remove_ending(flight);
+            let removed = table.meet(flight);
             if removed.is_some() {
                 table.finish(self, flight, &mut after);
-            } else {
-                flight.cell.set_gone();
             }
             removed
         });
@@ -178,10 +179,11 @@ impl<K, T> Shard<K, T> {
     /// The steps after the outcome is recorded. `before` is the state that the end returned.
     /// Returns whether the flight had its key still when the key was freed.
     fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
+        let cause = end.cause();
         // All three are dropped last, also if a waker panics.
         let (had_key, _after) = self.free_key(flight, before, end);
-        let _reported = flight.observed.report_end_on_drop(end.cause());
-        let _in_hand = InHand::take(self, flight);
+        let _reported = flight.observed.report_end_on_drop(cause);
+        let _in_hand = InHand::take(self, flight, before);
         flight.tell(before);
         had_key
     }
@@ -189,7 +191,7 @@ impl<K, T> Shard<K, T> {
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
     fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        if flight.operation.is_some() {
+        if flight.cell.has_attached(before) {
             return false;
         }
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
@@ -206,7 +208,7 @@ impl<K, T> Shard<K, T> {
         before: Snapshot,
         end: End,
     ) -> (bool, After<K, T>) {
-        let reruns = flight.reruns();
+        let reruns = flight.reruns(before);
         let mut after = After::default();
         let Removed {
             had_key,
@@ -214,16 +216,27 @@ impl<K, T> Shard<K, T> {
         } = self.table.with(|table| {
             table.counts.end(end.cause(), before.duplicates(), reruns);
             match end {
-                End::Settled(Some(window)) if table.can_retain(flight) => {
-                    table.retain(self, flight, window, &mut after);
-                    table.finish(self, flight, &mut after);
-                    Removed {
-                        had_key: true,
-                        flight: None,
+                End::Settled(Place::Taken(deadline)) => {
+                    if table.retain(flight, deadline) {
+                        table.finish(self, flight, &mut after);
+                        return Removed {
+                            had_key: true,
+                            flight: None,
+                        };
                     }
+                    // Its mark is there for nothing.
+                    after.drop_retained(self, Mark::new(flight, deadline));
+                    table.free_over(self, flight, &mut after)
                 }
-                End::Aborted(_) => table.free_aborted(self, flight, &mut after),
-                End::Settled(_) | End::Lost(_) => table.free_over(self, flight, &mut after),
+                End::Settled(Place::Refused) => {
+                    let removed = table.free_over(self, flight, &mut after);
+                    table.counts.given_up += u64::from(removed.had_key);
+                    removed
+                }
+                End::Settled(Place::NotWanted) | End::Lost(_) => {
+                    table.free_over(self, flight, &mut after)
+                }
+                End::Aborted(_) => table.free_aborted(self, flight, before, &mut after),
             }
         });
         (had_key, after)
@@ -266,10 +279,10 @@ impl<K, T> Table<K, T> {
         &mut self,
         shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,
+        before: Snapshot,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
-        let state = flight.cell.snapshot();
-        if state.is_gone() || !state.has_begun() {
+        if !before.has_begun() || self.is_gone(flight) {
             return self.free_over(shard, flight, after);
         }
         self.drop_note(flight);
@@ -318,9 +331,9 @@ impl<K, T> Table<K, T> {
             return false;
         };
         self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.free_aborted(shard, flight, after);
+        let _removed = self.free_aborted(shard, flight, before, after);
         after.pending().superseded = Some((shard.clone(), flight.clone(), before));
         true
     }
@@ -331,90 +344,6 @@ impl<K, T> Table<K, T> {
                 after.pending().drain = Some(drain);
             }
         }
-    }
-}
-
-/// What is left to do when the shard's lock has been released. Its drop does it, also when that
-/// happens by unwinding. Most of the time it is nothing.
-#[must_use = "dropped after the lock is released, it tells and drops what it holds"]
-pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
-
-/// The flight, its shard, and the state that its end returned.
-type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
-
-struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken, and its shared
-    /// operation is to be dropped.
-    superseded: Option<Superseded<K, T>>,
-    /// The next flight has the gate: its caller is to be woken.
-    turn: Option<Signal>,
-    /// This shard is closed and has no flight left.
-    drain: Option<Arc<Drain>>,
-    /// Flights that were removed. Their last handles can be here, and then their drop is the
-    /// user's.
-    removed: Vec<Arc<Flight<K, T>>>,
-}
-
-impl<K, T> Default for After<K, T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<K, T> After<K, T> {
-    fn pending(&mut self) -> &mut Pending<K, T> {
-        self.0.get_or_insert_with(|| {
-            Box::new(Pending {
-                superseded: None,
-                turn: None,
-                drain: None,
-                removed: Vec::new(),
-            })
-        })
-    }
-
-    pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
-        self.pending().removed.push(flight);
-    }
-
-    /// Does what is pending now.
-    pub(super) fn run(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl<K, T> Drop for Pending<K, T> {
-    fn drop(&mut self) {
-        let Self {
-            superseded,
-            turn,
-            drain,
-            removed,
-        } = self;
-        // Each step can run wakers or drops of the user's. If one panics, the next ones are done
-        // all the same.
-        let steps: [&mut dyn FnMut(); 4] = [
-            &mut || {
-                if let Some((shard, flight, before)) = superseded.take() {
-                    let _reported_last =
-                        flight.observed.report_end_on_drop(Some(Cause::Superseded));
-                    let _in_hand = InHand::take(&shard, &flight);
-                    flight.tell(before);
-                }
-            },
-            &mut || {
-                if let Some(signal) = turn.take() {
-                    let _ = signal.settle(());
-                }
-            },
-            &mut || {
-                if let Some(drain) = drain.take() {
-                    drain.arrive();
-                }
-            },
-            &mut || for_each(removed.drain(..), discard),
-        ];
-        for_each(steps.into_iter(), |step| step());
     }
 }
 
@@ -442,7 +371,8 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        drop(shard.free_key(primary.flight(), before, End::Settled(None)));
+        let end = End::Settled(Place::NotWanted);
+        drop(shard.free_key(primary.flight(), before, end));
         assert_eq!(shard.figures().waiting, 0);
     }
 }

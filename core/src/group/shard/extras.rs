@@ -19,13 +19,11 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) struct Extras<K, T> {
     notes: HashTable<(FlightId, Note)>,
-    pub(super) retained: Retained,
+    pub(super) retained: Retained<K, T>,
     pub(super) line: Option<Line<K, T>>,
     /// Set by `close`; taken when this shard has no flight left.
     pub(super) drain: Option<Arc<Drain>>,
     pub(super) closed: bool,
-    /// No handle of the group is left, so nothing is retained any more.
-    pub(super) orphaned: bool,
 }
 
 /// What is known of a flight beyond what it holds itself.
@@ -34,16 +32,8 @@ pub(super) struct Note {
     pub(super) fingerprint: Option<Fingerprint>,
     /// When the flight began, if there is a maximum age.
     pub(super) born: Option<Duration>,
-    /// When the flight expires, if it is retained.
-    pub(super) deadline: Option<Duration>,
-}
-
-impl Note {
-    /// Whether the flight is retained and past its window.
-    pub(super) fn is_expired(self, now: Option<Duration>) -> bool {
-        now.zip(self.deadline)
-            .is_some_and(|(now, deadline)| deadline <= now)
-    }
+    /// Its outcome will not be retained: the place that its settle had is taken by another one.
+    pub(super) given_up: bool,
 }
 
 /// Settled when every shard of a group is closed and has no flight left. That happens once, since a
@@ -62,7 +52,6 @@ impl<K, T> Default for Extras<K, T> {
             line: None,
             drain: None,
             closed: false,
-            orphaned: false,
         }
     }
 }
@@ -95,6 +84,7 @@ impl<K, T> Extras<K, T> {
 
     pub(super) fn shrink(&mut self) {
         shrink(&mut self.notes, |(id, _)| id_hash(*id));
+        self.retained.shrink();
     }
 
     pub(super) fn drop_note(&mut self, id: FlightId) {

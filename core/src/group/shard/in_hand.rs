@@ -2,6 +2,7 @@
 
 use core::task::{Context, Poll};
 
+use crate::cell::Snapshot;
 use crate::flight::Flight;
 use crate::flight::operation::Operation;
 use crate::group::shard::Shard;
@@ -30,8 +31,13 @@ impl<'a, K, T> InHand<'a, K, T> {
     }
 
     /// For a flight that has ended: its operation, unless another caller has it.
-    pub(super) fn take(shard: &'a Shard<K, T>, flight: &'a Arc<Flight<K, T>>) -> Self {
-        Self::new(shard, flight, flight.end_operation())
+    /// `state` is any that its cell has had.
+    pub(super) fn take(
+        shard: &'a Shard<K, T>,
+        flight: &'a Arc<Flight<K, T>>,
+        state: Snapshot,
+    ) -> Self {
+        Self::new(shard, flight, flight.end_operation(state))
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
+//! | `after` | what a critical section leaves to be done after it |
 //! | `end` | how a flight ends: record, free the key, tell; and when it is over |
 //! | `in_hand` | a shared operation that one caller has |
 //! | `table` | the flights of the shard |
@@ -20,8 +21,9 @@
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
-//! read a figure.
+//! read a figure. The lock of the group's `places` is taken neither under it nor around it.
 
+mod after;
 mod end;
 mod extras;
 mod in_hand;
@@ -44,12 +46,13 @@ use crate::cell::Snapshot;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
+use crate::group::places::Places;
 use crate::group::primary::Primary;
 use crate::group::rules::Rules;
 use crate::group::stats::Figures;
 use crate::group::waiter::Waiter;
 use crate::sync::{Arc, Mutex, random};
-use end::After;
+use after::After;
 use search::Search;
 use table::{JoinOrBegin, Table};
 
@@ -65,6 +68,8 @@ pub struct Shard<K, T> {
     /// How many shards the group has: the step from one id to the next.
     shards: u32,
     table: Mutex<Table<K, T>>,
+    /// For what the group retains.
+    places: Option<Arc<Places<K, T>>>,
 }
 
 /// Where the ids of a group start. Below 2^52, so that a JSON number holds them.
@@ -80,12 +85,21 @@ impl<K, T> Shard<K, T> {
             first_id,
             shards,
             table: Mutex::new(Table::new(extras)),
+            places: None,
         }
+    }
+
+    pub(crate) fn with_places(self, places: Option<Arc<Places<K, T>>>) -> Self {
+        Self { places, ..self }
     }
 
     #[inline(always)]
     pub(crate) fn rules(&self) -> Option<&Rules<T>> {
         self.rules.as_deref()
+    }
+
+    pub(crate) fn places(&self) -> Option<&Places<K, T>> {
+        self.places.as_deref()
     }
 
     /// The time, if the rules depend on it. Runs the user's clock.
@@ -163,8 +177,8 @@ impl<K, T> Shard<K, T> {
         let mut after = After::default();
         self.table.with(|table| {
             let aborted = flight.cell.snapshot().cause().is_some();
-            let expired = table.note(flight.id).is_expired(now);
-            table.unregister(flight, &mut after) && !aborted && !expired
+            let expired = table.is_expired(flight, now);
+            table.unregister(self, flight, &mut after) && !aborted && !expired
         })
     }
 
@@ -191,12 +205,18 @@ impl<K, T> Shard<K, T> {
             .with(|table| table.registered_by_id(hash, id).cloned())
     }
 
-    /// The flights that have their keys still and whose states are asked for.
-    pub(crate) fn registered(&self, of: fn(Snapshot) -> bool) -> Vec<Arc<Flight<K, T>>> {
+    /// The flights that have their keys still and whose states are asked for. With `retained`, also
+    /// those that are retained.
+    pub(crate) fn registered(
+        &self,
+        of: fn(Snapshot) -> bool,
+        retained: bool,
+    ) -> Vec<Arc<Flight<K, T>>> {
         self.table.with(|table| {
             let flights = table.registered();
             let asked_for = flights.filter(|flight| of(flight.cell.snapshot()));
-            asked_for.cloned().collect()
+            let retained = table.retained().take_while(|_| retained);
+            asked_for.chain(retained).cloned().collect()
         })
     }
 
@@ -227,11 +247,11 @@ impl<K, T> Shard<K, T> {
 
     /// How many keys are in flight.
     pub(crate) fn len(&self) -> usize {
-        self.table.with(|table| table.len() - table.retained())
+        self.table.with(|table| table.len())
     }
 
-    /// What happened here so far, how many flights there are, how many of them have ended, how many
-    /// duplicates wait, and how many outcomes are retained.
+    /// What happened here so far, how many flights there are, how many of them have ended, and how
+    /// many duplicates wait. Does not look at what is retained.
     pub(crate) fn figures(&self) -> Figures {
         self.table.with(|table| {
             let mut figures = Figures {
@@ -239,7 +259,6 @@ impl<K, T> Shard<K, T> {
                 in_flight: 0,
                 waiting: 0,
                 ending: table.ending(),
-                retained: table.retained(),
             };
             for state in table.states() {
                 figures.in_flight += 1;

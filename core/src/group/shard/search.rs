@@ -31,7 +31,7 @@ use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
-use crate::group::shard::end::After;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::Note;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
@@ -93,7 +93,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Joins the key's flight, if there is one. It begins and ends none.
-    pub(crate) fn join(
+    pub(crate) fn join_only(
         this: &Arc<Self>,
         request: Request,
         key: impl Key<K>,
@@ -180,13 +180,18 @@ impl<'a, K, T> Search<'a, K, T> {
     fn look(&mut self, key: &mut impl Key<K>, call: &mut impl Call<K, T>) -> Look<K, T> {
         self.shard.table.with(|table| {
             if let Some(stale) = &self.stale {
-                table.unregister(stale, &mut self.after);
+                table.unregister(self.shard, stale, &mut self.after);
             }
             if let Some(old) = self.too_old.take() {
-                self.supersede(table, old);
+                if !key.is_made() && self.can_supersede(table, &old) {
+                    // The key is made before the flight is ended for a new one, since that can
+                    // panic; and only for a call that begins.
+                    self.too_old = Some(old);
+                    return Look::NoKey;
+                }
+                self.supersede(table, old, key.is_made());
             }
             table.counts.take_back(self.wrong.take());
-            table.expire(self.request.now, &mut self.after);
             if let Some(flight) = self.next(table) {
                 if core::mem::take(&mut self.counted_in) {
                     // This look begins no flight, so the count for it is taken back.
@@ -222,7 +227,7 @@ impl<'a, K, T> Search<'a, K, T> {
     fn try_join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
-        if note.is_expired(self.request.now) || state.cause().is_some() {
+        if table.is_expired(&flight, self.request.now) || state.cause().is_some() {
             return Candidate::Ended(flight);
         }
         // Checked before the join, which counts for `max_waiters`. A payload that differs is
@@ -261,7 +266,7 @@ impl<'a, K, T> Search<'a, K, T> {
 
     /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
     /// once: the call whose abort ends it begins the next flight.
-    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>) {
+    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>, has_key: bool) {
         if !table.is_registered(&old) || !self.is_too_old(table.note(old.id)) {
             // Since it was found it has lost its key, and continues for those already in it, or its
             // age was renewed, and it is a candidate once more.
@@ -269,7 +274,7 @@ impl<'a, K, T> Search<'a, K, T> {
             return;
         }
         let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        self.counted_in = !closed && self.shard.count_in();
+        self.counted_in = has_key && !closed && self.shard.count_in();
         if self.counted_in && table.supersede(self.shard, &old, &mut self.after) {
             return;
         }
@@ -280,6 +285,13 @@ impl<'a, K, T> Search<'a, K, T> {
         }
         // This can be the last handle by now.
         self.after.drop_flight(old);
+    }
+
+    /// Whether a new flight can take the place of one that was too old, at this moment.
+    fn can_supersede(&self, table: &Table<K, T>, old: &Arc<Flight<K, T>>) -> bool {
+        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
+        let too_old = table.is_registered(old) && self.is_too_old(table.note(old.id));
+        too_old && !closed && self.shard.has_room()
     }
 
     /// Why no new flight can begin. If one begins now, since its key is made, it is counted.
@@ -327,9 +339,6 @@ impl<'a, K, T> Search<'a, K, T> {
             }
             Candidate::TooOld(flight) => {
                 if key.is(&flight.key) {
-                    // The key is made before the flight is ended for a new one, since that can
-                    // panic.
-                    key.make();
                     self.too_old = Some(flight);
                 } else {
                     self.pass(&flight, false);

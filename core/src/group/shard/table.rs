@@ -1,11 +1,11 @@
 //! The flights of one shard: what its lock guards. Nothing here runs anything of the user's.
 //!
 //! # Invariants
-//! 1. Every flight is in exactly one of the three tables until it is over: it has ended, and its
+//! 1. Every flight is in exactly one of three tables until it is over: it has ended, and its
 //!    operation or guard is gone (`end`). It is in `registered` under its key, or in `unregistered`
 //!    if it has lost its key (it was forgotten, or replaced by a search that could not share it) or
 //!    never shared it. Once its end is counted it is in `ending`, if it is not over then. A
-//!    retained flight is in `registered`; it is over.
+//!    retained flight is over, and is in none of them: it is among the `extras`.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
@@ -14,12 +14,13 @@ use alloc::boxed::Box;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::cell::{Join, SettleCell, Snapshot, arc};
+use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
-use crate::flight::{Flight, FlightId};
+use crate::flight::{Flight, FlightCell, FlightId};
+use crate::group::rules::Rules;
 use crate::group::shard::Shard;
-use crate::group::shard::end::After;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
 use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
@@ -33,6 +34,9 @@ pub(super) struct Table<K, T> {
     pub(super) counts: Counts,
     unregistered: HashTable<Arc<Flight<K, T>>>,
     ending: HashTable<Arc<Flight<K, T>>>,
+    /// How many of those that are in `ending` are there since their operation or guard was gone
+    /// before their end was counted.
+    gone_early: usize,
 }
 
 /// The hash is beside the pointer, so that growing the table reads no flight.
@@ -73,7 +77,8 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let flight = new_flight(&mut table.counts, shard, hash, key, None);
+                let cell = || RawCell::new(None, false);
+                let flight = new_flight(&mut table.counts, shard, hash, key, cell);
                 slot.insert(Registered {
                     hash,
                     flight: flight.clone(),
@@ -124,22 +129,21 @@ impl<K, T> Table<K, T> {
             counts: Counts::default(),
             unregistered: HashTable::new(),
             ending: HashTable::new(),
+            gone_early: 0,
         }
     }
 
-    /// How many flights are registered, in flight or retained.
+    /// How many flights are registered.
     pub(super) fn len(&self) -> usize {
         self.registered.len()
     }
 
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
-        self.registered.len() == self.retained()
-            && self.unregistered.is_empty()
-            && self.ending.is_empty()
+        self.registered.is_empty() && self.unregistered.is_empty() && self.ending.is_empty()
     }
 
-    /// The registered flights with this hash whose ids are higher than `after`.
+    /// The flights with this hash, registered or retained, whose ids are higher than `after`.
     pub(super) fn with_hash(
         &self,
         hash: u64,
@@ -149,7 +153,10 @@ impl<K, T> Table<K, T> {
             .registered
             .iter_hash(hash)
             .filter(move |entry| entry.hash == hash);
+        let extras = self.extras.as_ref().into_iter();
+        let retained = extras.flat_map(move |extras| extras.retained.with_hash(hash));
         same.map(|entry| &entry.flight)
+            .chain(retained)
             .filter(move |flight| Some(flight.id) > after)
     }
 
@@ -162,7 +169,10 @@ impl<K, T> Table<K, T> {
         key: K,
         operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
     ) -> Arc<Flight<K, T>> {
-        let flight = new_flight(&mut self.counts, shard, request.hash, || key, operation);
+        // A group that retains frees what hangs on its flights when they have ended.
+        let sheds = shard.rules().is_some_and(Rules::retains);
+        let cell = || RawCell::new(operation, sheds);
+        let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
@@ -171,7 +181,7 @@ impl<K, T> Table<K, T> {
             let note = Note {
                 fingerprint: request.fingerprint,
                 born,
-                deadline: None,
+                given_up: false,
             };
             self.extras_mut().set_note(flight.id, note);
         }
@@ -209,21 +219,22 @@ impl<K, T> Table<K, T> {
     /// flight had lost its key before.
     pub(super) fn unregister(
         &mut self,
+        shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
     ) -> bool {
-        let Some(flight) = self.remove_registered(flight) else {
-            return false;
-        };
-        if self.note(flight.id).deadline.is_some() {
-            let extras = self.extras_mut();
-            extras.retained.count -= 1;
-            extras.drop_note(flight.id);
-            after.drop_flight(flight);
-        } else {
-            insert(&mut self.unregistered, flight);
+        match self.take_retained(flight) {
+            Some(mark) => {
+                after.drop_retained(shard, mark);
+                true
+            }
+            None => {
+                let flight = self.remove_registered(flight);
+                flight
+                    .map(|flight| insert(&mut self.unregistered, flight))
+                    .is_some()
+            }
         }
-        true
     }
 
     /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
@@ -239,16 +250,28 @@ impl<K, T> Table<K, T> {
         }
     }
 
-    pub(super) fn remove_ending(
-        &mut self,
-        flight: &Arc<Flight<K, T>>,
-    ) -> Option<Arc<Flight<K, T>>> {
-        remove(&mut self.ending, flight)
+    /// The operation or guard of an ended flight is gone. Returns the flight if that makes it over,
+    /// and otherwise notes it for [`is_gone`](Self::is_gone): its ender comes later.
+    pub(super) fn meet(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+        let counted = remove(&mut self.ending, flight);
+        if counted.is_none() {
+            insert(&mut self.ending, flight.clone());
+            self.gone_early += 1;
+        }
+        counted
+    }
+
+    /// For the ender: whether the operation or guard is gone already.
+    pub(super) fn is_gone(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let gone = remove(&mut self.ending, flight).is_some();
+        self.gone_early -= usize::from(gone);
+        gone
     }
 
     /// How many flights have ended and are not over.
     pub(super) fn ending(&self) -> usize {
-        self.ending.len()
+        self.ending.len() - self.gone_early
     }
 
     /// Removes a flight whose end is not counted yet from the table in which it is.
@@ -265,7 +288,10 @@ impl<K, T> Table<K, T> {
         }
     }
 
-    fn remove_registered(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+    pub(super) fn remove_registered(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+    ) -> Option<Arc<Flight<K, T>>> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0.flight)
@@ -283,26 +309,24 @@ impl<K, T> Table<K, T> {
             .or_else(|| self.unregistered.find(id_hash(id), same))
     }
 
-    /// The registered flight with this id.
+    /// The flight with this id, if it has its key still.
     pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
-        find(&self.registered, hash, id)
+        self.with_hash(hash, None).find(|flight| flight.id == id)
     }
 
-    /// The flights that have their keys still: in flight, ended and not removed yet, or retained.
+    /// The flights that have their keys still, and are not retained.
     pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered.iter().map(|entry| &entry.flight)
     }
 
-    /// All but those that are ending.
+    /// All but those that are retained or ending.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered().chain(self.unregistered.iter())
     }
 
     /// The states of the flights whose end is not counted yet.
     pub(super) fn states(&self) -> impl Iterator<Item = Snapshot> {
-        self.all()
-            .filter(|flight| self.note(flight.id).deadline.is_none())
-            .map(|flight| flight.cell.snapshot())
+        self.all().map(|flight| flight.cell.snapshot())
     }
 
     pub(super) fn note(&self, id: FlightId) -> Note {
@@ -314,28 +338,6 @@ impl<K, T> Table<K, T> {
     pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {
         if let Some(extras) = &mut self.extras {
             extras.drop_note(flight.id);
-        }
-    }
-
-    /// Whether a settled flight can be retained: it has its key, and the group has a handle.
-    pub(super) fn can_retain(&self, flight: &Arc<Flight<K, T>>) -> bool {
-        let orphaned = self.extras.as_ref().is_some_and(|extras| extras.orphaned);
-        !orphaned && self.is_registered(flight)
-    }
-
-    /// How many flights are retained.
-    pub(super) fn retained(&self) -> usize {
-        self.extras
-            .as_ref()
-            .map_or(0, |extras| extras.retained.count)
-    }
-
-    /// Drops the marks of flights that are retained no longer, if there are many.
-    pub(super) fn drop_orphan_marks(&mut self) {
-        let registered = &self.registered;
-        if let Some(extras) = &mut self.extras {
-            let retained = &mut extras.retained;
-            retained.drop_orphan_marks(|mark| find(registered, mark.hash, mark.id).is_some());
         }
     }
 
@@ -357,15 +359,6 @@ fn remove<K, T>(
     Some(entry.remove().0)
 }
 
-fn find<K, T>(
-    registered: &HashTable<Registered<K, T>>,
-    hash: u64,
-    id: FlightId,
-) -> Option<&Arc<Flight<K, T>>> {
-    let same = |entry: &Registered<K, T>| entry.hash == hash && entry.flight.id == id;
-    registered.find(hash, same).map(|entry| &entry.flight)
-}
-
 /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere
 /// else in between.
 #[inline(always)]
@@ -374,16 +367,15 @@ fn new_flight<K, T>(
     shard: &Shard<K, T>,
     hash: u64,
     key: impl FnOnce() -> K,
-    operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+    cell: impl FnOnce() -> FlightCell<T>,
 ) -> Arc<Flight<K, T>> {
     counts.begun += 1;
     let id = FlightId::new(shard.first_id, counts.begun, shard.shards);
     arc(|| Flight {
-        cell: SettleCell::new(),
+        cell: cell(),
         key: key(),
         hash,
         id,
-        operation,
         observed: Observed::new(),
     })
 }

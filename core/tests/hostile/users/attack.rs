@@ -106,6 +106,7 @@ impl Attack {
                         black_box((group.contains(&key(id)), group.waiters(&key(id))));
                         drop(group.peek(&key(id)));
                         black_box((group.len(), group.is_empty(), group.stats()));
+                        black_box((group.purge_expired(), group.clear_retained()));
                         black_box(format!("{group:?} {gate:?}"));
                     }
                     _ => {}

@@ -235,7 +235,7 @@ fn keys_of_another_groups_flights_are_no_keys_here() {
 fn keys_that_panic_when_they_are_cloned_and_dropped_do_not_abort_the_process() {
     let plan = Arc::<Plan>::default();
     let group: Registry = Group::builder()
-        .retain(WINDOW)
+        .retain_for(WINDOW)
         .clock(Ticks::new(&plan))
         .build();
     let owners: Vec<_> = (0..4).map(|id| primary(&group, &plan, id)).collect();

@@ -120,21 +120,18 @@ fn a_flight_that_settles_while_it_is_found_too_old_is_dropped_under_no_lock() {
 }
 
 #[test]
-fn a_keep_that_supersedes_its_own_flight_and_panics_gives_it_back() {
+fn a_retain_by_that_supersedes_its_own_flight_and_panics_gives_it_back() {
     let plan = Arc::<Plan>::default();
     let clock = Ticks::new(&plan);
-    let keep = plan.clone();
-    let builder = Group::builder()
-        .supersede_after(AGE)
-        .max_flights(2)
-        .retain(WINDOW);
-    let builder = builder.keep(move |_: &Value| {
-        keep.reached(Part::Keep);
-        true
+    let how_long = plan.clone();
+    let builder = Group::builder().supersede_after(AGE).max_flights(2);
+    let builder = builder.retain_by(move |_: &Value| {
+        how_long.reached(Part::HowLong);
+        Some(WINDOW)
     });
     let group: Registry = builder.clock(clock.clone()).build();
     let (inner, plans) = (group.clone(), plan.clone());
-    plan.arm_next(Part::Keep, move || {
+    plan.arm_next(Part::HowLong, move || {
         clock.turn(11);
         drop(primary(&inner, &plans, 1));
         quiet_panic();
@@ -171,7 +168,7 @@ fn a_caller_that_is_only_compared_takes_nobodys_place() {
 #[cfg(feature = "std")]
 fn two_retained_values_that_panic_when_dropped_do_not_abort_the_process() {
     let plan = Arc::<Plan>::default();
-    let builder = Group::builder().shards(1).retain(WINDOW);
+    let builder = Group::builder().shards(1).retain_for(WINDOW);
     let group: Registry = builder.clock(Ticks::new(&plan)).build();
     for id in 0..3 {
         drop(primary(&group, &plan, id).settle(value(&plan)));
@@ -184,7 +181,7 @@ fn two_retained_values_that_panic_when_dropped_do_not_abort_the_process() {
 #[test]
 fn a_retained_value_that_panics_when_dropped_keeps_no_shard_from_being_cleared() {
     let plan = Arc::<Plan>::default();
-    let builder = Group::builder().shards(16).retain(WINDOW);
+    let builder = Group::builder().shards(16).retain_for(WINDOW);
     let group: Registry = builder.clock(Ticks::new(&plan)).build();
     // The primaries keep their shards.
     let primaries: Vec<_> = (1000..1100).map(|id| primary(&group, &plan, id)).collect();
@@ -202,7 +199,10 @@ fn a_value_whose_drop_begins_again_is_expired_under_no_lock() {
     alone(|| {
         let plan = Arc::<Plan>::default();
         let clock = Ticks::new(&plan);
-        let builder = Group::builder().shards(1).retain(WINDOW).capacity(2);
+        let builder = Group::builder()
+            .shards(1)
+            .retain_for(WINDOW)
+            .max_retained(2);
         let group: Registry = builder.clock(clock.clone()).build();
         let settle = |id| {
             let (inner, plans) = (group.clone(), plan.clone());

@@ -24,7 +24,8 @@ pub(crate) enum Part {
     ValueDrop,
     Hasher,
     Clock,
-    Keep,
+    HowLong,
+    Weigh,
     Pick,
     Make,
     MakerDrop,
@@ -35,7 +36,7 @@ pub(crate) enum Part {
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 16] = [
+pub(crate) const PARTS: [Part; 17] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -43,7 +44,8 @@ pub(crate) const PARTS: [Part; 16] = [
     Part::ValueDrop,
     Part::Hasher,
     Part::Clock,
-    Part::Keep,
+    Part::HowLong,
+    Part::Weigh,
     Part::Pick,
     Part::Make,
     Part::MakerDrop,

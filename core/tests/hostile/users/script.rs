@@ -11,7 +11,7 @@ use crate::limit::panics;
 use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode, Turn};
 use oneflight_core::handle::Budget;
-use oneflight_core::{Begin, Fingerprint, Group, Settled};
+use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
 use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
 
@@ -42,27 +42,23 @@ fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
     drop(held.take_if(|future| poll(future.as_mut())));
 }
 
-/// Who did not come to wait, because a call of the user's panicked, is not counted. It would be
-/// lost in the figures as soon as the flight ends.
-fn assert_waiting(group: &Registry, at_most: usize) {
-    let stats = group.stats();
-    assert!(stats.waiting <= at_most, "{stats:?}");
-}
-
 impl Setup {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
         let clock = Ticks::new(plan);
-        let keep = plan.clone();
+        let (how_long, weigh) = (plan.clone(), plan.clone());
         let hasher = OneHash(plan.clone());
         let ruled = Group::<Key, Value>::builder()
             .shards(2)
             .clock(clock.clone())
-            .retain(Duration::from_secs(10))
-            .keep(move |_| {
-                keep.reached(Part::Keep);
-                true
+            .retain_by(move |_| {
+                how_long.reached(Part::HowLong);
+                Some(Duration::from_secs(10))
             })
-            .capacity(3)
+            .max_retained(3)
+            .max_retained_weight(3, move |_| {
+                weigh.reached(Part::Weigh);
+                1
+            })
             .max_waiters(3)
             .max_flights(FLIGHTS as usize)
             .supersede_after(Duration::from_secs(60))
@@ -83,6 +79,20 @@ impl Setup {
         let panicked = panics(|| drop(call()));
         self.panicked.fetch_add(panicked.into(), Ordering::SeqCst);
         !panicked
+    }
+
+    /// Asking for them drops what has expired, so an attack can be made there.
+    fn figures(&self, group: &Registry) -> Stats {
+        let mut stats = None;
+        while !self.attempt(|| stats = Some(group.stats())) {}
+        stats.expect("the call returned")
+    }
+
+    /// Who did not come to wait, because a call of the user's panicked, is not counted. It would be
+    /// lost in the figures as soon as the flight ends.
+    fn assert_waiting(&self, group: &Registry, at_most: usize) {
+        let stats = self.figures(group);
+        assert!(stats.waiting <= at_most, "{stats:?}");
     }
 
     /// Polls until it is ready or panics: either way its flight must have ended, or have been
@@ -112,7 +122,7 @@ impl Setup {
             self.run_and_spawn(group);
             self.grow_old(group);
             // Before what is in flight is aborted: nothing is, whatever panicked.
-            let stats = group.stats();
+            let stats = self.figures(group);
             assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
             // Its calls would count, and not be there to be attacked.
             if self.plan.has_attacked() {
@@ -168,9 +178,10 @@ impl Setup {
             self.attempt(|| held.push(group.entry(key(5)).fingerprint(mark).begin()));
         }
         let joined = |begin: &&Begin<Key, Value>| matches!(begin, Begin::Waiter(_));
-        assert_waiting(group, held.iter().filter(joined).count());
+        self.assert_waiting(group, held.iter().filter(joined).count());
         self.attempt(|| group.contains(&key(3)).then(|| group.waiters(&key(2))));
         self.attempt(|| group.peek(&key(1)));
+        self.attempt(|| group.purge_expired());
         self.attempt(|| group.forget(&key(2)));
         self.attempt(|| held.push(group.begin(key(2))));
         // One half is settled, the other dropped as it is, from either end.
@@ -210,7 +221,7 @@ impl Setup {
         self.attempt(|| first = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
         self.attempt(|| second = Some(Box::pin(group.work(key(6), maker(&self.plan, 2)))));
         let joined = usize::from(first.is_some() && second.is_some());
-        assert_waiting(group, joined);
+        self.assert_waiting(group, joined);
         for work in [&mut first, &mut second] {
             self.attempt(|| work.as_mut().map(|work| poll(work.as_mut())));
         }
@@ -295,7 +306,7 @@ impl Setup {
                     .entry(key(12))
                     .spawn_blocking_on(&runtime, call(&self.plan))
             });
-            assert_waiting(group, 0);
+            self.assert_waiting(group, 0);
             self.attempt(|| drop(held));
         }
     }
@@ -332,6 +343,20 @@ impl Setup {
         self.attempt(|| poll_held(&mut rerun));
         self.attempt(|| drop(work));
         self.attempt(|| drop(rerun));
+        // Those that are retained: by the bound, by expiry, and all.
+        for id in 20..24 {
+            self.attempt(|| match group.begin(key(id)) {
+                Begin::Primary(primary) => drop(primary.settle(value(&self.plan))),
+                begin => drop(begin),
+            });
+        }
+        self.clock.turn(100);
+        self.attempt(|| group.purge_expired());
+        self.attempt(|| match group.begin(key(20)) {
+            Begin::Primary(primary) => drop(primary.settle(value(&self.plan))),
+            begin => drop(begin),
+        });
+        self.attempt(|| group.clear_retained());
     }
 
     fn stop(&self, group: &Registry) {

@@ -111,10 +111,9 @@ pub(super) fn limits() {
 pub(super) fn retained() {
     let group: Map = Group::builder()
         .clock(Hand)
-        .retain(Duration::from_secs(60))
-        .keep(|value: &Value| {
+        .retain_by(|value: &Value| {
             user_code();
-            *value != Value::new(0)
+            (*value != Value::new(0)).then_some(Duration::from_secs(60))
         })
         .build();
     drop(primary(group.begin(key(1))).settle(Value::new(7)));

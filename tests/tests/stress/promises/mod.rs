@@ -40,8 +40,8 @@ pub(crate) fn play(seed: u64) {
         .shards(if rng.bool() { 1 } else { 8 });
     if rng.bool() {
         builder = builder
-            .retain(Duration::from_secs(3))
-            .capacity(rng.usize(1..40));
+            .retain_for(Duration::from_secs(3))
+            .max_retained(rng.usize(1..40));
     }
     if rng.bool() {
         builder = builder.supersede_after(Duration::from_secs(5));
