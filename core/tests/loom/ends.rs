@@ -50,6 +50,16 @@ impl Drop for Operation {
     }
 }
 
+fn group_that(retains: bool) -> Registry<u32> {
+    let builder = Group::<u8, u32>::builder().shards(1).hasher(Fixed);
+    if retains {
+        let minute = Duration::from_secs(60);
+        builder.clock(Hand::default()).retain_for(minute).build()
+    } else {
+        builder.build()
+    }
+}
+
 fn limited() -> Registry<u32> {
     let builder = Group::<u8, u32>::builder().shards(1).hasher(Fixed);
     builder.max_flights(1).build()
@@ -146,8 +156,15 @@ fn of_an_abort_and_the_begin_of_a_blocking_call_one_comes_first() {
 
 #[test]
 fn drained_waits_for_the_poll_of_a_work() {
-    bounded_model(3, || {
-        let (group, live) = (group::<u32>(), Live::default());
+    for retains in [false, true] {
+        drained_waits_for_a_poll(retains);
+    }
+}
+
+/// A group that retains gives back the shared operation of a flight, and the poller still has its own.
+fn drained_waits_for_a_poll(retains: bool) {
+    bounded_model(3 - usize::from(retains), move || {
+        let (group, live) = (group_that(retains), Live::default());
         let mut work = group.work(1, || live.operation());
         let polls = thread::spawn(move || {
             let _ = Counter::default().poll(&mut work);
