@@ -26,6 +26,18 @@ pub(crate) use slab::{Place, Slab};
 pub(crate) use state::{Join, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
 
+impl<T, B> RawCell<T, B> {
+    /// Marks that none of the caller's code has run yet, unless the cell has ended.
+    pub(crate) fn set_unbegun(&self) {
+        self.state.set_unbegun();
+    }
+
+    /// The operation begins. Returns false if the cell has ended: then it must not begin.
+    pub(crate) fn begin(&self) -> bool {
+        self.state.begin()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::sync::Arc;

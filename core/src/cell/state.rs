@@ -1,17 +1,18 @@
 //! The states of a cell: one atomic word.
 //!
-//! | bits                 | meaning                                | set by       | left by |
-//! |----------------------|----------------------------------------|--------------|---------|
-//! | none of the three    | open: nothing recorded yet             | creation     | claim, abort |
-//! | `CLAIMED`            | one settler owns the value slot        | claim        | its publish |
-//! | `CLAIMED \| SETTLED` | the value is in place, forever         | publish      | nobody |
-//! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
-//! | `REGISTERED`         | a task or a thread has registered      | register     | nobody |
-//! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
-//! | `SHEDS`              | gives back what hangs on it once told  | creation     | nobody |
-//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
+//! | bits                 | meaning                               | set by         | left by |
+//! |----------------------|---------------------------------------|----------------|---------|
+//! | none of the first three | open: nothing recorded yet         | creation       | claim, abort |
+//! | `CLAIMED`            | one settler owns the value slot       | claim          | its publish |
+//! | `CLAIMED \| SETTLED` | the value is in place, forever        | publish        | nobody |
+//! | `CLAIMED \| ABORTED` | ended without a value                 | abort, if open | nobody |
+//! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
+//! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
+//! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
+//! | `UNBEGUN`            | none of the caller's code has run     | a spawn        | begin |
+//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | abort          | nobody |
 //! | inside (5 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
-//! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
+//! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
 //! 1. The first three bits go from open to one of the two ends and never back: a settle goes
@@ -25,6 +26,8 @@
 //!    after which the state is told and nobody is inside. That one sheds.
 //! 5. A count of calls inside that has reached its maximum stays there. Such a cell never sheds:
 //!    what hangs on it is freed with it.
+//! 6. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is
+//!    said to have never begun never begins.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
@@ -32,7 +35,7 @@
 //! made lazily, and an ender that sees `REGISTERED` acquires it. An exit releases what the call has
 //! done inside, and the step that sheds acquires it from all of them.
 
-use crate::error::Cause;
+use crate::error::{Aborted, Cause};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 const CLAIMED: usize = 1 << 0;
@@ -41,7 +44,8 @@ const ABORTED: usize = 1 << 2;
 const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
 const SHEDS: usize = 1 << 5;
-const CAUSE_SHIFT: u32 = 6;
+const UNBEGUN: usize = 1 << 6;
+const CAUSE_SHIFT: u32 = 7;
 const CAUSE_MASK: usize = 0b111;
 const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
 const INSIDE_BITS: u32 = if usize::BITS < 64 { 5 } else { 16 };
@@ -133,6 +137,18 @@ impl State {
             .is_ok_and(|before| before.0 & (TOLD | INSIDE) == (TOLD | ONE_INSIDE))
     }
 
+    /// Marks that none of the caller's code has run yet. Without this mark it counts as begun.
+    pub(super) fn set_unbegun(&self) {
+        let _ = self.update(|word| (word & CLAIMED == 0).then_some(word | UNBEGUN));
+    }
+
+    /// The operation begins, unless the cell has ended: then it returns false, and the operation
+    /// must not begin (invariant 4).
+    pub(super) fn begin(&self) -> bool {
+        self.update(|word| (word & CLAIMED == 0).then_some(word & !UNBEGUN))
+            .is_ok()
+    }
+
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
     #[inline]
     pub(super) fn join(&self, most: usize) -> Join {
@@ -207,6 +223,11 @@ impl Snapshot {
         self.0 & TOLD != 0
     }
 
+    /// Whether any of the caller's code can have run; frozen by the end.
+    pub(crate) fn has_begun(self) -> bool {
+        self.0 & UNBEGUN == 0
+    }
+
     /// Whether the cell gives back what hangs on it. It is so from its creation on, or never.
     pub(super) fn sheds(self) -> bool {
         self.0 & SHEDS != 0
@@ -231,6 +252,16 @@ impl Snapshot {
     pub(crate) fn cause(self) -> Option<Cause> {
         (self.0 & ABORTED != 0).then(|| Cause::from_bits((self.0 >> CAUSE_SHIFT) & CAUSE_MASK))
     }
+
+    /// The error that everybody gets, if it was aborted.
+    pub(crate) fn aborted(self) -> Option<Aborted> {
+        let cause = self.cause()?;
+        Some(if self.has_begun() {
+            Aborted::new(cause)
+        } else {
+            Aborted::never_begun(cause)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +282,30 @@ mod tests {
         assert_eq!(seen(state.load()), [true, true, true]);
         assert!(state.load().settled() && state.load().cause().is_none());
         assert_eq!(state.load().duplicates(), 0);
+    }
+
+    #[test]
+    fn an_operation_that_has_not_begun_never_begins_after_the_end() {
+        let state = State::new(Snapshot::open(true));
+        assert!(matches!(state.join(9), Join::Open(1)));
+        state.set_unbegun();
+        assert!(state.abort(Cause::Exhausted).is_some());
+        assert!(!state.begin(), "begun after the end");
+        let end = state.load();
+        assert!(!end.has_begun() && !end.is_told() && end.sheds());
+        assert_eq!((end.cause(), end.duplicates()), (Some(Cause::Exhausted), 1));
+    }
+
+    #[test]
+    fn what_has_begun_stays_begun() {
+        let state = State::new(Snapshot::open(false));
+        assert!(state.load().has_begun());
+        state.set_unbegun();
+        assert!(!state.load().has_begun());
+        assert!(state.begin());
+        assert!(state.abort(Cause::Cancelled).is_some());
+        state.set_unbegun();
+        assert!(state.load().has_begun());
     }
 
     #[test]

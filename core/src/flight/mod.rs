@@ -29,10 +29,10 @@ pub(crate) use watch::Watch;
 
 use crate::cell::{RawCell, Snapshot};
 use crate::error::{Aborted, Cause, Error};
-use crate::sync::{Arc, Wakeable};
+use crate::sync::{Arc, Wakeable, panicking};
 use crate::unwind::OnDrop;
 use observe::Observed;
-use operation::SharedOperation;
+use operation::{Operation, SharedOperation};
 
 /// The identity of a flight. It never repeats in a group, and increases for each key.
 ///
@@ -99,25 +99,31 @@ impl<K, T> Flight<K, T> {
     #[inline(never)]
     fn tell_participants(&self, before: Snapshot) {
         self.cell.with_attached(before, |shared| {
-            // Dropped last: its drop is the user's.
-            let _operation = shared.end();
             // Also if a participant's waker panics.
             let _then = OnDrop(|| self.cell.tell_last(before));
             shared.tell();
         });
     }
 
+    /// The flight has ended: nobody polls its shared operation any more. Returns that, to be
+    /// dropped, unless a participant has it: then that one drops it.
+    /// `state` is any that the cell has had.
+    pub(crate) fn end_operation(&self, state: Snapshot) -> Option<Operation<T>> {
+        self.cell.with_attached(state, |shared| shared.end())?
+    }
+
     /// Why it has ended without a value. Only for a flight that has.
     pub(crate) fn aborted(&self) -> Aborted {
         // A flight's primary settles once, so only an abort can have come before it.
-        Aborted::new(self.cell.snapshot().cause().unwrap_or(Cause::Cancelled))
+        let aborted = self.cell.snapshot().aborted();
+        aborted.unwrap_or(Aborted::new(Cause::Cancelled))
     }
 
     /// The outcome, given the state of an ended flight.
     pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Error> {
-        match state.cause() {
+        match state.aborted() {
             None => Ok(Settled::new(this.clone())),
-            Some(cause) => Err(Error::Aborted(Aborted::new(cause))),
+            Some(aborted) => Err(Error::Aborted(aborted)),
         }
     }
 
@@ -144,6 +150,15 @@ impl<K, T> Flight<K, T> {
     pub(crate) fn waiting(&self) -> usize {
         let state = self.cell.snapshot();
         if state.ended() { 0 } else { state.duplicates() }
+    }
+}
+
+/// The cause of a flight whose caller drops the operation or the guard now.
+pub(crate) fn loss() -> Cause {
+    if panicking() {
+        Cause::Panicked
+    } else {
+        Cause::Dropped
     }
 }
 

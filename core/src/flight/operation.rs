@@ -112,9 +112,12 @@ pub(crate) type Drive<T> = (Operation<T>, TakenWaker);
 pub(crate) struct LeftBehind<T> {
     /// The flight cannot continue: the caller has to end it, for this cause.
     pub(crate) end: Option<Cause>,
-    /// Both are held only to be dropped after the flight has been ended.
-    _operation: Option<Operation<T>>,
-    _waker: TakenWaker,
+    /// The operation that was here, to be dropped after the flight has been ended.
+    pub(crate) operation: Option<Operation<T>>,
+    /// The flight has ended, and the participant had the operation of it. That is gone now.
+    pub(crate) gone: bool,
+    /// Dropped after all that.
+    pub(crate) waker: TakenWaker,
 }
 
 impl<T> SharedOperation<T> {
@@ -154,14 +157,11 @@ impl<T> SharedOperation<T> {
     }
 
     /// Hands in the operation that has just been made: it is ready, and everybody who parked
-    /// meanwhile is woken.
-    pub(crate) fn hand_in(&self, operation: Operation<T>) {
-        if let Some(unwanted) = self
-            .driving
-            .with(|driving| driving.put_back(operation, true))
-        {
-            drop(unwanted);
-        } else {
+    /// meanwhile is woken. If the flight has ended meanwhile, the operation stays with the caller.
+    pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
+        self.driving
+            .with(|driving| driving.put_back(operation, true));
+        if operation.is_none() {
             self.wake_everyone();
         }
     }
@@ -201,30 +201,31 @@ impl<T> SharedOperation<T> {
 
     /// The driver's poll was pending: parks the driver and puts the operation back. If the
     /// operation was woken while it was polled, its driver is woken to continue. If the flight has
-    /// ended meanwhile, both are dropped here.
-    pub(crate) fn pause(&self, place: &mut Place, operation: Operation<T>, mut waker: TakenWaker) {
-        let (unwanted, driver) = self.driving.with(|driving| {
+    /// ended meanwhile, the operation stays with the caller, and the waker is dropped here.
+    pub(crate) fn pause(
+        &self,
+        place: &mut Place,
+        operation: &mut Option<Operation<T>>,
+        mut waker: TakenWaker,
+    ) {
+        let driver = self.driving.with(|driving| {
             let woken = matches!(driving.stage, Stage::Polling { woken: true });
-            let unwanted = driving.put_back(operation, woken);
-            if unwanted.is_none() {
+            driving.put_back(operation, woken);
+            if operation.is_none() {
                 if let Some(own) = waker.0.take() {
                     waker.0 = driving.parked.park(place, own);
                 }
                 driving.driver = Some(*place);
             }
-            (
-                unwanted,
-                if woken {
-                    driving.take_driver_waker()
-                } else {
-                    None
-                },
-            )
+            if woken {
+                driving.take_driver_waker()
+            } else {
+                None
+            }
         });
         if let Some(waker) = driver {
             fire_one(waker);
         }
-        drop(unwanted);
     }
 
     /// The driver of a re-run is polled. It keeps its operation; its waker is parked so that it is
@@ -240,9 +241,9 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// A participant leaves, for this cause. The driver of a re-run has dropped its operation
-    /// before, also after a panic.
-    pub(crate) fn leave(&self, place: &mut Place, cause: Cause) -> LeftBehind<T> {
+    /// A participant leaves, for this cause. The driver of a re-run, which has `run` until now, has
+    /// dropped its operation before, also after a panic.
+    pub(crate) fn leave(&self, place: &mut Place, cause: Cause, run: bool) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.driving.with(|driving| {
             let drove = place.is_taken() && driving.driver == Some(*place);
@@ -253,19 +254,21 @@ impl<T> SharedOperation<T> {
             };
             let mut left = LeftBehind {
                 end: None,
-                _operation: None,
-                _waker: Fragile(waker),
+                operation: None,
+                gone: false,
+                waker: Fragile(waker),
             };
             if drove {
                 driving.driver = None;
             }
             if matches!(driving.stage, Stage::Ended) {
+                left.gone = run;
                 return left;
             }
             driving.participants -= 1;
             if driving.participants == 0 {
                 left.end = Some(cause);
-                left._operation = driving.end();
+                left.operation = driving.end();
             } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
                 if driving.runs > budget {
                     // Not `Ended` yet: a participant that is polled before the caller has ended the
@@ -284,8 +287,8 @@ impl<T> SharedOperation<T> {
         left
     }
 
-    /// The flight has ended: nobody parks any more. Returns the operation, to be dropped, unless a
-    /// participant polls it: that one drops it when the poll returns.
+    /// The flight has ended: nobody parks any more, and nobody takes the operation. Returns that,
+    /// to be dropped, unless a participant polls it: that one drops it when the poll returns.
     pub(crate) fn end(&self) -> Option<Operation<T>> {
         self.driving.with(Driving::end)
     }
@@ -338,14 +341,18 @@ impl<T> Driving<T> {
         matches!(self.stage, Stage::Parked(_) | Stage::Ready(_))
     }
 
-    /// Takes the operation back from its poller or maker. Returns it if the flight has ended.
-    fn put_back(&mut self, operation: Operation<T>, ready: bool) -> Option<Operation<T>> {
-        match self.stage {
-            Stage::Ended => return Some(operation),
-            _ if ready => self.stage = Stage::Ready(operation),
-            _ => self.stage = Stage::Parked(operation),
+    /// Takes the operation back from its poller or maker, unless the flight has ended.
+    fn put_back(&mut self, operation: &mut Option<Operation<T>>, ready: bool) {
+        if matches!(self.stage, Stage::Ended) {
+            return;
         }
-        None
+        if let Some(operation) = operation.take() {
+            self.stage = if ready {
+                Stage::Ready(operation)
+            } else {
+                Stage::Parked(operation)
+            };
+        }
     }
 
     /// Takes what is ready to be polled.

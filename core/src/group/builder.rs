@@ -250,8 +250,10 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     }
 
     /// The most flights in the group: one more is
-    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights), at once. Forgotten and
-    /// superseded flights count until they are over; retained outcomes do not.
+    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights), at once. A flight
+    /// counts until its operation is gone, however it ended, as for
+    /// [`Group::drained`]; [`Stats::ending`](crate::Stats::ending) shows those that have ended
+    /// already. Retained outcomes do not count.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {

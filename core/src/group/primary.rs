@@ -9,10 +9,11 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Error, SettleError};
-use crate::flight::{Flight, FlightId, Settled, Watch};
+use crate::flight::reentry::Entered;
+use crate::flight::{Flight, FlightId, Settled, Watch, loss};
 use crate::group::shard::Shard;
-use crate::sync::{Arc, panicking};
-use crate::unwind::FragilePin;
+use crate::sync::Arc;
+use crate::unwind::{FragilePin, OnDrop};
 
 /// The caller that executes. It owes the flight an outcome.
 ///
@@ -95,15 +96,19 @@ impl<K, T> Primary<K, T> {
         self.shard.guarded(self.flight(), None, part)
     }
 
-    /// As [`guarded`](Self::guarded), for a poll of the operation.
-    fn guarded_poll<F: Future>(
-        &self,
-        operation: Pin<&mut F>,
-        cx: &mut Context<'_>,
-    ) -> Poll<F::Output> {
-        let wakers = Some([cx.waker(); 2]);
-        self.shard
-            .guarded(self.flight(), wakers, || operation.poll(cx))
+    /// The operation is lost. It is dropped first, and then the flight ends, also if that drop
+    /// panics: a caller that is woken, or that begins the key again, never meets a lock or a
+    /// connection that the operation still holds. Meanwhile this thread counts as inside of the
+    /// flight, since a drop that waits for its own key would wait for itself.
+    pub(crate) fn lose<O>(mut self, cause: Cause, operation: O) {
+        let Some(flight) = self.flight.take() else {
+            unreachable!("whatever takes it consumes the primary")
+        };
+        let _then = OnDrop(|| self.shard.lose(&flight, cause));
+        // A local, so that it is dropped before that, also if a subscriber panics.
+        let operation = operation;
+        let _entered = Entered::new(&flight, None);
+        drop(operation);
     }
 
     /// A watch on the flight's end that is not counted as a waiter.
@@ -164,7 +169,6 @@ impl<K, T> Primary<K, T> {
         match self.shard.settle(&flight, value) {
             Ok(registered) => Ok((Settled::new(flight), registered)),
             Err(late) => {
-                self.shard.primary_is_done(&flight);
                 // This can be the last handle. A panic of its key drops the value, too.
                 drop(flight);
                 Err(late)
@@ -173,8 +177,10 @@ impl<K, T> Primary<K, T> {
     }
 
     /// Ends the flight without a value: waiters get [`Cause::Cancelled`].
-    pub fn abort(self) {
-        self.shard.abort(self.flight(), Cause::Cancelled);
+    pub fn abort(mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.shard.lose(&flight, Cause::Cancelled);
+        }
     }
 
     /// Runs `operation` and settles with its output.
@@ -191,12 +197,24 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and goes on in this caller
-    /// alone.
+    /// A panic of the operation ends the flight as [`Cause::Panicked`] and propagates in this
+    /// caller alone. A later poll yields [`Error::Aborted`] with that cause.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the operation and ends the flight as [`Cause::Dropped`].
+    /// Dropping the future drops the operation and ends the flight as [`Cause::Dropped`]. The
+    /// operation is dropped first, then the key is free, and then the waiters are woken, also if
+    /// that drop panics. So a caller that begins the key again never meets a lock or a connection
+    /// that the lost operation still holds. The same holds if the operation panics.
+    ///
+    /// If something else ends the flight, its waiters are woken at once. The operation is dropped
+    /// when this future is polled next, or dropped.
+    ///
+    /// # Deadlocks
+    ///
+    /// If something else ends the flight and this future is kept and not polled, the operation
+    /// stays: [`Group::drained`](crate::Group::drained) waits for it, and it counts for
+    /// [`max_flights`](crate::GroupBuilder::max_flights).
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -247,12 +265,7 @@ impl<K, T> Drop for Primary<K, T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(flight) = &self.flight {
-            let cause = if panicking() {
-                Cause::Panicked
-            } else {
-                Cause::Dropped
-            };
-            self.shard.lose(flight, cause);
+            self.shard.lose(flight, loss());
         }
     }
 }
@@ -274,17 +287,22 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the operation and ends the flight as [`Cause::Dropped`].
+    /// Dropping it drops the operation and then ends the flight as [`Cause::Dropped`].
+    ///
+    /// # Deadlocks
+    ///
+    /// Keeping it unfinished and not polled keeps [`Group::drained`](crate::Group::drained)
+    /// waiting.
     ///
     /// # Panics
     ///
     /// Polling it again after it was ready panics, as it does for an `async` block.
     #[must_use = "futures do nothing unless polled or awaited; dropping this one aborts the flight"]
     pub struct Run<K, T, F> {
-        // Dropped before the operation, so that waiters are woken at once.
+        // None when it is ready, or when its operation has panicked.
         primary: Option<Primary<K, T>>,
         // Watches the flight's end, which can come from outside. Made when the operation is pending
-        // for the first time.
+        // for the first time. After a panic of the operation a later poll gets the outcome from it.
         watch: Option<Watch<K, T>>,
         #[pin]
         operation: Option<F>,
@@ -293,9 +311,10 @@ pin_project! {
     impl<K, T, F> PinnedDrop for Run<K, T, F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Dropped last, also if a waiter's waker panics.
-            let _operation = FragilePin(this.operation);
-            drop(this.primary.take());
+            let operation = FragilePin(this.operation);
+            if let Some(primary) = this.primary.take() {
+                primary.lose(loss(), operation);
+            }
         }
     }
 }
@@ -305,25 +324,31 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (Some(primary), Some(operation)) =
-            (this.primary.as_ref(), this.operation.as_mut().as_pin_mut())
-        else {
-            panic!("`Run` polled after it was ready")
+        let Some(primary) = this.primary.as_ref() else {
+            // Its operation has panicked in an earlier poll, or it was ready.
+            return match this.watch.take().and_then(|watch| watch.get()) {
+                Some(Err(error)) => Poll::Ready(Err(error)),
+                _ => panic!("`Run` polled after it was ready"),
+            };
         };
-        let polled = if primary.flight().cell.snapshot().ended() {
-            Poll::Ready(None)
-        } else {
-            match primary.guarded_poll(operation, cx) {
-                Poll::Ready(value) => Poll::Ready(Some(value)),
-                Poll::Pending => {
+        let mut value = None;
+        if !primary.flight().cell.snapshot().ended() {
+            let polling = Polling {
+                primary: this.primary,
+                watch: this.watch,
+                operation: this.operation.as_mut(),
+            };
+            match (polling.poll(cx), this.primary.as_ref()) {
+                (Poll::Pending, Some(primary)) => {
                     let watch = this.watch.get_or_insert_with(|| primary.watch());
-                    watch.poll(cx).map(|_ended| None)
+                    if watch.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
                 }
+                (Poll::Ready(ready), _) => value = Some(ready),
+                (Poll::Pending, None) => {}
             }
-        };
-        let Poll::Ready(value) = polled else {
-            return Poll::Pending;
-        };
+        }
         // Dropped before the settle, which would wake it.
         *this.watch = None;
         let Some(primary) = this.primary.take() else {
@@ -332,12 +357,43 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
         Poll::Ready(match value {
             Some(value) => primary.settle(value).map_err(Error::from),
             None => {
+                // It was ended from outside.
                 let aborted = primary.flight().aborted();
-                drop(primary);
-                this.operation.set(None);
+                primary.lose(loss(), FragilePin(this.operation));
                 Err(Error::Aborted(aborted))
             }
         })
+    }
+}
+
+/// One poll of the operation. If it is left by unwinding, the operation is lost.
+struct Polling<'a, K, T, F> {
+    primary: &'a mut Option<Primary<K, T>>,
+    watch: &'a mut Option<Watch<K, T>>,
+    operation: Pin<&'a mut Option<F>>,
+}
+
+impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
+    fn poll(mut self, cx: &mut Context<'_>) -> Poll<T> {
+        let poll = {
+            let operation = self.operation.as_mut().as_pin_mut();
+            let (Some(primary), Some(operation)) = (self.primary.as_ref(), operation) else {
+                unreachable!("it has a primary until its operation is ready or lost")
+            };
+            let _entered = Entered::new(primary.flight(), Some([cx.waker(); 2]));
+            operation.poll(cx)
+        };
+        core::mem::forget(self);
+        poll
+    }
+}
+
+impl<K, T, F> Drop for Polling<'_, K, T, F> {
+    fn drop(&mut self) {
+        if let Some(primary) = self.primary.take() {
+            self.watch.get_or_insert_with(|| primary.watch());
+            primary.lose(Cause::Panicked, FragilePin(self.operation.as_mut()));
+        }
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Stats {
     pub cancelled: u64,
     /// Flights that have not ended, forgotten ones included.
     pub in_flight: usize,
+    /// Flights that have ended while their operation or their [`Primary`](crate::Primary) is still
+    /// here. They count for [`max_flights`](crate::GroupBuilder::max_flights), and
+    /// [`drained`](crate::Group::drained) waits for them. They are among the `aborted` too.
+    pub ending: usize,
     /// Duplicates that wait now. A caller of another key with the same whole hash counts while its
     /// key is compared: see [`Group::waiters`](crate::Group::waiters).
     pub waiting: usize,
@@ -64,6 +68,7 @@ impl Stats {
         let Figures {
             counts,
             in_flight,
+            ending,
             waiting,
         } = figures;
         self.begun += counts.begun;
@@ -87,6 +92,7 @@ impl Stats {
         let here = waited.saturating_add(waiting as u64);
         self.cancelled += counts.joined.saturating_sub(here);
         self.in_flight += in_flight;
+        self.ending += ending;
         self.waiting += waiting;
         self.largest_flight = self.largest_flight.max(counts.largest);
     }
@@ -105,6 +111,7 @@ pub(crate) fn gather(shards: impl IntoIterator<Item = Figures>) -> Stats {
 pub(crate) struct Figures {
     pub(crate) counts: Counts,
     pub(crate) in_flight: usize,
+    pub(crate) ending: usize,
     pub(crate) waiting: usize,
 }
 
@@ -190,6 +197,7 @@ mod tests {
         stats.add(Figures {
             counts,
             in_flight: 1,
+            ending: 0,
             waiting: 1,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
@@ -200,6 +208,7 @@ mod tests {
         stats.add(Figures {
             counts,
             in_flight: 0,
+            ending: 0,
             waiting: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));

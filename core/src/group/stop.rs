@@ -45,9 +45,12 @@ impl<K, T, S> Group<K, T, S> {
     /// their drivers are woken, and the value of a primary that settles later comes back to it. To
     /// begin nothing new either, [`close`](Self::close) first.
     ///
-    /// The operation of a `work` is dropped here, or by its poller when that poll returns; one that
-    /// a caller runs itself ([`Primary::run`](crate::Primary::run), `spawn`,
-    /// [`work_rerun`](Self::work_rerun)) is dropped when that caller is polled next.
+    /// This call drops the operation of a `work`. If a caller is polling that right now, the caller
+    /// drops it when the poll returns. An operation of [`Primary::run`](crate::Primary::run), of
+    /// `spawn` or of [`work_rerun`](Self::work_rerun) is dropped when its future or task is polled
+    /// next. A blocking call that runs is not stopped; its value is dropped. A task or a blocking
+    /// call that has not begun never begins. Until then the flight is
+    /// [`ending`](crate::Stats::ending).
     ///
     /// ```
     /// use oneflight_core::error::Cause;
@@ -75,14 +78,22 @@ impl<K, T, S> Group<K, T, S> {
         });
     }
 
-    /// Resolves when the group is closed and no flight is left. Forgotten flights count, and
-    /// superseded ones until their primaries are done.
+    /// Resolves when the group is closed and none of its operations is left. Forgotten flights
+    /// count.
+    ///
+    /// However a flight ends, it counts until its operation is gone. An `async` operation counts
+    /// from its making until it is ready or dropped, a blocking call until it has returned or
+    /// unwound, and a [`Primary`](crate::Primary) until it settles or is dropped.
     ///
     /// # Deadlocks
     ///
-    /// It waits forever if nobody calls [`close`](Self::close). A primary that is held and never
-    /// settled keeps it waiting: [`abort_all`](Self::abort_all) ends what is left, all but a
-    /// superseded flight, which has ended already and whose primary must go.
+    /// It waits forever if nobody calls [`close`](Self::close).
+    ///
+    /// A caller that has an operation and neither polls nor drops it keeps this waiting:
+    /// [`abort_all`](Self::abort_all) ends the flights, but it cannot drop what is in the hands of
+    /// such a caller. That is a [`Primary`](crate::Primary) that is held, a
+    /// [`Run`](crate::handle::Run) or a [`Rerun`](crate::handle::Rerun) that is kept, unfinished
+    /// and not polled, and a blocking call that does not return.
     ///
     /// # Cancel safety
     ///
@@ -92,7 +103,8 @@ impl<K, T, S> Group<K, T, S> {
     }
 }
 
-/// Resolves when a closed group has no flight left. From [`Group::drained`](crate::Group::drained).
+/// Resolves when a closed group has no operation left. From
+/// [`Group::drained`](crate::Group::drained).
 ///
 /// # Cancel safety
 ///

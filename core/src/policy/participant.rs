@@ -7,14 +7,15 @@ use core::task::Waker;
 use equivalent::Equivalent;
 
 use crate::cell::{Place, Snapshot};
-use crate::error::{Cause, Error, Rejected};
+use crate::error::{Error, Rejected};
 use crate::flight::observe::report_rejected;
 use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::reentry::leads_back;
-use crate::flight::{Flight, FlightId, Settled};
-use crate::group::shard::{Call, Shard};
+use crate::flight::{Flight, FlightId, Settled, loss};
+use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
-use crate::sync::{Arc, Wakeable, panicking};
+use crate::sync::{Arc, Wakeable};
+use crate::unwind::OnDrop;
 
 /// What a caller of `work` or `work_rerun` has become.
 pub(crate) enum Role<K, T> {
@@ -27,7 +28,7 @@ pub(crate) enum Role<K, T> {
 pub(crate) struct Participant<K, T> {
     pub(crate) flight: Arc<Flight<K, T>>,
     pub(crate) shard: Arc<Shard<K, T>>,
-    place: Place,
+    pub(super) place: Place,
     part: Part,
     /// Whether this call began the flight.
     began: bool,
@@ -192,18 +193,24 @@ impl<K, T> Participant<K, T> {
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
+        let gone = OnDrop(|| self.shard.gone(&self.flight));
         let operation = self.shard.guarded(&self.flight, None, make);
-        // A flight that has ended has no use for it.
-        let state = self.flight.cell.snapshot();
-        self.with_operation(state, |shared, _| shared.hand_in(operation));
+        mem::forget(gone);
+        let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
+        // It stays in hand if the flight has ended.
+        let cell = &self.flight.cell;
+        cell.with_attached(cell.snapshot(), |shared| {
+            shared.hand_in(&mut in_hand.operation);
+        });
     }
 
-    /// Leaves the flight, and ends it if it cannot continue. What the participant leaves behind is
-    /// dropped last: its drop is the user's.
-    pub(super) fn leave(&mut self) {
+    /// Leaves the flight, and ends it if it cannot continue. `run`: it had the run of a *Rerun*
+    /// flight, and has dropped its operation. What it leaves behind is dropped last: its drop is
+    /// the user's.
+    pub(super) fn leave(&mut self, run: bool) {
         let part = mem::replace(&mut self.part, Part::Left);
         let state = self.flight.cell.snapshot();
-        if part == Part::Left || state.is_told() {
+        if part == Part::Left || (state.is_told() && !run) {
             return;
         }
         if part == Part::Counted {
@@ -212,17 +219,23 @@ impl<K, T> Participant<K, T> {
         if state.ended() && !self.place.is_taken() {
             return;
         }
-        let cause = if panicking() {
-            Cause::Panicked
-        } else {
-            Cause::Dropped
+        let left = self.with_operation(state, |shared, place| shared.leave(place, loss(), run));
+        let Some(left) = left else {
+            if run {
+                self.shard.gone(&self.flight);
+            }
+            return;
         };
-        let left = self.with_operation(state, |shared, place| shared.leave(place, cause));
-        let Some(left) = left else { return };
-        if let Some(cause) = left.end {
-            self.shard.abort(&self.flight, cause);
+        let _waker = left.waker;
+        match left.end {
+            Some(cause) if left.operation.is_some() => {
+                let _in_hand = InHand::new(&self.shard, &self.flight, left.operation);
+                self.shard.abort(&self.flight, cause);
+            }
+            Some(cause) => self.shard.lose(&self.flight, cause),
+            None if left.gone => self.shard.gone(&self.flight),
+            None => {}
         }
-        drop(left);
     }
 
     /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
@@ -241,6 +254,6 @@ impl<K, T> Participant<K, T> {
 
 impl<K, T> Drop for Participant<K, T> {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(false);
     }
 }

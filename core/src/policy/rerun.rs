@@ -62,7 +62,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others.
+    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others. After
+    /// the flight has been ended from outside, it also keeps [`drained`](Self::drained) waiting,
+    /// because its operation is dropped when it is polled next, or dropped.
     ///
     /// # Examples
     ///
@@ -127,7 +129,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Role::Participant(participant) = this.role {
-                drop(DropThenLeave { operation: this.operation, participant });
+                let run = this.operation.is_some();
+                drop(DropThenLeave { operation: this.operation, participant, run });
             }
         }
     }
@@ -138,11 +141,13 @@ pin_project! {
 struct DropThenLeave<'a, K, T, F> {
     operation: Pin<&'a mut Option<F>>,
     participant: &'a mut Participant<K, T>,
+    /// Whether the participant has the run: an operation, or one that is being made.
+    run: bool,
 }
 
 impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
     fn drop(&mut self) {
-        let _then = OnDrop(|| self.participant.leave());
+        let _then = OnDrop(|| self.participant.leave(self.run));
         drop(FragilePin(self.operation.as_mut()));
     }
 }
@@ -205,9 +210,11 @@ where
         }
         match Flight::get(&participant.flight) {
             Some(outcome) => {
-                // It has settled, or the flight was ended from outside. The operation is not needed
-                // any more.
-                this.operation.set(None);
+                if this.operation.is_some() {
+                    // The flight was ended from outside. The operation is not needed any more.
+                    let _then = OnDrop(|| participant.shard.run_is_over(&participant.flight));
+                    this.operation.set(None);
+                }
                 Poll::Ready(outcome)
             }
             None => Poll::Pending,
@@ -215,11 +222,11 @@ where
     }
 }
 
-/// Polls this caller's own operation once. Makes it first, if it is new.
+/// Polls this caller's own operation once. Makes it first, if it is new. Drops it when it is ready.
 fn poll_own<K, T, M, F>(
     participant: &mut Participant<K, T>,
     make: &mut Option<M>,
-    operation: Pin<&mut Option<F>>,
+    mut operation: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) where
     M: FnOnce() -> F,
@@ -227,8 +234,9 @@ fn poll_own<K, T, M, F>(
 {
     let flight = participant.flight.clone();
     let mut guard = DropThenLeave {
-        operation,
+        operation: operation.as_mut(),
         participant,
+        run: true,
     };
     let poll = {
         let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
@@ -241,10 +249,11 @@ fn poll_own<K, T, M, F>(
         }
     };
     // It did not panic, so this participant keeps driving.
-    let shard = guard.participant.shard.clone();
     core::mem::forget(guard);
     if let Poll::Ready(value) = poll {
-        drop(shard.settle(&flight, value));
+        // Dropped after the settle.
+        let _operation = FragilePin(operation);
+        drop(participant.shard.settle(&flight, value));
     }
 }
 

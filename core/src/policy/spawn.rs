@@ -12,7 +12,7 @@ use equivalent::Equivalent;
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Error, Rejected};
-use crate::flight::{FlightId, Settled, Watch};
+use crate::flight::{FlightId, Settled, Watch, loss};
 use crate::group::shard::Shard;
 use crate::group::{Begin, Entry, Primary, Registry, Run, Waiter};
 use crate::rt::{Spawn, SpawnBlocking};
@@ -46,6 +46,12 @@ where
     /// # Cancel safety
     ///
     /// Dropping the future only stops waiting.
+    ///
+    /// If the runtime drops the task, the operation is dropped first, then the key is free, and
+    /// then the waiters get [`Cause::Dropped`], also if that drop panics. If the flight is ended
+    /// from outside, the waiters are woken at once, and the task drops the operation when it is
+    /// polled next. A task that has not begun by then never begins, and
+    /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
     pub fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
     where
         R: Spawn,
@@ -54,7 +60,7 @@ where
     {
         self.start(|primary| {
             runtime.spawn(Task {
-                start: Some((primary, Fragile(Some(make)))),
+                start: Some(Unbegun::new(primary, make)),
                 run: None,
             });
         })
@@ -78,10 +84,13 @@ where
         F: FnOnce() -> G::Value + Send + 'static,
     {
         self.start(|primary| {
+            let unbegun = Unbegun::new(primary, call);
             runtime.spawn_blocking(move || {
                 isolate(|| {
-                    let value = primary.guarded(call);
-                    drop(primary.settle(value));
+                    if let Some((primary, call)) = unbegun.begin() {
+                        let value = primary.guarded(call);
+                        drop(primary.settle(value));
+                    }
                 });
             });
         })
@@ -109,12 +118,42 @@ where
     }
 }
 
+/// What was given to a runtime and has not begun: a call, or what makes an operation. It begins
+/// once or, if its flight ends before that, never.
+///
+/// The begin and the end are read-modify-writes of one atomic word, the flight's state. So what the
+/// callers were told has never begun does not begin later.
+struct Unbegun<K, T, M>(Option<(Primary<K, T>, Fragile<M>)>);
+
+impl<K, T, M> Unbegun<K, T, M> {
+    fn new(primary: Primary<K, T>, make: M) -> Self {
+        primary.flight().cell.set_unbegun();
+        Self(Some((primary, Fragile(Some(make)))))
+    }
+
+    /// Returns `None` if the flight has ended.
+    fn begin(mut self) -> Option<(Primary<K, T>, M)> {
+        if !self.0.as_ref()?.0.flight().cell.begin() {
+            return None;
+        }
+        let (primary, mut make) = self.0.take()?;
+        Some((primary, make.0.take()?))
+    }
+}
+
+impl<K, T, M> Drop for Unbegun<K, T, M> {
+    fn drop(&mut self) {
+        if let Some((primary, make)) = self.0.take() {
+            primary.lose(loss(), make);
+        }
+    }
+}
+
 pin_project! {
     /// The operation as a task. Making, polling and dropping it are isolated one by one, so that
     /// each panic of it ends here, and two of them never meet.
     struct Task<K, T, M, F> {
-        // The primary is dropped first, so that waiters are woken at once.
-        start: Option<(Primary<K, T>, Fragile<M>)>,
+        start: Option<Unbegun<K, T, M>>,
         #[pin]
         run: Option<Run<K, T, F>>,
     }
@@ -125,16 +164,16 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some((primary, make)) = this.start.take() {
-            let operation = isolate(|| {
-                // Moved in, so that it is dropped in here too.
-                let mut make = make;
-                primary.guarded(|| make.0.take().map(|make| make()))
+        if let Some(unbegun) = this.start.take() {
+            let run = isolate(|| {
+                let (primary, make) = unbegun.begin()?;
+                let operation = primary.guarded(make);
+                Some(primary.run(operation))
             });
-            let Some(operation) = operation.flatten() else {
+            let Some(run) = run.flatten() else {
                 return Poll::Ready(());
             };
-            this.run.set(Some(primary.run(operation)));
+            this.run.set(Some(run));
         }
         let Some(run) = this.run.as_mut().as_pin_mut() else {
             return Poll::Ready(());
@@ -260,9 +299,10 @@ impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
 }
 
 impl AbortHandle {
-    /// Ends the flight, if it has not ended: everyone who waits gets [`Cause::Cancelled`] at
-    /// once, and the task is woken to drop the operation. A blocking call cannot be stopped; its
-    /// value is dropped. True if this ended it.
+    /// Ends the flight if it is still in progress. Everyone who waits gets [`Cause::Cancelled`] at
+    /// once, and the task is woken to drop the operation. A blocking call that runs cannot be
+    /// stopped; its value is dropped. A task or a blocking call that has not begun never begins.
+    /// Returns true if this call ended the flight.
     pub fn abort(&self) -> bool {
         self.shard.abort(self.hash, self.id)
     }

@@ -13,6 +13,7 @@ use equivalent::Equivalent;
 use crate::error::Error;
 use crate::flight::operation::{Drive, Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
+use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
@@ -177,19 +178,27 @@ where
     }
 
     /// Polls the operation once, as the driver, which is polled with `outer`.
-    fn drive(&mut self, (mut operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
+    fn drive(&mut self, (operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
+        let (flight, shard) = (&self.flight, &self.shard);
+        let mut in_hand = InHand::new(shard, flight, Some(operation));
         // On a panic the others are woken first, and then the operation is dropped.
-        let wakers = Some([outer, waker]);
-        let poll = self.shard.guarded(&self.flight, wakers, || {
-            operation.poll(&mut Context::from_waker(waker))
+        let poll = shard.guarded(flight, Some([outer, waker]), || {
+            in_hand.poll(&mut Context::from_waker(waker))
         });
         match poll {
-            // It fails only if the flight was ended from outside. Then that is the outcome, for
-            // this caller too.
-            Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
+            Poll::Ready(value) => {
+                // It is over, and dropped after the settle.
+                let _operation = in_hand.operation.take();
+                // It fails only if the flight was ended from outside. Then that is the outcome, for
+                // this caller too.
+                drop(shard.settle(flight, value));
+            }
+            // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
-                let state = self.flight.cell.snapshot();
-                self.with_operation(state, |shared, place| shared.pause(place, operation, own));
+                let state = flight.cell.snapshot();
+                flight.cell.with_attached(state, |shared| {
+                    shared.pause(&mut self.place, &mut in_hand.operation, own);
+                });
             }
         }
     }

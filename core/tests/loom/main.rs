@@ -8,6 +8,7 @@
 
 mod cell;
 mod drain;
+mod ends;
 mod fingerprint;
 mod flight;
 mod gate;

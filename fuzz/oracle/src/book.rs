@@ -62,10 +62,8 @@ pub(crate) struct Flight {
     pub(crate) id: u64,
     /// Duplicates that wait.
     pub(crate) waiting: usize,
-    /// It ends with its operation, so nobody has to let go of it.
-    pub(crate) shared: bool,
-    /// Its operation can be dropped at once: nobody polls it.
-    pub(crate) idle: bool,
+    /// A caller has its guard or its operation: if something else ends it, it is over when that caller lets go.
+    pub(crate) in_hand: bool,
     /// How often its operation was run again.
     pub(crate) reruns: u64,
     /// How many handles of callers refer to it.
@@ -171,7 +169,7 @@ impl Book {
         let outside = flight.outcome.is_none() && !self.inside.contains(&number);
         let makes_room = match self.may_begin() {
             // Its successor takes its place.
-            Err(Rejected::TooManyFlights) => flight.idle,
+            Err(Rejected::TooManyFlights) => !flight.in_hand,
             may => may.is_ok(),
         };
         let too_old = self.rules.supersede_after.is_some_and(|most| age > most);
@@ -222,8 +220,7 @@ impl Book {
             weight: 0,
             id: 0,
             waiting: 0,
-            shared: false,
-            idle: false,
+            in_hand: true,
             reruns: 0,
             handles: 0,
         });
@@ -273,14 +270,21 @@ impl Book {
         self.count_keys();
         self.parked.fire(Room::Flight(number));
         self.parked.fire(Room::Desk(number));
-        let shared = self.flights[number].shared;
-        if shared || outcome != Outcome::Aborted(Cause::Superseded) {
+        if !self.flights[number].in_hand {
             self.land(number);
         }
     }
 
-    /// Its primary is done with it. Only a superseded flight has waited for that.
-    pub(crate) fn land(&mut self, flight: usize) {
+    /// Its guard or its operation is gone, or has been put down where the end finds it.
+    pub(crate) fn let_go(&mut self, flight: usize) {
+        self.flights[flight].in_hand = false;
+        if self.flights[flight].outcome.is_some() {
+            self.land(flight);
+        }
+    }
+
+    /// It has ended, and its guard or operation is gone.
+    fn land(&mut self, flight: usize) {
         self.aloft.remove(&flight);
         if self.closed && self.aloft.is_empty() {
             self.parked.fire(Room::Drain);
@@ -295,8 +299,8 @@ impl Book {
         value: u64,
         window: Option<u64>,
     ) -> Option<bool> {
+        self.let_go(number);
         if self.flights[number].outcome.is_some() {
-            self.land(number);
             return None;
         }
         let key = self.flights[number].key;
@@ -347,12 +351,11 @@ impl Book {
         retained.len()
     }
 
-    /// Ends it without a value, unless it has ended. In either case its primary is done with it.
+    /// Its guard or operation is lost. Ends it without a value, unless it has ended.
     pub(crate) fn abort(&mut self, flight: usize, cause: Cause) {
+        self.let_go(flight);
         if self.flights[flight].outcome.is_none() {
             self.end(flight, Outcome::Aborted(cause));
-        } else {
-            self.land(flight);
         }
     }
 
@@ -447,12 +450,17 @@ impl Book {
         &self.open
     }
 
+    /// How many have ended while their guard or operation is still there.
+    pub(crate) fn ending(&self) -> usize {
+        self.aloft.difference(&self.open).count()
+    }
+
     /// Outcomes that are retained and given out.
     pub(crate) fn retained(&self) -> usize {
         self.retained.len()
     }
 
-    /// Flights of which something is still there: held by a caller, by the registry, or superseded and not let go.
+    /// Flights of which something is still there: held by a caller, by the registry, or ended and not let go.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &Flight> {
         let kept = |number: &usize| {
             self.open.contains(number)

@@ -23,6 +23,7 @@ impl World {
                     .tally
                     .check(&stats, open, self.book.waiting(), strangers);
                 assert_eq!(stats.retained, self.book.retained(), "retained");
+                assert_eq!(stats.ending, self.book.ending(), "ending");
             } else {
                 lingering = capacity - self.book.retained();
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oneflight_core::error::Cause;
 
-use crate::book::{Answer, Book, Outcome};
+use crate::book::{Answer, Book};
 use crate::operation::Bell;
 use crate::wakers::{Room, Who};
 use crate::world::pick;
@@ -43,8 +43,8 @@ impl Desks {
     ) -> bool {
         match answer {
             Answer::Primary(flight) => {
-                book.flights[flight].shared = true;
-                book.flights[flight].idle = true;
+                // Nobody has it while nobody polls it.
+                book.let_go(flight);
                 let desk = Desk {
                     policy,
                     participants: vec![who],
@@ -87,10 +87,9 @@ impl Desks {
         }
         desk.driver = Some(who);
         desk.runs += 1;
+        book.flights[flight].in_hand = true;
         if matches!(desk.policy, Policy::Rerun(_)) {
             book.flights[flight].reruns = desk.runs - 1;
-            // Its caller keeps it.
-            book.flights[flight].idle = false;
         }
         true
     }
@@ -128,18 +127,16 @@ impl Desks {
         }
         if desk.participants.is_empty() {
             // Nobody wants it any more.
-            book.end(flight, Outcome::Aborted(cause));
+            book.abort(flight, cause);
         } else if desk.driver == Some(who) {
             desk.driver = None;
+            book.let_go(flight);
             match desk.policy {
                 Policy::Rerun(budget) if desk.runs > budget => {
-                    book.end(flight, Outcome::Aborted(Cause::Exhausted));
+                    book.abort(flight, Cause::Exhausted);
                     return;
                 }
-                Policy::Rerun(_) => {
-                    desk.ready = true;
-                    book.flights[flight].idle = true;
-                }
+                Policy::Rerun(_) => desk.ready = true,
                 Policy::Continue => {}
             }
             if desk.ready {

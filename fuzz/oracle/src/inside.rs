@@ -2,7 +2,7 @@
 
 use oneflight_core::error::Cause;
 
-use crate::book::{Answer, Outcome};
+use crate::book::Answer;
 use crate::operation::{Act, Hand, Seen};
 use crate::world::World;
 
@@ -11,7 +11,7 @@ pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
     match act {
         Act::Pending | Act::Finish | Act::Wake => {}
         Act::Panic => {
-            world.book.end(flight, Outcome::Aborted(Cause::Panicked));
+            world.book.abort(flight, Cause::Panicked);
             // A wake that panics on top of that ends where it is.
             world.book.parked.provoked();
         }

@@ -129,8 +129,14 @@ impl Schedule {
 
     fn check(&mut self) {
         self.world.check();
-        // Each running primary holds its operation until it is done or dropped.
-        assert_eq!(self.operations.count(), self.runs.len(), "operations alive");
+        // Each running primary holds its operation until it is done or dropped, or has panicked.
+        let panicked = Some(Outcome::Aborted(Cause::Panicked));
+        let flights = self
+            .runs
+            .iter()
+            .map(|run| &self.world.book.flights[run.flight]);
+        let running = flights.filter(|flight| flight.outcome != panicked).count();
+        assert_eq!(self.operations.count(), running, "operations alive");
     }
 
     fn run(&mut self, index: u8) {
@@ -184,10 +190,10 @@ impl Schedule {
             match real {
                 Some(Poll::Ready(Err(error))) => {
                     assert_eq!(outcome_of(&Err(error)), Outcome::Aborted(cause));
-                    world.book.land(flight);
+                    world.book.let_go(flight);
                     self.forget_run(index);
                 }
-                // A panic in its poll goes on in its caller, who holds the rest.
+                // A panic in its poll goes on in its caller. The operation is gone.
                 None => assert_eq!((before, act), (None, Act::Panic)),
                 real => panic!("{cause:?} expected, not {real:?}"),
             }

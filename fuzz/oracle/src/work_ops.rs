@@ -8,7 +8,7 @@ use oneflight_core::error::Cause;
 use oneflight_core::handle::Budget;
 use oneflight_core::{Error, Fingerprint};
 
-use crate::book::{Answer, Outcome, Rules};
+use crate::book::{Answer, Rules};
 use crate::calls::{Call, Make, Task, numbers, rejected_or_numbers};
 use crate::desk::{Desks, Policy};
 use crate::inside::{begin_own, inside};
@@ -191,9 +191,7 @@ impl Office {
         if let Answer::Primary(flight) = answer {
             match making {
                 Making::Panic => {
-                    self.world
-                        .book
-                        .end(flight, Outcome::Aborted(Cause::Panicked));
+                    self.world.book.abort(flight, Cause::Panicked);
                     assert!(real.is_none(), "a panic in making was swallowed");
                     // Nobody has seen its identity; it is above those before all the same.
                     self.world.identify_unseen(flight);
@@ -332,6 +330,9 @@ impl Office {
         let call = &mut self.calls[index];
         if world.book.flights[flight].outcome.is_some() {
             assert!(!polled, "an operation was polled after the end");
+            if call.runs {
+                world.book.let_go(flight);
+            }
             return false;
         }
         let room = if call.participates {
@@ -372,6 +373,10 @@ impl Office {
         if act == Act::Panic {
             return true;
         }
+        if !own || world.book.flights[flight].outcome.is_some() {
+            // Put down, or dropped after the end.
+            world.book.let_go(flight);
+        }
         if world.book.flights[flight].outcome.is_some() {
             return false;
         }
@@ -406,7 +411,11 @@ impl Office {
                 } else {
                     Cause::Dropped
                 };
+                let late = call.runs && book.flights[flight].outcome.is_some();
                 self.desks.leave(book, flight, call.who, duplicate, cause);
+                if late {
+                    book.let_go(flight);
+                }
             }
             book.flights[flight].handles -= 1;
         }

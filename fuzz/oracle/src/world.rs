@@ -226,7 +226,7 @@ impl World {
             Ok(window) => Some(self.book.settle(flight, serial, window)),
             Err(()) if before.is_some() => Some(self.book.settle(flight, serial, None)),
             Err(()) => {
-                self.book.end(flight, Outcome::Aborted(Cause::Panicked));
+                self.book.abort(flight, Cause::Panicked);
                 self.book.parked.provoked();
                 None
             }

@@ -2,13 +2,14 @@
 
 use std::future::ready;
 use std::sync::mpsc::channel;
+use std::task::Waker;
 
 use oneflight::Error;
-use oneflight::error::Cause;
+use oneflight::error::{Aborted, Cause};
 use oneflight::handle::Spawned;
 
 use super::Group;
-use crate::{TestRuntime, cause_of, scripted, until, waiter};
+use crate::{TestRuntime, cause_of, poll, scripted, until, waiter};
 
 async fn cause(call: Spawned<&'static str, usize>) -> Cause {
     match call.await {
@@ -59,8 +60,9 @@ pub async fn an_abort_handle_touches_no_newer_flight<R: TestRuntime>(rt: R) {
     assert!(new.await.is_ok());
 }
 
-/// It can not be stopped: its callers are told at once, and its value goes nowhere.
-pub async fn a_blocking_call_that_is_aborted_keeps_nobody_waiting<R: TestRuntime>(rt: R) {
+/// It can not be stopped any more: its callers are told at once, its value goes nowhere, and the group is drained when it
+/// has returned.
+pub async fn a_running_blocking_call_that_is_aborted_keeps_nobody_waiting<R: TestRuntime>(rt: R) {
     struct Value(std::sync::mpsc::Sender<()>);
     impl Drop for Value {
         fn drop(&mut self) {
@@ -69,17 +71,23 @@ pub async fn a_blocking_call_that_is_aborted_keeps_nobody_waiting<R: TestRuntime
     }
     let group = oneflight::Group::<&str, Value>::new();
     let (go, wait) = channel::<()>();
+    let (start, started) = channel::<()>();
     let (freed, dropped) = channel();
     let call = rt.detach_blocking(&group, "k", move || {
+        start.send(()).expect("the test waits for it");
         wait.recv().expect("told to go on");
         Value(freed)
     });
+    until(|| started.try_recv().is_ok()).await;
     call.abort_handle().expect("it started the call").abort();
-    assert!(matches!(
-        call.await,
-        Err(Error::Aborted(aborted)) if aborted.cause() == Cause::Cancelled
-    ));
-    assert!(group.is_empty());
+    let told = call.await.map(drop);
+    assert_eq!(told, Err(Error::Aborted(Aborted::new(Cause::Cancelled))));
+    group.close();
+    let mut drained = group.drained();
+    assert!(group.is_empty() && group.stats().ending == 1);
+    assert!(poll(&mut drained, Waker::noop()).is_pending(), "it runs");
     go.send(()).unwrap();
+    drained.await;
+    assert_eq!(group.stats().ending, 0);
     until(|| dropped.try_recv().is_ok()).await;
 }

@@ -107,13 +107,16 @@ pub async fn one_flight_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
         assert_eq!(group.stats().in_flight, 3 - end);
     }
     assert_eq!(*joined.await.unwrap(), 7);
-    group.abort_all();
-    let again: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
+    let full: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
     assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
+    // What has ended counts until its primary is dropped.
     group.abort_all();
-    let more: Vec<_> = (0..4).map(|key| primary(group.begin(key))).collect();
     assert_eq!(rejected(group.begin(4)), Rejected::TooManyFlights);
-    drop((again, more));
+    for (left, guard) in (0..4).rev().zip(full) {
+        drop(guard);
+        assert_eq!(group.stats().ending, left);
+        drop(primary(group.begin(4)));
+    }
     drop(
         (0..4)
             .map(|key| primary(group.begin(key)))

@@ -166,10 +166,13 @@ pub async fn close_and_abort_all_drain_a_group<R: TestRuntime>(rt: R) {
     let held = primary(group.begin("held"));
     group.close();
     group.abort_all();
-    rt.task(group.drained()).await;
+    let drained = rt.task(group.drained());
     assert!(spawned.await.is_err());
+    assert!(group.stats().ending > 0, "its guard is still here");
     assert_eq!(
         held.settle(1).unwrap_err().aborted.cause(),
         Cause::AbortedAll
     );
+    drained.await;
+    assert_eq!(group.stats().ending, 0);
 }

@@ -20,7 +20,7 @@ macro_rules! on {
                 abort_handle:
                     an_abort_handle_ends_the_flight_and_drops_the_operation
                     an_abort_handle_touches_no_newer_flight
-                    a_blocking_call_that_is_aborted_keeps_nobody_waiting;
+                    a_running_blocking_call_that_is_aborted_keeps_nobody_waiting;
                 begin:
                     callers_that_begin_at_once_get_one_primary
                     only_a_primary_clones_a_borrowed_key
@@ -112,7 +112,7 @@ macro_rules! on {
                     an_abort_says_that_it_was_cancelled
                     a_guard_dropped_by_a_panic_says_so
                     a_panic_in_run_goes_on_in_the_primary_alone
-                    a_dropped_run_aborts_its_waiters_before_it_drops_the_operation
+                    a_dropped_run_drops_its_operation_before_it_aborts_its_waiters
                     a_panic_in_a_poll_of_work_goes_on_in_its_driver_alone
                     a_panic_in_the_making_of_work_ends_the_flight
                     an_error_of_the_operation_reaches_everyone

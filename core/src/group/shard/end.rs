@@ -9,29 +9,64 @@
 //!
 //! A flight that is too old is ended in the middle of a search ([`Table::supersede`]): recorded and
 //! freed in one critical section, and told after it.
+//!
+//! # When a flight is over
+//! A flight that has ended is over when its operation, or its guard, is gone too. Until then it
+//! counts for `max_flights`, keeps the group from draining, and holds a gate; `Stats::ending` shows
+//! it. One caller has the operation or guard: the owner of a [`Primary`](crate::Primary), the
+//! caller that polls or makes a shared operation, or, while nobody polls that, the ender.
+//!
+//! | ended by             | who calls that                     | over                         |
+//! |----------------------|------------------------------------|------------------------------|
+//! | `settle`, `lose`     | who has it, and gives it up        | at once                      |
+//! | `abort`, `supersede` | another caller                     | when who has it calls `gone` |
+//! | any of these, before its task or call has begun | anybody | at once: it has no operation |
+//!
+//! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
+//! take the shard's lock. The first one puts the flight among those that are ending, and the second
+//! one finds it there and removes it. So `gone` is called once for each flight that another caller
+//! has ended, and for no other.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
-use crate::flight::operation::Operation;
 use crate::flight::reentry::Entered;
-use crate::group::places::{Mark, Vacated};
+use crate::group::places::Mark;
 use crate::group::shard::Shard;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::Drain;
-use crate::group::shard::line::Signal;
+use crate::group::shard::in_hand::InHand;
 use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
-use crate::unwind::{discard, for_each};
+use crate::unwind::OnDrop;
+
+/// By whom a flight was ended, and how.
+enum End {
+    /// By the caller that had its operation or guard, which is gone with that. With a place it is
+    /// retained.
+    Settled(Place),
+    /// By that caller too, without a value.
+    Lost(Cause),
+    /// By another caller: its operation or guard can still be here.
+    Aborted(Cause),
+}
+
+impl End {
+    fn cause(&self) -> Option<Cause> {
+        match self {
+            End::Settled(_) => None,
+            End::Lost(cause) | End::Aborted(cause) => Some(*cause),
+        }
+    }
+}
 
 impl<K, T> Shard<K, T> {
-    /// Settles the flight, unless it has ended before. Returns whether it had its key still when
-    /// the key was freed.
+    /// Settles the flight, unless it has ended before. In either case its operation or guard is
+    /// gone. Returns whether it had its key still when the key was freed.
     #[inline(always)]
     pub(crate) fn settle(
         &self,
@@ -48,10 +83,10 @@ impl<K, T> Shard<K, T> {
                     flight.tell(before);
                     Ok(true)
                 } else {
-                    Ok(self.free_and_tell(flight, before, None, Place::NotWanted))
+                    Ok(self.free_and_tell(flight, before, End::Settled(Place::NotWanted)))
                 }
             }
-            Err(value) => Err(too_late(flight, value)),
+            Err(value) => Err(self.too_late(flight, value)),
         }
     }
 
@@ -62,29 +97,45 @@ impl<K, T> Shard<K, T> {
         value: T,
     ) -> Result<bool, SettleError<T>> {
         if flight.cell.snapshot().ended() {
-            return Err(too_late(flight, value));
+            return Err(self.too_late(flight, value));
         }
         // The user's code decides whether the outcome is retained. Its panic ends the flight.
-        let guard = AbortOnUnwind {
-            flight,
-            shard: self,
-        };
+        let lost = OnDrop(|| self.lose(flight, Cause::Panicked));
         let stay = self.rules().and_then(|rules| rules.stay(&value));
-        mem::forget(guard);
+        mem::forget(lost);
         match flight.cell.record(value) {
             Ok(before) => Ok(self.with_place(flight, stay, |place| {
-                self.free_and_tell(flight, before, None, place)
+                self.free_and_tell(flight, before, End::Settled(place))
             })),
-            Err(value) => Err(too_late(flight, value)),
+            Err(value) => Err(self.too_late(flight, value)),
         }
     }
 
-    /// Ends the flight without a value. Returns false if it has ended before.
+    #[cold]
+    fn too_late(&self, flight: &Arc<Flight<K, T>>, value: T) -> SettleError<T> {
+        self.run_is_over(flight);
+        SettleError {
+            value,
+            aborted: flight.aborted(),
+        }
+    }
+
+    /// Its operation or guard is lost, and gone: ends the flight, unless another caller has.
+    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
+        if let Some(before) = flight.cell.abort(cause) {
+            self.free_and_tell(flight, before, End::Lost(cause));
+        } else {
+            self.gone(flight);
+        }
+    }
+
+    /// Ends the flight, whose operation or guard can still be here. Returns false if it has ended
+    /// before.
     pub(crate) fn abort(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
         let Some(before) = flight.cell.abort(cause) else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
+        self.free_and_tell(flight, before, End::Aborted(cause));
         true
     }
 
@@ -98,23 +149,42 @@ impl<K, T> Shard<K, T> {
         let Some(before) = before else {
             return false;
         };
-        self.free_and_tell(flight, before, Some(cause), Place::NotWanted);
+        self.free_and_tell(flight, before, End::Aborted(cause));
         true
     }
 
-    /// The steps after the outcome is recorded. `before` is the state that the end returned. A
-    /// flight with a cause was aborted; one with a place is retained. Returns whether the flight
-    /// had its key still when the key was freed.
-    fn free_and_tell(
-        &self,
-        flight: &Arc<Flight<K, T>>,
-        before: Snapshot,
-        cause: Option<Cause>,
-        place: Place,
-    ) -> bool {
-        // Both are dropped last, also if a waker panics.
-        let (had_key, _after) = self.free_key(flight, before, cause, place);
+    /// As [`gone`](Self::gone), for a run that its driver could pass on. Nobody begins another run:
+    /// a participant can have looked before the end.
+    #[cold]
+    pub(crate) fn run_is_over(&self, flight: &Arc<Flight<K, T>>) {
+        drop(flight.end_operation(flight.cell.snapshot()));
+        self.gone(flight);
+    }
+
+    /// The operation or guard of a flight that another caller has ended is gone. Called once.
+    #[cold]
+    pub(crate) fn gone(&self, flight: &Arc<Flight<K, T>>) {
+        if !flight.cell.snapshot().has_begun() {
+            return;
+        }
+        let mut after = After::default();
+        let _removed = self.table.with(|table| {
+            let removed = table.meet(flight);
+            if removed.is_some() {
+                table.finish(self, flight, &mut after);
+            }
+            removed
+        });
+    }
+
+    /// The steps after the outcome is recorded. `before` is the state that the end returned.
+    /// Returns whether the flight had its key still when the key was freed.
+    fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
+        let cause = end.cause();
+        // All three are dropped last, also if a waker panics.
+        let (had_key, _after) = self.free_key(flight, before, end);
         let _reported = flight.observed.report_end_on_drop(cause);
+        let _in_hand = InHand::take(self, flight, before);
         flight.tell(before);
         had_key
     }
@@ -131,13 +201,13 @@ impl<K, T> Shard<K, T> {
         self.table.enter(section).is_some()
     }
 
-    /// Removes an ended flight, or retains it, and counts its end.
+    /// Counts the end of a flight and takes its key. Removes the flight, unless it is retained or
+    /// not over. Returns whether it had its key still.
     fn free_key(
         &self,
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
-        cause: Option<Cause>,
-        place: Place,
+        end: End,
     ) -> (bool, After<K, T>) {
         let reruns = flight.reruns(before);
         let mut after = After::default();
@@ -145,31 +215,30 @@ impl<K, T> Shard<K, T> {
             had_key,
             flight: _dropped_under_no_lock,
         } = self.table.with(|table| {
-            table.counts.end(cause, before.duplicates(), reruns);
-            if table.extras.is_none() {
-                return table.remove(flight);
-            }
-            let removed = match place {
-                Place::Taken(deadline) if table.retain(flight, deadline) => Removed {
-                    had_key: true,
-                    flight: None,
-                },
-                place => {
-                    let removed = table.remove(flight);
-                    match place {
-                        // Its mark is there for nothing.
-                        Place::Taken(deadline) => {
-                            after.drop_retained(self, Mark::new(flight, deadline));
-                        }
-                        Place::Refused if removed.had_key => table.counts.given_up += 1,
-                        _ => {}
+            table.counts.end(end.cause(), before.duplicates(), reruns);
+            match end {
+                End::Settled(Place::Taken(deadline)) => {
+                    if table.retain(flight, deadline) {
+                        table.finish(self, flight, &mut after);
+                        return Removed {
+                            had_key: true,
+                            flight: None,
+                        };
                     }
-                    table.extras_mut().drop_note(flight.id);
+                    // Its mark is there for nothing.
+                    after.drop_retained(self, Mark::new(flight, deadline));
+                    table.free_over(self, flight, &mut after)
+                }
+                End::Settled(Place::Refused) => {
+                    let removed = table.free_over(self, flight, &mut after);
+                    table.counts.given_up += u64::from(removed.had_key);
                     removed
                 }
-            };
-            table.finish(self, flight, &mut after);
-            removed
+                End::Settled(Place::NotWanted) | End::Lost(_) => {
+                    table.free_over(self, flight, &mut after)
+                }
+                End::Aborted(_) => table.free_aborted(self, flight, before, &mut after),
+            }
         });
         (had_key, after)
     }
@@ -183,39 +252,17 @@ impl<K, T> Shard<K, T> {
         wakers: Option<[&Waker; 2]>,
         part: impl FnOnce() -> R,
     ) -> R {
-        let guard = AbortOnUnwind {
-            flight,
-            shard: self,
-        };
+        // It is forgotten when the part returns, so it works without `std` too: it does not have to
+        // ask whether the thread unwinds.
+        let panicked = OnDrop(|| {
+            self.abort(flight, Cause::Panicked);
+        });
         let result = {
             let _entered = Entered::new(flight, wakers);
             part()
         };
-        mem::forget(guard);
+        mem::forget(panicked);
         result
-    }
-
-    /// The primary is lost: ends the flight, unless it was ended from outside.
-    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
-        if !self.abort(flight, cause) {
-            self.primary_is_done(flight);
-        }
-    }
-
-    /// The primary of a flight that was ended from outside is done with it. Only a superseded
-    /// flight is still here for that.
-    #[cold]
-    pub(crate) fn primary_is_done(&self, flight: &Arc<Flight<K, T>>) {
-        if flight.cell.snapshot().cause() != Some(Cause::Superseded) {
-            return;
-        }
-        let mut after = After::default();
-        self.table.with(|table| {
-            if table.remove_unregistered(flight).is_some() {
-                table.extras_mut().drop_note(flight.id);
-                table.finish(self, flight, &mut after);
-            }
-        });
     }
 
     /// No new flight begins after this. Duplicates still join.
@@ -233,9 +280,37 @@ impl<K, T> Shard<K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// The flight counts for no limit any more, holds no gate, and does not keep the group from
-    /// draining. Called once for each flight: by its ender, or, if it was superseded, when its
-    /// primary is done with it.
+    /// The key of an aborted flight is free. If its operation or guard is still here, the flight is
+    /// kept without its key.
+    fn free_aborted(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        before: Snapshot,
+        after: &mut After<K, T>,
+    ) -> Removed<K, T> {
+        if !before.has_begun() || self.is_gone(flight) {
+            return self.free_over(shard, flight, after);
+        }
+        self.drop_note(flight);
+        self.keep_ending(flight)
+    }
+
+    /// Removes a flight that is over.
+    fn free_over(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> Removed<K, T> {
+        let removed = self.remove(flight);
+        self.drop_note(flight);
+        self.finish(shard, flight, after);
+        removed
+    }
+
+    /// The flight is over: it counts for no limit any more, holds no gate, and does not keep the
+    /// group from draining. Called once for each flight.
     pub(super) fn finish(
         &mut self,
         shard: &Shard<K, T>,
@@ -251,11 +326,10 @@ impl<K, T> Table<K, T> {
         self.drain_if_idle(after);
     }
 
-    /// Ends a flight that is too old. Returns false if it has ended before. A flight with a shared
-    /// operation is finished with that; any other one stays until its primary is done with it.
+    /// Ends a flight that is too old. Returns false if it has ended before.
     pub(super) fn supersede(
         &mut self,
-        shard: &Shard<K, T>,
+        shard: &Arc<Shard<K, T>>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
     ) -> bool {
@@ -265,15 +339,9 @@ impl<K, T> Table<K, T> {
         };
         self.counts
             .end(Some(cause), before.duplicates(), flight.reruns(before));
-        if flight.cell.has_attached(before) {
-            // The caller holds the flight too, so this drops nothing of the user's.
-            let _removed = self.remove(flight);
-            self.extras_mut().drop_note(flight.id);
-            self.finish(shard, flight, after);
-        } else {
-            self.unregister(shard, flight, after);
-        }
-        after.pending().superseded = Some((flight.clone(), before));
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.free_aborted(shard, flight, before, after);
+        after.pending().superseded = Some((shard.clone(), flight.clone(), before));
         true
     }
 
@@ -281,6 +349,7 @@ impl<K, T> Table<K, T> {
     /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
     pub(super) fn supersede_idle(
         &mut self,
+        shard: &Arc<Shard<K, T>>,
         flight: &Arc<Flight<K, T>>,
         after: &mut After<K, T>,
     ) -> bool {
@@ -296,138 +365,19 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.remove(flight);
-        self.extras_mut().drop_note(flight.id);
+        self.drop_note(flight);
         let pending = after.pending();
-        pending.superseded = Some((flight.clone(), before));
+        pending.superseded = Some((shard.clone(), flight.clone(), before));
         pending.operation = Some(operation);
         true
     }
 
     fn drain_if_idle(&mut self, after: &mut After<K, T>) {
-        if self.is_idle() {
+        if self.extras.is_some() && self.is_idle() {
             if let Some(drain) = self.extras_mut().drain.take() {
                 after.pending().drain = Some(drain);
             }
         }
-    }
-}
-
-#[cold]
-fn too_late<K, T>(flight: &Flight<K, T>, value: T) -> SettleError<T> {
-    SettleError {
-        value,
-        aborted: flight.aborted(),
-    }
-}
-
-/// What is left to do when the shard's lock has been released. Its drop does it, also when that
-/// happens by unwinding. Most of the time it is nothing.
-#[must_use = "dropped after the lock is released, it tells and drops what it holds"]
-pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
-
-struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken.
-    superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
-    /// Its operation, if that was taken out under the lock.
-    operation: Option<Operation<T>>,
-    /// The next flight has the gate: its caller is to be woken.
-    turn: Option<Signal>,
-    /// This shard is closed and has no flight left.
-    drain: Option<Arc<Drain>>,
-    /// Flights that were removed. Their last handles can be here, and then their drop is the
-    /// user's.
-    removed: Vec<Arc<Flight<K, T>>>,
-    /// Flights that are not retained any more.
-    not_retained: Vec<Vacated<K, T>>,
-}
-
-impl<K, T> Default for After<K, T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<K, T> After<K, T> {
-    fn pending(&mut self) -> &mut Pending<K, T> {
-        self.0.get_or_insert_with(|| {
-            Box::new(Pending {
-                superseded: None,
-                operation: None,
-                turn: None,
-                drain: None,
-                removed: Vec::new(),
-                not_retained: Vec::new(),
-            })
-        })
-    }
-
-    pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
-        self.pending().removed.push(flight);
-    }
-
-    /// A flight of the shard is not retained any more.
-    pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
-        if let Some(places) = &shard.places {
-            let vacated = Vacated::new(places, mark);
-            self.pending().not_retained.push(vacated);
-        }
-    }
-
-    /// Does what is pending now.
-    pub(super) fn run(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl<K, T> Drop for Pending<K, T> {
-    fn drop(&mut self) {
-        let Self {
-            superseded,
-            operation,
-            turn,
-            drain,
-            removed,
-            not_retained,
-        } = self;
-        // Each step can run wakers or drops of the user's. If one panics, the next ones are done
-        // all the same.
-        let steps: [&mut dyn FnMut(); 6] = [
-            &mut || for_each(not_retained.drain(..), drop),
-            &mut || {
-                if let Some((flight, before)) = superseded.take() {
-                    let _reported_last =
-                        flight.observed.report_end_on_drop(Some(Cause::Superseded));
-                    flight.tell(before);
-                }
-            },
-            &mut || drop(operation.take()),
-            &mut || {
-                if let Some(signal) = turn.take() {
-                    let _ = signal.settle(());
-                }
-            },
-            &mut || {
-                if let Some(drain) = drain.take() {
-                    drain.arrive();
-                }
-            },
-            &mut || for_each(removed.drain(..), discard),
-        ];
-        for_each(steps.into_iter(), |step| step());
-    }
-}
-
-/// Ends the flight as panicked when its scope is left by unwinding. It is forgotten when the scope
-/// is left in the ordinary way, so it works without `std` too: it does not have to ask whether the
-/// thread unwinds.
-struct AbortOnUnwind<'a, K, T> {
-    flight: &'a Arc<Flight<K, T>>,
-    shard: &'a Shard<K, T>,
-}
-
-impl<K, T> Drop for AbortOnUnwind<'_, K, T> {
-    fn drop(&mut self) {
-        self.shard.lose(self.flight, Cause::Panicked);
     }
 }
 
@@ -455,7 +405,8 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        drop(shard.free_key(primary.flight(), before, None, Place::NotWanted));
+        let end = End::Settled(Place::NotWanted);
+        drop(shard.free_key(primary.flight(), before, end));
         assert_eq!(shard.figures().waiting, 0);
     }
 }

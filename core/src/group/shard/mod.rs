@@ -5,7 +5,9 @@
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
 //! | `share`, `room` | what a call can do with a flight of its key; room for a new one |
-//! | `end` | how a flight ends: record, free the key, tell |
+//! | `after` | what a critical section leaves to be done after it |
+//! | `end` | how a flight ends: record, free the key, tell; and when it is over |
+//! | `in_hand` | a shared operation that one caller has |
 //! | `table` | the flights of the shard |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
 //! | `line`, `retained` | a gate's line; retained outcomes |
@@ -23,8 +25,10 @@
 //! read a figure, and to end a flight whose operation nobody polls. The lock of the group's `places`
 //! is taken neither under it nor around it.
 
+mod after;
 mod end;
 mod extras;
+mod in_hand;
 mod line;
 mod request;
 mod retained;
@@ -38,6 +42,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use extras::Drain;
+pub(crate) use in_hand::InHand;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
@@ -50,7 +55,7 @@ use crate::group::rules::Rules;
 use crate::group::stats::Figures;
 use crate::group::waiter::Waiter;
 use crate::sync::{Arc, Mutex, random};
-use end::After;
+use after::After;
 use search::Search;
 use table::{JoinOrBegin, Table};
 
@@ -249,16 +254,17 @@ impl<K, T> Shard<K, T> {
         self.table.with(|table| table.len())
     }
 
-    /// What happened here so far, how many flights there are, and how many duplicates wait. Does
-    /// not look at what is retained.
+    /// What happened here so far, how many flights there are, how many of them have ended, and how
+    /// many duplicates wait. Does not look at what is retained.
     pub(crate) fn figures(&self) -> Figures {
         self.table.with(|table| {
             let mut figures = Figures {
                 counts: table.counts,
                 in_flight: 0,
                 waiting: 0,
+                ending: table.ending(),
             };
-            for state in table.all().filter_map(|flight| table.uncounted(flight)) {
+            for state in table.states() {
                 figures.in_flight += 1;
                 figures.waiting += state.duplicates();
             }

@@ -2,13 +2,13 @@
 
 use crate::flight::Flight;
 use crate::group::shard::Shard;
-use crate::group::shard::end::After;
+use crate::group::shard::after::After;
 use crate::group::shard::table::Table;
 use crate::sync::Arc;
 
 /// The place that a search has for a new flight, if it has one.
 pub(super) struct Room<'a, K, T> {
-    shard: &'a Shard<K, T>,
+    shard: &'a Arc<Shard<K, T>>,
     reserved: Option<Reserved<'a, K, T>>,
 }
 
@@ -22,7 +22,7 @@ impl<K, T> Drop for Reserved<'_, K, T> {
 }
 
 impl<'a, K, T> Room<'a, K, T> {
-    pub(super) fn new(shard: &'a Shard<K, T>) -> Self {
+    pub(super) fn new(shard: &'a Arc<Shard<K, T>>) -> Self {
         Self {
             shard,
             reserved: None,
@@ -67,7 +67,7 @@ impl<'a, K, T> Room<'a, K, T> {
         if self.reserve() {
             return table.supersede(self.shard, old, after);
         }
-        let superseded = table.supersede_idle(old, after);
+        let superseded = table.supersede_idle(self.shard, old, after);
         if superseded {
             // It was not counted out.
             self.reserved = Some(Reserved(self.shard));

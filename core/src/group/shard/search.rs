@@ -34,7 +34,7 @@ use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
-use crate::group::shard::end::After;
+use crate::group::shard::after::After;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::room::Room;

@@ -1,11 +1,11 @@
 //! The flights of one shard: what its lock guards. Nothing here runs anything of the user's.
 //!
 //! # Invariants
-//! 1. Every flight that has not ended is in exactly one of the two tables, and so is a flight that
-//!    has ended until its ender removes it, or, if it was superseded, until its primary is done
-//!    with it. It is in `registered` under its key, or in `unregistered` if it has lost its key (it
-//!    was forgotten, superseded, or replaced by a search that could not share it) or never shared
-//!    it. A retained flight has settled and is in neither: it is among the `extras`.
+//! 1. Every flight is in exactly one of three tables until it is over: it has ended, and its
+//!    operation or guard is gone (`end`). It is in `registered` under its key, or in `unregistered`
+//!    if it has lost its key (it was forgotten, or replaced by a search that could not share it) or
+//!    never shared it. Once its end is counted it is in `ending`, if it is not over then. A
+//!    retained flight is over, and is in none of them: it is among the `extras`.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
@@ -15,14 +15,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
-use crate::error::Cause;
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
 use crate::flight::reentry::is_nested;
 use crate::flight::{Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
-use crate::group::shard::end::After;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
 use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
@@ -35,6 +34,10 @@ pub(super) struct Table<K, T> {
     pub(super) extras: Option<Box<Extras<K, T>>>,
     pub(super) counts: Counts,
     unregistered: HashTable<Arc<Flight<K, T>>>,
+    ending: HashTable<Arc<Flight<K, T>>>,
+    /// How many of those that are in `ending` are there since their operation or guard was gone
+    /// before their end was counted.
+    gone_early: usize,
 }
 
 /// The hash is beside the pointer, so that growing the table reads no flight.
@@ -128,6 +131,8 @@ impl<K, T> Table<K, T> {
             extras,
             counts: Counts::default(),
             unregistered: HashTable::new(),
+            ending: HashTable::new(),
+            gone_early: 0,
         }
     }
 
@@ -138,7 +143,7 @@ impl<K, T> Table<K, T> {
 
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
-        self.registered.is_empty() && self.unregistered.is_empty()
+        self.registered.is_empty() && self.unregistered.is_empty() && self.ending.is_empty()
     }
 
     /// The flights with this hash, registered or retained, whose ids are higher than `after`.
@@ -187,7 +192,7 @@ impl<K, T> Table<K, T> {
             line.enter(&flight, request.queued.as_ref());
         }
         if request.alone {
-            self.insert_unregistered(flight.clone());
+            insert(&mut self.unregistered, flight.clone());
         } else {
             let entry = Registered {
                 hash: flight.hash,
@@ -207,6 +212,7 @@ impl<K, T> Table<K, T> {
     fn shrink(&mut self) {
         shrink(&mut self.registered, |entry| entry.hash);
         shrink(&mut self.unregistered, |flight| id_hash(flight.id));
+        shrink(&mut self.ending, |flight| id_hash(flight.id));
         if let Some(extras) = &mut self.extras {
             extras.shrink();
         }
@@ -228,18 +234,50 @@ impl<K, T> Table<K, T> {
             None => {
                 let flight = self.remove_registered(flight);
                 flight
-                    .map(|flight| self.insert_unregistered(flight))
+                    .map(|flight| insert(&mut self.unregistered, flight))
                     .is_some()
             }
         }
     }
 
-    fn insert_unregistered(&mut self, flight: Arc<Flight<K, T>>) {
-        self.unregistered
-            .insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
+    /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
+    /// still here.
+    pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+        let Removed { had_key, flight } = self.remove(flight);
+        if let Some(flight) = flight {
+            insert(&mut self.ending, flight);
+        }
+        Removed {
+            had_key,
+            flight: None,
+        }
     }
 
-    /// Removes a flight from the table in which it is.
+    /// The operation or guard of an ended flight is gone. Returns the flight if that makes it over,
+    /// and otherwise notes it for [`is_gone`](Self::is_gone): its ender comes later.
+    pub(super) fn meet(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+        let counted = remove(&mut self.ending, flight);
+        if counted.is_none() {
+            insert(&mut self.ending, flight.clone());
+            self.gone_early += 1;
+        }
+        counted
+    }
+
+    /// For the ender: whether the operation or guard is gone already.
+    pub(super) fn is_gone(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let gone = remove(&mut self.ending, flight).is_some();
+        self.gone_early -= usize::from(gone);
+        gone
+    }
+
+    /// How many flights have ended and are not over.
+    pub(super) fn ending(&self) -> usize {
+        self.ending.len() - self.gone_early
+    }
+
+    /// Removes a flight whose end is not counted yet from the table in which it is.
     pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
         match self.remove_registered(flight) {
             Some(flight) => Removed {
@@ -248,7 +286,7 @@ impl<K, T> Table<K, T> {
             },
             None => Removed {
                 had_key: false,
-                flight: self.remove_unregistered(flight),
+                flight: remove(&mut self.unregistered, flight),
             },
         }
     }
@@ -260,18 +298,6 @@ impl<K, T> Table<K, T> {
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0.flight)
-    }
-
-    pub(super) fn remove_unregistered(
-        &mut self,
-        flight: &Arc<Flight<K, T>>,
-    ) -> Option<Arc<Flight<K, T>>> {
-        let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
-        let entry = self
-            .unregistered
-            .find_entry(id_hash(flight.id), same)
-            .ok()?;
-        Some(entry.remove().0)
     }
 
     pub(super) fn is_registered(&self, flight: &Arc<Flight<K, T>>) -> bool {
@@ -296,15 +322,14 @@ impl<K, T> Table<K, T> {
         self.registered.iter().map(|entry| &entry.flight)
     }
 
-    /// The flights that are not retained.
+    /// All but those that are retained or ending.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
         self.registered().chain(self.unregistered.iter())
     }
 
-    /// The state of a flight whose end is not counted yet.
-    pub(super) fn uncounted(&self, flight: &Arc<Flight<K, T>>) -> Option<Snapshot> {
-        let state = flight.cell.snapshot();
-        (state.cause() != Some(Cause::Superseded)).then_some(state)
+    /// The states of the flights whose end is not counted yet.
+    pub(super) fn states(&self) -> impl Iterator<Item = Snapshot> {
+        self.all().map(|flight| flight.cell.snapshot())
     }
 
     pub(super) fn note(&self, id: FlightId) -> Note {
@@ -313,9 +338,28 @@ impl<K, T> Table<K, T> {
             .map_or(Note::default(), |extras| extras.note(id))
     }
 
+    pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {
+        if let Some(extras) = &mut self.extras {
+            extras.drop_note(flight.id);
+        }
+    }
+
     pub(super) fn extras_mut(&mut self) -> &mut Extras<K, T> {
         self.extras.get_or_insert_with(Box::default)
     }
+}
+
+fn insert<K, T>(table: &mut HashTable<Arc<Flight<K, T>>>, flight: Arc<Flight<K, T>>) {
+    table.insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
+}
+
+fn remove<K, T>(
+    table: &mut HashTable<Arc<Flight<K, T>>>,
+    flight: &Arc<Flight<K, T>>,
+) -> Option<Arc<Flight<K, T>>> {
+    let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
+    let entry = table.find_entry(id_hash(flight.id), same).ok()?;
+    Some(entry.remove().0)
 }
 
 /// Makes a flight and counts it. `key` is moved from where it is into the flight, and nowhere

@@ -1,0 +1,118 @@
+//! [`After`]: what a critical section leaves to be done when the shard's lock has been released.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::cell::Snapshot;
+use crate::error::Cause;
+use crate::flight::Flight;
+use crate::flight::operation::Operation;
+use crate::group::places::{Mark, Vacated};
+use crate::group::shard::Shard;
+use crate::group::shard::extras::Drain;
+use crate::group::shard::in_hand::InHand;
+use crate::group::shard::line::Signal;
+use crate::sync::Arc;
+use crate::unwind::{discard, for_each};
+
+/// What is left to do when the shard's lock has been released. Its drop does it, also when that
+/// happens by unwinding. Most of the time it is nothing.
+#[must_use = "dropped after the lock is released, it tells and drops what it holds"]
+pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
+
+/// The flight, its shard, and the state that its end returned.
+type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+
+pub(super) struct Pending<K, T> {
+    /// A flight that was ended under the lock: its waiters are to be woken, and its shared
+    /// operation is to be dropped.
+    pub(super) superseded: Option<Superseded<K, T>>,
+    /// Its shared operation, if that was taken out under the lock.
+    pub(super) operation: Option<Operation<T>>,
+    /// The next flight has the gate: its caller is to be woken.
+    pub(super) turn: Option<Signal>,
+    /// This shard is closed and has no flight left.
+    pub(super) drain: Option<Arc<Drain>>,
+    /// Flights that were removed. Their last handles can be here, and then their drop is the
+    /// user's.
+    removed: Vec<Arc<Flight<K, T>>>,
+    /// Flights that are not retained any more.
+    not_retained: Vec<Vacated<K, T>>,
+}
+
+impl<K, T> Default for After<K, T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K, T> After<K, T> {
+    pub(super) fn pending(&mut self) -> &mut Pending<K, T> {
+        self.0.get_or_insert_with(|| {
+            Box::new(Pending {
+                superseded: None,
+                operation: None,
+                turn: None,
+                drain: None,
+                removed: Vec::new(),
+                not_retained: Vec::new(),
+            })
+        })
+    }
+
+    pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
+        self.pending().removed.push(flight);
+    }
+
+    /// A flight of the shard is not retained any more.
+    pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
+        if let Some(places) = &shard.places {
+            let vacated = Vacated::new(places, mark);
+            self.pending().not_retained.push(vacated);
+        }
+    }
+
+    /// Does what is pending now.
+    pub(super) fn run(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl<K, T> Drop for Pending<K, T> {
+    fn drop(&mut self) {
+        let Self {
+            superseded,
+            operation,
+            turn,
+            drain,
+            removed,
+            not_retained,
+        } = self;
+        // Each step can run wakers or drops of the user's. If one panics, the next ones are done
+        // all the same.
+        let steps: [&mut dyn FnMut(); 6] = [
+            &mut || for_each(not_retained.drain(..), drop),
+            &mut || {
+                if let Some((shard, flight, before)) = superseded.take() {
+                    let _reported_last =
+                        flight.observed.report_end_on_drop(Some(Cause::Superseded));
+                    let _in_hand = InHand::take(&shard, &flight, before);
+                    flight.tell(before);
+                }
+            },
+            &mut || drop(operation.take()),
+            &mut || {
+                if let Some(signal) = turn.take() {
+                    let _ = signal.settle(());
+                }
+            },
+            &mut || {
+                if let Some(drain) = drain.take() {
+                    drain.arrive();
+                }
+            },
+            &mut || for_each(removed.drain(..), discard),
+        ];
+        for_each(steps.into_iter(), |step| step());
+    }
+}

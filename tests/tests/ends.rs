@@ -1,0 +1,461 @@
+//! When a flight is over: it has ended, and its operation or guard is gone. What has not begun never begins, and what is
+//! lost is dropped before anybody is told.
+
+use std::future::{Future, pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use oneflight::error::{Aborted, Cause, Rejected};
+use oneflight::handle::Budget;
+use oneflight::rt::tokio::GroupExt;
+use oneflight::rt::{Spawn, SpawnBlocking};
+use oneflight::{Begin, Error, Group};
+use oneflight_conformance::{
+    cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
+};
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Keys = Group<&'static str, usize>;
+
+/// A runtime whose workers are all busy: it keeps what it is given until it is told to run it.
+#[derive(Default)]
+struct Busy {
+    calls: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+    tasks: Mutex<Vec<Task>>,
+}
+
+impl Spawn for Busy {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.tasks.lock().unwrap().push(Box::pin(task));
+    }
+}
+
+impl SpawnBlocking for Busy {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        self.calls.lock().unwrap().push(Box::new(call));
+    }
+}
+
+impl Busy {
+    fn run(&self) {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap());
+        calls.into_iter().for_each(|call| call());
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        for mut task in tasks {
+            let _ = poll(&mut task, Waker::noop());
+        }
+    }
+}
+
+fn is_drained(group: &Keys) -> bool {
+    poll(&mut pin!(group.drained()), Waker::noop()).is_ready()
+}
+
+/// Closes the group and ends its flights. Whether it says that it is drained.
+fn stop(group: &Keys) -> bool {
+    group.close();
+    group.abort_all();
+    is_drained(group)
+}
+
+#[test]
+fn what_has_not_begun_never_begins() {
+    watched("not begun", || {
+        let (busy, group) = (Busy::default(), Keys::new());
+        let begun = Arc::new([const { AtomicUsize::new(0) }; 4]);
+        let count = |nth: usize| {
+            let begun = begun.clone();
+            move || begun[nth].fetch_add(1, Ordering::Relaxed)
+        };
+        // Aborted one by one.
+        let call = group.entry("call").spawn_blocking_on(&busy, count(0));
+        let task = count(1);
+        let task = group.entry("task").spawn_on(&busy, move || ready(task()));
+        for spawned in [call, task] {
+            assert!(spawned.abort_handle().unwrap().abort());
+            let told = smol::block_on(spawned).map(drop);
+            assert_eq!(
+                told,
+                Err(Error::Aborted(Aborted::never_begun(Cause::Cancelled)))
+            );
+        }
+        assert_eq!(
+            group.stats().ending,
+            0,
+            "there is no operation that could be waited for"
+        );
+        // Stopped with the whole group, which says that it is drained.
+        let call = group.entry("other call").spawn_blocking_on(&busy, count(2));
+        let task = count(3);
+        let task = group
+            .entry("other task")
+            .spawn_on(&busy, move || ready(task()));
+        assert!(stop(&group));
+        busy.run();
+        for spawned in [call, task] {
+            let told = smol::block_on(spawned).map(drop);
+            assert_eq!(
+                told,
+                Err(Error::Aborted(Aborted::never_begun(Cause::AbortedAll)))
+            );
+        }
+        assert_eq!(
+            begun.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            [0; 4]
+        );
+    });
+}
+
+#[test]
+fn who_has_begun_is_told_so() {
+    let (busy, group) = (Busy::default(), Keys::new());
+    drop(group.entry("task").spawn_on(&busy, pending));
+    let mut task = busy.tasks.lock().unwrap().remove(0);
+    assert!(poll(&mut task, Waker::noop()).is_pending());
+    // A `work` has begun when its operation is made, a guard at `begin`.
+    let (_work, _guard) = (group.work("work", pending), group.begin("guard"));
+    let duplicates = ["task", "work", "guard"].map(|key| waiter(group.begin(key)));
+    group.abort_all();
+    for duplicate in duplicates {
+        let told = duplicate.get().unwrap().map(drop);
+        assert_eq!(told, Err(Error::Aborted(Aborted::new(Cause::AbortedAll))));
+    }
+    drop(task);
+    // A runtime that drops what it has not begun.
+    let unpolled = group.entry("unpolled").spawn_on(&busy, || ready(0));
+    let call = group.entry("call").spawn_blocking_on(&busy, || 0);
+    drop(busy);
+    for spawned in [unpolled, call] {
+        let told = smol::block_on(spawned).map(drop);
+        assert_eq!(
+            told,
+            Err(Error::Aborted(Aborted::never_begun(Cause::Dropped)))
+        );
+    }
+    assert!(group.is_empty());
+}
+
+/// A runtime that runs blocking calls where they are handed in.
+struct Inline;
+
+impl SpawnBlocking for Inline {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+#[test]
+fn a_blocking_call_counts_until_it_has_returned() {
+    let group = Keys::new();
+    let inside = group.clone();
+    let call = group.entry("k").spawn_blocking_on(&Inline, move || {
+        assert!(!stop(&inside) && inside.stats().ending == 1);
+        7
+    });
+    assert_eq!(cause_of(smol::block_on(call)), Cause::AbortedAll);
+    assert!(is_drained(&group) && group.stats().ending == 0);
+
+    // Or until it has unwound.
+    let group = Keys::new();
+    let inside = group.clone();
+    let call = group.entry("k").spawn_blocking_on(&Inline, move || {
+        assert!(!stop(&inside));
+        quiet_panic()
+    });
+    assert_eq!(cause_of(smol::block_on(call)), Cause::AbortedAll);
+    assert!(is_drained(&group));
+}
+
+#[test]
+fn an_operation_counts_until_its_poll_returns() {
+    for ready in [false, true] {
+        let group = Keys::new();
+        let inside = group.clone();
+        let operation = move || {
+            poll_fn(move |_| {
+                assert!(!stop(&inside) && inside.stats().ending == 1);
+                if ready { Poll::Ready(7) } else { Poll::Pending }
+            })
+        };
+        let mut work = group.work("k", operation.clone());
+        assert!(poll(&mut work, Waker::noop()).is_ready());
+        assert!(is_drained(&group), "work");
+        let again = Keys::new();
+        let inside = again.clone();
+        let operation = poll_fn(move |_| {
+            assert!(!stop(&inside));
+            if ready { Poll::Ready(7) } else { Poll::Pending }
+        });
+        let mut run = Box::pin(primary(again.begin("k")).run(operation));
+        assert!(poll(&mut run, Waker::noop()).is_ready());
+        assert!(is_drained(&again), "run");
+    }
+}
+
+#[test]
+fn a_rerun_that_is_kept_and_not_polled_keeps_drained_waiting() {
+    let group = Keys::new();
+    let rerun = |group: &Keys| Box::pin(group.work_rerun("k", Budget::times(9), pending));
+    let (mut driver, mut other) = (rerun(&group), rerun(&group));
+    assert!(poll(&mut driver, Waker::noop()).is_pending());
+    assert!(poll(&mut other, Waker::noop()).is_pending());
+    assert!(!stop(&group));
+    assert!(poll(&mut other, Waker::noop()).is_ready());
+    drop(other);
+    assert!(!is_drained(&group), "the operation is still here");
+    assert!(poll(&mut driver, Waker::noop()).is_ready());
+    assert!(is_drained(&group));
+
+    // Dropped without a poll.
+    let group = Keys::new();
+    let mut driver = rerun(&group);
+    assert!(poll(&mut driver, Waker::noop()).is_pending());
+    assert!(!stop(&group));
+    drop(driver);
+    assert!(is_drained(&group));
+
+    // One that was never polled has no operation.
+    let group = Keys::new();
+    let _idle = rerun(&group);
+    assert!(stop(&group));
+}
+
+#[test]
+fn an_operation_that_waits_is_gone_when_its_flight_is_aborted() {
+    let group = Keys::new();
+    let (remote, operation) = scripted();
+    let mut work = group.work("k", || operation);
+    assert!(poll(&mut work, Waker::noop()).is_pending());
+    assert!(stop(&group) && remote.dropped());
+}
+
+#[test]
+fn a_guard_counts_until_it_is_dropped() {
+    let group = Keys::new();
+    let guard = group.begin("k");
+    assert!(!stop(&group));
+    drop(guard);
+    assert!(is_drained(&group));
+
+    let group = Keys::builder().max_flights(1).build();
+    let guard = group.begin("k");
+    group.abort_all();
+    assert_eq!(
+        (group.len(), group.stats().in_flight, group.stats().ending),
+        (0, 0, 1)
+    );
+    assert_eq!(rejected(group.begin("other")), Rejected::TooManyFlights);
+    drop(guard);
+    drop(primary(group.begin("other")));
+
+    // A forgotten one, and a settle that is too late.
+    let guard = primary(group.begin("k"));
+    assert!(group.forget("k"));
+    group.abort_all();
+    assert_eq!(rejected(group.begin("other")), Rejected::TooManyFlights);
+    assert_eq!(guard.settle(7).unwrap_err().value, 7);
+    drop(primary(group.begin("other")));
+}
+
+#[test]
+fn a_superseded_operation_counts_until_its_poll_returns() {
+    watched("superseded while polled", || {
+        // Any later begin supersedes it.
+        let group = Keys::builder()
+            .supersede_after(Duration::ZERO)
+            .max_flights(2)
+            .build();
+        let inside = group.clone();
+        let mut old = group.work("k", || {
+            poll_fn(move |_| {
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let new = primary(inside.begin("k"));
+                        assert_eq!(inside.stats().ending, 1);
+                        assert_eq!(rejected(inside.begin("other")), Rejected::TooManyFlights);
+                        drop(new);
+                        assert!(!stop(&inside));
+                    });
+                });
+                Poll::Pending
+            })
+        });
+        let told = poll(&mut old, Waker::noop());
+        assert!(
+            matches!(told, Poll::Ready(Err(Error::Aborted(why))) if why.cause() == Cause::Superseded)
+        );
+        assert!(is_drained(&group) && group.stats().ending == 0);
+    });
+}
+
+/// What happened, in its order. As a waker it is the waiter's.
+#[derive(Default)]
+struct Log(Mutex<Vec<&'static str>>);
+
+impl Wake for Log {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push("told");
+    }
+}
+
+/// Never ready.
+struct Operation(Keys, Arc<Log>, &'static str);
+
+impl Future for Operation {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<usize> {
+        if self.2 == "its poll panics" {
+            quiet_panic();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let free = !self.0.contains("k");
+        self.1.0.lock().unwrap().push(if free {
+            "dropped, its key free"
+        } else {
+            "dropped"
+        });
+        if self.2 == "its drop panics" {
+            quiet_panic();
+        }
+    }
+}
+
+/// Begins a flight, and gives what loses its operation, after it polled it once if that is asked for.
+type Way = fn(&Keys, Operation) -> Box<dyn FnOnce(bool)>;
+
+const RUN: Way = |group, operation| {
+    let primary = primary(group.begin("k"));
+    Box::new(|polled| {
+        let mut run = Box::pin(primary.run(operation));
+        assert!(!polled || poll(&mut run, Waker::noop()).is_pending());
+    })
+};
+
+const SPAWN: Way = |group, operation| {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let entered = runtime.enter();
+    drop(group.spawn("k", || operation));
+    drop(entered);
+    // A runtime that goes down drops its tasks.
+    Box::new(move |polled| {
+        if polled {
+            runtime.block_on(tokio::task::yield_now());
+        }
+    })
+};
+
+const BLOCKING: Way = |group, operation| {
+    let busy = Busy::default();
+    drop(group.entry("k").spawn_blocking_on(&busy, move || {
+        if operation.2 == "its poll panics" {
+            quiet_panic();
+        }
+        // Lost by a panic of its drop, else it settles.
+        drop(operation);
+        7
+    }));
+    Box::new(move |_| drop(busy))
+};
+
+#[test]
+fn a_lost_operation_is_dropped_before_anybody_is_told() {
+    watched("lost", || {
+        for (name, way) in [("run", RUN), ("spawn", SPAWN), ("blocking", BLOCKING)] {
+            for how in [
+                "never polled",
+                "polled once",
+                "its poll panics",
+                "its drop panics",
+            ] {
+                let (group, log) = (Keys::new(), Arc::new(Log::default()));
+                let lose = way(&group, Operation(group.clone(), log.clone(), how));
+                let mut told = waiter(group.begin("k"));
+                let waker = Waker::from(log.clone());
+                assert!(poll(&mut told, &waker).is_pending());
+                let _planned = catch_unwind(AssertUnwindSafe(|| lose(how != "never polled")));
+                assert_eq!(*log.0.lock().unwrap(), ["dropped", "told"], "{name}, {how}");
+                let panics = how == "its poll panics" && name != "blocking";
+                let cause = if panics {
+                    Cause::Panicked
+                } else {
+                    Cause::Dropped
+                };
+                assert_eq!(told.get().map(cause_of), Some(cause), "{name}, {how}");
+                assert!(
+                    group.is_empty() && group.stats().ending == 0,
+                    "{name}, {how}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_poll_after_a_panic_gives_its_cause() {
+    let group = Keys::new();
+    let mut run = Box::pin(primary(group.begin("k")).run(poll_fn(|_| quiet_panic())));
+    let unwound = catch_unwind(AssertUnwindSafe(|| poll(&mut run, Waker::noop())));
+    assert!(unwound.is_err());
+    group.close();
+    assert!(is_drained(&group), "the operation is gone");
+    let Poll::Ready(told) = poll(&mut run, Waker::noop()) else {
+        panic!("the flight has ended")
+    };
+    assert_eq!(cause_of(told), Cause::Panicked);
+    let again = catch_unwind(AssertUnwindSafe(|| poll(&mut run, Waker::noop())));
+    assert!(again.is_err(), "polled after it was ready");
+}
+
+/// Begins its own key while it is dropped, and parks its thread if it has to wait.
+struct Owner(Keys, Arc<Mutex<Vec<Option<Error>>>>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let told = match self.0.begin("k") {
+            Begin::Primary(_) => None,
+            Begin::Waiter(waiter) => waiter.wait_blocking().err(),
+            Begin::Rejected(why) => Some(Error::Rejected(why)),
+        };
+        self.1.lock().unwrap().push(told);
+    }
+}
+
+async fn owned(group: Keys, seen: Arc<Mutex<Vec<Option<Error>>>>) -> usize {
+    let _owner = Owner(group, seen);
+    pending().await
+}
+
+#[test]
+fn a_lost_operation_that_waits_for_its_own_key_is_told() {
+    watched("waits for its own key", || {
+        let (group, seen) = (Keys::new(), Arc::default());
+        let mut run =
+            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
+        assert!(poll(&mut run, Waker::noop()).is_pending());
+        drop(run);
+        let reentrant = Some(Error::Rejected(Rejected::Reentrant));
+        assert_eq!(*seen.lock().unwrap(), [reentrant]);
+        // One that is ended from outside has lost its key: a new flight begins.
+        let mut run =
+            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
+        assert!(poll(&mut run, Waker::noop()).is_pending());
+        group.abort_all();
+        assert_eq!((seen.lock().unwrap().len(), group.stats().ending), (1, 1));
+        assert!(poll(&mut run, Waker::noop()).is_ready());
+        assert_eq!(*seen.lock().unwrap(), [reentrant, None]);
+        assert_eq!(group.stats().ending, 0);
+    });
+}
