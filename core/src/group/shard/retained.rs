@@ -4,8 +4,8 @@
 //!
 //! # Invariants
 //! 1. A flight is retained by its settle, in the critical section that frees its key, if it is
-//!    registered still and has its place by then. A call that gives the flight up before that leaves
-//!    a note of it, so that it is not retained.
+//!    registered still and has its place by then. A call that gives the flight up before that
+//!    leaves a note of it, so that it is not retained.
 //! 2. A retained flight is removed once; the call that removes it sees to its mark.
 
 use core::time::Duration;
@@ -68,8 +68,8 @@ impl<K, T> Retained<K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// Retains a flight that has settled. Returns false if it has lost its key, or has been given up
-    /// already.
+    /// Retains a flight that has settled. Returns false if it has lost its key, or has been given
+    /// up already.
     pub(super) fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
         let note = self.note(flight.id);
         if note.given_up {
