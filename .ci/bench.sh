@@ -23,7 +23,7 @@ instructions() (
   for ((i = 0; i < ${within:-0}; i++)); do
     pass
   done
-  finish "bench: instructions" 7
+  finish "bench: instructions" 10
 )
 
 peers() (

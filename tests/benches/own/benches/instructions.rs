@@ -22,6 +22,12 @@ mod caps {
     pub const SETTLE_RESUME: u64 = 78_800;
     /// 1,000 waiters.
     pub const CANCEL: u64 = 90_700;
+    /// 100 calls with a fingerprint, in a group with every rule that retains them.
+    pub const RULED_SOLO: u64 = 1;
+    /// 1,000 waiters of such a group.
+    pub const RULED_JOIN: u64 = 1;
+    /// 100 late calls of such a group.
+    pub const REPLAY: u64 = 1;
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
@@ -76,9 +82,40 @@ fn cancel(flight: own::Flight) -> own::Flight {
     own::cancelled(flight)
 }
 
+#[library_benchmark(config = at_most(caps::RULED_SOLO))]
+#[bench::u64(own::ruled())]
+fn ruled_solo(group: Group<u64, u64>) -> Group<u64, u64> {
+    own::ruled_solo(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::RULED_JOIN))]
+#[bench::thousand(own::ruled_begun())]
+fn ruled_join(flight: own::Flight) -> own::Flight {
+    own::ruled_joined(flight)
+}
+
+#[library_benchmark(config = at_most(caps::REPLAY))]
+#[bench::u64(own::retained())]
+fn replay(group: Group<u64, u64>) -> Group<u64, u64> {
+    own::replay(&group);
+    group
+}
+
 library_benchmark_group!(
     name = own_work,
-    benchmarks = [solo, solo_long, work, cycle, join, settle_resume, cancel]
+    benchmarks = [
+        solo,
+        solo_long,
+        work,
+        cycle,
+        join,
+        settle_resume,
+        cancel,
+        ruled_solo,
+        ruled_join,
+        replay
+    ]
 );
 
 main!(library_benchmark_groups = own_work);

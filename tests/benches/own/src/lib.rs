@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-use oneflight::{Begin, Group, Primary};
+use oneflight::{Begin, Fingerprint, Group, Primary};
 
 /// Calls in a piece of work of which one is too short.
 pub const CALLS: u64 = 100;
@@ -101,6 +102,84 @@ pub fn work(group: &Group<u64, u64>) {
             _ => unreachable!("its operation is ready"),
         }
     }
+}
+
+/// A group with every rule, whose tables have grown. It retains what settles.
+#[must_use]
+pub fn ruled() -> Group<u64, u64> {
+    let hour = Duration::from_secs(3_600);
+    let builder = Group::builder().retain_for(hour).supersede_after(hour);
+    let group = builder.max_waiters(1 << 20).max_flights(1 << 20).build();
+    ruled_solo(&group);
+    assert_eq!(group.clear_retained(), CALLS as usize);
+    group
+}
+
+/// The same, with an outcome retained for each key.
+#[must_use]
+pub fn retained() -> Group<u64, u64> {
+    let group = ruled();
+    ruled_solo(&group);
+    group
+}
+
+/// Begin with a fingerprint, settle, retained.
+pub fn ruled_solo(group: &Group<u64, u64>) {
+    for key in 0..CALLS {
+        let entry = group.entry(black_box(key)).fingerprint(payload());
+        match entry.begin() {
+            Begin::Primary(primary) => drop(primary.settle(VALUE).expect("settled once")),
+            _ => unreachable!("nobody else is about"),
+        }
+    }
+}
+
+/// A late call for each key gets the outcome that is retained.
+pub fn replay(group: &Group<u64, u64>) {
+    for key in 0..CALLS {
+        let entry = group.entry(black_box(key)).fingerprint(payload());
+        match entry.begin() {
+            Begin::Waiter(waiter) => {
+                assert_eq!(*waiter.get().expect("settled").expect("a value"), VALUE);
+            }
+            _ => unreachable!("it is retained"),
+        }
+    }
+}
+
+fn payload() -> Fingerprint {
+    Fingerprint::new(black_box(7))
+}
+
+/// A flight of a group with every rule.
+#[must_use]
+pub fn ruled_begun() -> Flight {
+    let group = ruled();
+    let primary = match group.entry(7).fingerprint(payload()).begin() {
+        Begin::Primary(primary) => Some(primary),
+        _ => unreachable!("nobody else is about"),
+    };
+    Flight {
+        group,
+        primary,
+        waiters: Vec::with_capacity(WAITERS),
+        waker: waker(),
+    }
+}
+
+/// Everyone joins it with a fingerprint, and parks.
+#[must_use]
+pub fn ruled_joined(mut flight: Flight) -> Flight {
+    let mut cx = Context::from_waker(&flight.waker);
+    for _ in 0..WAITERS {
+        let entry = flight.group.entry(black_box(7)).fingerprint(payload());
+        let Begin::Waiter(mut waiter) = entry.begin() else {
+            unreachable!("it is in flight")
+        };
+        park(&mut waiter, &mut cx);
+        flight.waiters.push(waiter);
+    }
+    flight
 }
 
 /// Begin, one waiter, settle, resume.
