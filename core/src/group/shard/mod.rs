@@ -20,9 +20,10 @@
 //!    has compared every candidate up to some id continues after that id, whatever came and went
 //!    meanwhile.
 //!
-//! # Deadlock safety A shard's lock is taken under no other. The lock of a shared operation can be
-//! taken under it, to read a figure, and to end a flight whose operation nobody polls. The lock of
-//! the group's `places` is taken neither under it nor around it.
+//! # Deadlock safety
+//! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
+//! read a figure, and to end a flight whose operation nobody polls. The lock of the group's
+//! `places` is taken neither under it nor around it.
 
 mod after;
 mod end;
