@@ -275,18 +275,18 @@ pub enum Rejected {
     /// The call waits for an operation that it is a part of: it would wait for itself.
     ///
     /// Not detected: a wait through an executor of the operation's own (`join_all`,
-    /// `FuturesUnordered`, a `block_on` inside of it), through a task that it spawned, or on another
-    /// thread. Such a wait does not end. Without `std` nothing is detected.
+    /// `FuturesUnordered`, a `block_on` inside of it), through a task that it spawned, or on
+    /// another thread. Such a wait does not end. Without `std` nothing is detected.
     ///
     /// [`begin`](crate::Group::begin) never returns it, since a call that comes from inside of an
     /// operation can belong to another task, which an executor runs in there. It is the error of a
     /// wait, and only where it is certain:
     ///
-    /// - The future is polled inside of a poll of its own flight's operation, with the waker of that
-    ///   poll, or of an operation of this crate that is polled further inside. So a ring through
-    ///   several keys is detected within one chain of calls.
-    /// - A thread calls a `wait_blocking` or `wait_deadline` of this crate while it is inside of the
-    ///   flight: it polls, makes, calls or drops the flight's operation.
+    /// - The future is polled inside of a poll of its own flight's operation, with the waker of
+    ///   that poll, or of an operation of this crate that is polled further inside. So a ring
+    ///   through several keys is detected within one chain of calls.
+    /// - A thread calls a `wait_blocking` or `wait_deadline` of this crate while it is inside of
+    ///   the flight: it polls, makes, calls or drops the flight's operation.
     ///
     /// The caller has left the flight then, and gets this error from every later wait. It is not
     /// counted in [`Stats`](crate::Stats) as rejected.

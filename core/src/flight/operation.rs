@@ -299,7 +299,8 @@ impl<T> SharedOperation<T> {
     /// returned, and the operation, to be dropped under no lock.
     ///
     /// `abort` is called in this critical section: a participant that finds [`Stage::Ended`] must
-    /// find the outcome (invariant 4), and one that takes the operation before must keep the flight.
+    /// find the outcome (invariant 4), and one that takes the operation before must keep the
+    /// flight.
     pub(crate) fn end_if_idle<R>(
         &self,
         abort: impl FnOnce() -> Option<R>,

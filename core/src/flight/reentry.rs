@@ -1,9 +1,10 @@
-//! Which flights this thread is inside of: an operation that waits for its own key waits for itself.
+//! Which flights this thread is inside of: an operation that waits for its own key waits for
+//! itself.
 //!
 //! While an operation is polled, made, called or dropped, its flight is on a list of this thread.
 //! Being inside of a flight says little by itself: the operation can run an executor there, whose
-//! tasks have nothing to do with it. So a call that joins a flight from inside is not refused. It is
-//! not counted, and its waiter can go anywhere. It waits for itself for certain in two cases:
+//! tasks have nothing to do with it. So a call that joins a flight from inside is not refused. It
+//! is not counted, and its waiter can go anywhere. It waits for itself for certain in two cases:
 //!
 //! - It is polled inside a poll of the flight's operation, with a waker that leads back to that
 //!   operation ([`leads_back`]).
@@ -12,8 +13,8 @@
 //! Without `std` there are no thread locals: no thread is ever inside of a flight.
 //!
 //! # Invariant
-//! An entry is on the list as long as its [`Entered`] lives. That borrows the flight and the wakers,
-//! so no other flight or waker has their addresses meanwhile.
+//! An entry is on the list as long as its [`Entered`] or [`Parking`] lives. That borrows the flight
+//! and the wakers, so no other flight or waker has their addresses meanwhile.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -76,8 +77,9 @@ pub(crate) struct Entered<'a, K, T> {
 }
 
 impl<'a, K, T> Entered<'a, K, T> {
-    /// While the flight's operation is made, called or dropped. Or while it is polled: then `wakers`
-    /// are the one with which the caller is polled, and the one with which it polls the operation.
+    /// While the flight's operation is made, called or dropped. Or while it is polled: then
+    /// `wakers` are the one with which the caller is polled, and the one with which it polls the
+    /// operation.
     pub(crate) fn new(flight: &'a Arc<Flight<K, T>>, wakers: Option<[&'a Waker; 2]>) -> Self {
         // Before the flight is on the list: a subscriber can panic, and then nothing would remove
         // the flight.

@@ -264,8 +264,9 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// flight, and the late settle of the old one returns its value to its caller. There is no
     /// timer: nothing happens until that begin.
     ///
-    /// An old flight ends only for a call that begins. Where no new flight can begin, the call joins
-    /// the old one instead: in a group that is closed, and at [`max_flights`](Self::max_flights).
+    /// An old flight ends only for a call that begins. Where no new flight can begin, the call
+    /// joins the old one instead: in a group that is closed, and at
+    /// [`max_flights`](Self::max_flights).
     /// There it is superseded all the same if its operation can be dropped at once, since its
     /// successor then takes its place. That is so for a `work` whose operation nobody polls at this
     /// moment. Behind a guard, a `run` or a `spawn` that hangs, callers join the old flight until

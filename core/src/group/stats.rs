@@ -37,7 +37,8 @@ pub struct Stats {
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
-    /// Calls that were rejected. [`Rejected::Reentrant`] is not among them: it is the error of a wait.
+    /// Calls that were rejected. [`Rejected::Reentrant`] is not among them: it is the error of a
+    /// wait.
     pub rejected: u64,
     /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,

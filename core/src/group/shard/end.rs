@@ -277,31 +277,6 @@ impl<K, T> Table<K, T> {
         true
     }
 
-    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
-    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
-    pub(super) fn supersede_idle(
-        &mut self,
-        flight: &Arc<Flight<K, T>>,
-        after: &mut After<K, T>,
-    ) -> bool {
-        let cause = Cause::Superseded;
-        let idle = flight.operation.as_ref();
-        let Some((before, operation)) =
-            idle.and_then(|shared| shared.end_if_idle(|| flight.cell.abort(cause)))
-        else {
-            return false;
-        };
-        self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
-        // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.remove(flight);
-        self.extras_mut().drop_note(flight.id);
-        let pending = after.pending();
-        pending.superseded = Some((flight.clone(), before));
-        pending.operation = Some(operation);
-        true
-    }
-
     fn drain_if_idle(&mut self, after: &mut After<K, T>) {
         if self.is_idle() {
             if let Some(drain) = self.extras_mut().drain.take() {
@@ -358,6 +333,18 @@ impl<K, T> After<K, T> {
                 not_retained: Vec::new(),
             })
         })
+    }
+
+    /// Tells of a flight that was superseded under the lock, then drops its operation.
+    pub(super) fn tell_and_drop(
+        &mut self,
+        flight: Arc<Flight<K, T>>,
+        before: Snapshot,
+        operation: Operation<T>,
+    ) {
+        let pending = self.pending();
+        pending.superseded = Some((flight, before));
+        pending.operation = Some(operation);
     }
 
     pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {

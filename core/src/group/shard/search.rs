@@ -5,9 +5,9 @@
 //! it has an answer:
 //!
 //! 1. [`look`](Search::look), in one lock acquisition. If the flight of this key is known,
-//!    [`decide`](Search::decide) joins it, replaces it or rejects the call. If not, this takes every
-//!    flight with this hash that has not been compared. If there is none, a new flight begins, or
-//!    the call is rejected.
+//!    [`decide`](Search::decide) joins it, replaces it or rejects the call. If not, this takes
+//!    every flight with this hash that has not been compared. If there is none, a new flight
+//!    begins, or the call is rejected.
 //! 2. [`compare`](Search::compare), under no lock: one pass over those flights. It finds the flight
 //!    of this key, or none.
 //!
@@ -15,8 +15,8 @@
 //! the look joins it before the keys are compared. A wrong join is taken back.
 //!
 //! # Invariants
-//! 1. Each flight with this hash is compared once. Ids rise within a shard (invariant 2 there), so a
-//!    flight that has not been compared has a higher id than all that have.
+//! 1. Each flight with this hash is compared once. Ids rise within a shard (invariant 2 there), so
+//!    a flight that has not been compared has a higher id than all that have.
 //! 2. A key has at most one registered flight. So a flight that is known to have this key, and is
 //!    still registered, can be replaced in that critical section, whatever other flights there are.
 //! 3. A flight is superseded in the critical section in which its successor begins, so it ends only
