@@ -13,7 +13,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Budget;
-use oneflight_core::{Begin, Group};
+use oneflight_core::{Begin, Error, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -53,6 +53,13 @@ impl Subscriber for Hostile {
 fn under(test: impl FnOnce(&Hostile)) {
     let hostile = Hostile::default();
     tracing::subscriber::with_default(hostile.clone(), || test(&hostile));
+}
+
+fn cause_of<R>(outcome: Result<R, Error>) -> Cause {
+    match outcome {
+        Err(Error::Aborted(aborted)) => aborted.cause(),
+        _ => panic!("it was not aborted"),
+    }
 }
 
 fn panics<R>(f: impl FnOnce() -> R) {

@@ -221,18 +221,17 @@ mod tests {
     use alloc::task::Wake;
 
     use super::*;
-    use crate::cell::SettleCell;
+    use crate::cell::RawCell;
     use crate::flight::FlightId;
     use crate::flight::observe::Observed;
 
     fn flights<const N: usize>() -> [Arc<Flight<usize, u8>>; N] {
         core::array::from_fn(|count| {
             Arc::new(Flight {
-                cell: SettleCell::new(),
+                cell: RawCell::new(None, false),
                 key: count,
                 hash: 0,
                 id: FlightId::new(0, count as u64 + 1, 1),
-                operation: None,
                 observed: Observed::new(),
             })
         })

@@ -58,7 +58,7 @@ impl<K, T> Watch<K, T> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let mut state = self.flight.cell.snapshot();
         if !state.ended() {
-            state = match self.park(cx) {
+            state = match self.park(state, cx) {
                 Some(state) if state.ended() => state,
                 Some(_) => return Poll::Pending,
                 None => return Poll::Ready(Err(REENTRANT)),
@@ -80,11 +80,11 @@ impl<K, T> Watch<K, T> {
     /// Parks the task, unless the flight has ended meanwhile. Returns the state as it was found, or
     /// `None` if the task would wait for itself.
     #[inline(never)]
-    fn park(&mut self, cx: &mut Context<'_>) -> Option<Snapshot> {
+    fn park(&mut self, state: Snapshot, cx: &mut Context<'_>) -> Option<Snapshot> {
         if self.waits_for_itself(|flight| leads_back(flight, cx.waker())) {
             return None;
         }
-        Some(self.flight.cell.park(&mut self.place, cx.waker()))
+        Some(self.flight.cell.park(state, &mut self.place, cx.waker()))
     }
 
     /// Parks the calling thread until the flight ends, or until `deadline`.

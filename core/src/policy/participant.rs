@@ -6,10 +6,10 @@ use core::task::Waker;
 
 use equivalent::Equivalent;
 
-use crate::cell::{Place, TakenWaker};
+use crate::cell::{Place, Snapshot};
 use crate::error::{Cause, Error, Rejected};
 use crate::flight::observe::report_rejected;
-use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
+use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::shard::{Call, Shard};
@@ -56,11 +56,16 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// another policy, or without a shared operation, is driven by others.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let policy = discriminant(&self.policy);
-        let shared = flight.operation.as_ref();
-        let Some(shared) = shared.filter(|shared| discriminant(&shared.policy) == policy) else {
-            return true;
+        let state = flight.cell.snapshot();
+        let joined = flight.cell.with_attached(state, |shared| {
+            (discriminant(&shared.policy) == policy).then(|| shared.join())
+        });
+        let joined = match joined {
+            Some(Some(joined)) => joined,
+            Some(None) => return true,
+            // It never had one, or has ended and shed it.
+            None => return flight.cell.snapshot().cause().is_none(),
         };
-        let joined = shared.join();
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
             self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
@@ -169,23 +174,24 @@ impl<K, T> Participant<K, T> {
         self
     }
 
-    /// The operation, and this participant's place at it.
-    pub(super) fn operation(&mut self) -> (&Arc<Wakeable<SharedOperation<T>>>, &mut Place) {
-        match &self.flight.operation {
-            Some(operation) => (operation, &mut self.place),
-            None => unreachable!("a participant's flight has a shared operation"),
-        }
-    }
-
-    pub(super) fn step(&mut self, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
-        let (operation, place) = self.operation();
-        operation.step(place, waker)
+    /// Calls `f` with the operation, and with this participant's place at it, unless the flight has
+    /// ended and has shed its operation. `state` is any that the flight's cell has had.
+    #[inline(always)]
+    pub(super) fn with_operation<R>(
+        &mut self,
+        state: Snapshot,
+        f: impl FnOnce(&Arc<Wakeable<SharedOperation<T>>>, &mut Place) -> R,
+    ) -> Option<R> {
+        let cell = &self.flight.cell;
+        cell.with_attached(state, |shared| f(shared, &mut self.place))
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
         let operation = self.shard.guarded(&self.flight, None, make);
-        self.operation().0.hand_in(operation);
+        // A flight that has ended has no use for it.
+        let state = self.flight.cell.snapshot();
+        self.with_operation(state, |shared, _| shared.hand_in(operation));
     }
 
     /// Leaves the flight, and ends it if it cannot continue. What the participant leaves behind is
@@ -202,13 +208,13 @@ impl<K, T> Participant<K, T> {
         if state.ended() && !self.place.is_taken() {
             return;
         }
-        let (operation, place) = self.operation();
         let cause = if panicking() {
             Cause::Panicked
         } else {
             Cause::Dropped
         };
-        let left = operation.leave(place, cause);
+        let left = self.with_operation(state, |shared, place| shared.leave(place, cause));
+        let Some(left) = left else { return };
         if let Some(cause) = left.end {
             self.shard.abort(&self.flight, cause);
         }

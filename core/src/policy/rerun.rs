@@ -179,19 +179,22 @@ where
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
             Role::Rejected(why) => return Poll::Ready(Err(Error::Rejected(*why))),
         };
-        if !participant.flight.cell.snapshot().ended() {
+        let state = participant.flight.cell.snapshot();
+        if !state.ended() {
             if participant.has_left() {
                 // Polled again after its operation panicked: there is nothing left to run.
                 return Poll::Ready(Err(Error::Aborted(Aborted::new(Cause::Panicked))));
             }
-            let (drives, _old) = if this.operation.is_some() {
-                let (shared, place) = participant.operation();
-                (true, shared.repark(place, cx.waker()))
-            } else {
-                let (step, old) = participant.step(cx.waker());
+            let has_begun = this.operation.is_some();
+            let stepped = participant.with_operation(state, |shared, place| {
+                if has_begun {
+                    return (true, shared.repark(place, cx.waker()));
+                }
+                let (step, old) = shared.step(place, cx.waker());
                 (step.is_some(), old)
-            };
-            if drives {
+            });
+            // `_old` is dropped last: its drop is the user's.
+            if let Some((true, _old)) = stepped {
                 poll_own(participant, this.make, this.operation.as_mut(), cx);
             }
         }

@@ -10,9 +10,8 @@ use core::task::{Context, Poll, Waker};
 
 use equivalent::Equivalent;
 
-use crate::cell::TakenWaker;
 use crate::error::Error;
-use crate::flight::operation::{Operation, Policy};
+use crate::flight::operation::{Drive, Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
@@ -154,12 +153,16 @@ where
     T: Send + Sync + 'static,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        if !self.flight.cell.snapshot().ended() {
+        let state = self.flight.cell.snapshot();
+        if !state.ended() {
+            let stepped = self.with_operation(state, |shared, place| {
+                let (drive, old) = shared.step(place, cx.waker());
+                (drive.map(|drive| (drive, waker(shared.clone()))), old)
+            });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            let (step, _old) = self.step(cx.waker());
-            if let Some((operation, waker)) = step {
-                self.drive(operation, waker, cx.waker());
+            if let Some((Some((drive, waker)), _old)) = stepped {
+                self.drive(drive, &waker, cx.waker());
             }
         }
         match Flight::get(&self.flight) {
@@ -169,20 +172,19 @@ where
     }
 
     /// Polls the operation once, as the driver, which is polled with `outer`.
-    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker, outer: &Waker) {
-        let waker = waker(self.operation().0.clone());
+    fn drive(&mut self, (mut operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
         // On a panic the others are woken first, and then the operation is dropped.
-        let wakers = Some([outer, &waker]);
+        let wakers = Some([outer, waker]);
         let poll = self.shard.guarded(&self.flight, wakers, || {
-            operation.poll(&mut Context::from_waker(&waker))
+            operation.poll(&mut Context::from_waker(waker))
         });
         match poll {
             // It fails only if the flight was ended from outside. Then that is the outcome, for
             // this caller too.
             Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
             Poll::Pending => {
-                let (shared, place) = self.operation();
-                shared.pause(place, operation, own);
+                let state = self.flight.cell.snapshot();
+                self.with_operation(state, |shared, place| shared.pause(place, operation, own));
             }
         }
     }

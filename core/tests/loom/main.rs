@@ -16,6 +16,7 @@ mod keys;
 mod reentry;
 mod rerun;
 mod retain;
+mod shed;
 mod stopping;
 mod supersede;
 mod work;

@@ -122,7 +122,7 @@ impl<K, T> Shard<K, T> {
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
     fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        if flight.operation.is_some() {
+        if flight.cell.has_attached(before) {
             return false;
         }
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
@@ -139,7 +139,7 @@ impl<K, T> Shard<K, T> {
         cause: Option<Cause>,
         place: Place,
     ) -> (bool, After<K, T>) {
-        let reruns = flight.reruns();
+        let reruns = flight.reruns(before);
         let mut after = After::default();
         let Removed {
             had_key,
@@ -264,8 +264,8 @@ impl<K, T> Table<K, T> {
             return false;
         };
         self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
-        if flight.operation.is_some() {
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        if flight.cell.has_attached(before) {
             // The caller holds the flight too, so this drops nothing of the user's.
             let _removed = self.remove(flight);
             self.extras_mut().drop_note(flight.id);

@@ -82,14 +82,15 @@ impl<K, T> Table<K, T> {
     /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
     fn supersede_idle(&mut self, flight: &Arc<Flight<K, T>>, after: &mut After<K, T>) -> bool {
         let cause = Cause::Superseded;
-        let Some(shared) = &flight.operation else {
-            return false;
-        };
-        let Some((before, operation)) = shared.end_if_idle(|| flight.cell.abort(cause)) else {
+        let state = flight.cell.snapshot();
+        let ended = flight.cell.with_attached(state, |shared| {
+            shared.end_if_idle(|| flight.cell.abort(cause))
+        });
+        let Some((before, operation)) = ended.flatten() else {
             return false;
         };
         self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.remove(flight);
         self.extras_mut().drop_note(flight.id);
