@@ -13,8 +13,8 @@
 //! Without `std` there are no thread locals: no thread is ever inside of a flight.
 //!
 //! # Invariant
-//! An entry is on the list as long as its [`Entered`] lives. That borrows the flight and the
-//! wakers, so no other flight or waker has their addresses meanwhile.
+//! An entry is on the list as long as its [`Entered`] or [`Parking`] lives. That borrows the flight
+//! and the wakers, so no other flight or waker has their addresses meanwhile.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};

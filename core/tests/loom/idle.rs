@@ -2,6 +2,8 @@
 //! be dropped at once, and its successor takes its place.
 
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use loom::thread;
@@ -66,15 +68,18 @@ fn a_successor_takes_the_place_of_an_idle_flight_and_no_other_call_does() {
         let mut old = group.work(1, std::future::pending);
         assert!(Counter::default().poll(&mut old).is_pending());
         clock.turn(11);
-        let other = group.clone();
-        let third = thread::spawn(move || {
-            let begin = other.begin(2);
-            assert!(matches!(begin, Begin::Rejected(Rejected::TooManyFlights)));
+        // Loom does not see it: it says what has happened, and orders nothing.
+        let over = Arc::new(AtomicBool::new(false));
+        let (other, seen) = (group.clone(), over.clone());
+        let third = thread::spawn(move || match other.begin(2) {
+            Begin::Rejected(why) => assert_eq!(why, Rejected::TooManyFlights),
+            _ => assert!(seen.load(Ordering::SeqCst), "it has taken the place"),
         });
         let new = primary(group.begin(1));
         assert!(Counter::default().poll(&mut old).is_ready());
-        third.join().unwrap();
+        over.store(true, Ordering::SeqCst);
         drop((old, new));
+        third.join().unwrap();
         assert!(group.is_empty());
         drop(primary(group.begin(2)));
     });

@@ -21,7 +21,7 @@ use crate::unwind::{discard, for_each};
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
 /// The flight, its shard, and the state that its end returned.
-type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+pub(super) type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
 
 pub(super) struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken, and its shared
@@ -62,6 +62,13 @@ impl<K, T> After<K, T> {
 
     pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
         self.pending().removed.push(flight);
+    }
+
+    /// A flight was ended under the lock, and its shared operation taken out.
+    pub(super) fn tell_and_drop(&mut self, superseded: Superseded<K, T>, operation: Operation<T>) {
+        let pending = self.pending();
+        pending.superseded = Some(superseded);
+        pending.operation = Some(operation);
     }
 
     /// A flight of the shard is not retained any more.

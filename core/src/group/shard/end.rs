@@ -345,33 +345,6 @@ impl<K, T> Table<K, T> {
         true
     }
 
-    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
-    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
-    pub(super) fn supersede_idle(
-        &mut self,
-        shard: &Arc<Shard<K, T>>,
-        flight: &Arc<Flight<K, T>>,
-        after: &mut After<K, T>,
-    ) -> bool {
-        let cause = Cause::Superseded;
-        let state = flight.cell.snapshot();
-        let ended = flight.cell.with_attached(state, |shared| {
-            shared.end_if_idle(|| flight.cell.abort(cause))
-        });
-        let Some((before, operation)) = ended.flatten() else {
-            return false;
-        };
-        self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns(before));
-        // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.remove(flight);
-        self.drop_note(flight);
-        let pending = after.pending();
-        pending.superseded = Some((shard.clone(), flight.clone(), before));
-        pending.operation = Some(operation);
-        true
-    }
-
     fn drain_if_idle(&mut self, after: &mut After<K, T>) {
         if self.extras.is_some() && self.is_idle() {
             if let Some(drain) = self.extras_mut().drain.take() {

@@ -1,5 +1,6 @@
 //! Room for a new flight: a place of `max_flights`, and how a flight that is too old makes room.
 
+use crate::error::Cause;
 use crate::flight::Flight;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -73,5 +74,32 @@ impl<'a, K, T> Room<'a, K, T> {
             self.reserved = Some(Reserved(self.shard));
         }
         superseded
+    }
+}
+
+impl<K, T> Table<K, T> {
+    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
+    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
+    fn supersede_idle(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let cause = Cause::Superseded;
+        let state = flight.cell.snapshot();
+        let ended = flight.cell.with_attached(state, |shared| {
+            shared.end_if_idle(|| flight.cell.abort(cause))
+        });
+        let Some((before, operation)) = ended.flatten() else {
+            return false;
+        };
+        self.counts
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.remove(flight);
+        self.drop_note(flight);
+        after.tell_and_drop((shard.clone(), flight.clone(), before), operation);
+        true
     }
 }
