@@ -4,8 +4,8 @@
 //!
 //! # Invariants
 //! 1. A flight is retained by its settle, in the critical section that frees its key, if it is
-//!    registered still and has its place by then. A call that gives the flight up before that leaves
-//!    a note of it, so that it is not retained.
+//!    registered still and has its place by then. A call that gives the flight up before that says so in
+//!    `given_up`, and the settle takes that out again and does not retain the flight.
 //! 2. A retained flight is removed once; the call that removes it sees to its mark.
 
 use core::time::Duration;
@@ -71,8 +71,9 @@ impl<K, T> Table<K, T> {
     /// Retains a flight that has settled. Returns false if it has lost its key, or has been given up
     /// already.
     pub(super) fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
-        let note = self.note(flight.id);
-        if note.given_up {
+        let given_up = &mut self.extras_mut().given_up;
+        if let Some(index) = given_up.iter().position(|id| *id == flight.id) {
+            given_up.swap_remove(index);
             return false;
         }
         let Some(flight) = self.remove_registered(flight) else {
@@ -80,9 +81,11 @@ impl<K, T> Table<K, T> {
         };
         let extras = self.extras_mut();
         // Of its note only the fingerprint is of use from now on.
-        match note.fingerprint {
-            None => extras.drop_note(flight.id),
-            Some(_) => extras.set_note(flight.id, Note { born: None, ..note }),
+        match extras.note(flight.id) {
+            Note {
+                fingerprint: None, ..
+            } => extras.drop_note(flight.id),
+            note => extras.set_note(flight.id, Note { born: None, ..note }),
         }
         extras.retained.insert(Mark { deadline, flight });
         true
@@ -184,14 +187,11 @@ impl<K, T> Table<K, T> {
     /// A flight that is about to be retained will not be. It keeps its key until its settle frees
     /// that: nobody has forgotten it.
     fn give_up_early(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
-        let note = self.note(flight.id);
-        let early = !note.given_up && self.is_registered(flight);
+        let registered = self.is_registered(flight);
+        let given_up = &mut self.extras_mut().given_up;
+        let early = registered && !given_up.contains(&flight.id);
         if early {
-            let note = Note {
-                given_up: true,
-                ..note
-            };
-            self.extras_mut().set_note(flight.id, note);
+            given_up.push(flight.id);
         }
         early
     }
