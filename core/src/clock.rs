@@ -7,6 +7,17 @@ use core::time::Duration;
 /// It never runs backwards, and its zero may be anywhere. Read before any lock is taken; nothing
 /// else is asked of it, and no timer and no thread stand behind what uses it.
 ///
+/// # The default clock
+///
+/// With `std` it is that of `std::time::Instant`. It is not specified whether that clock runs while
+/// the machine is suspended: `std` leaves it to the platform, and says that it can change. Today
+/// the clock stops on Linux (`CLOCK_MONOTONIC`) and on macOS, and runs on Windows. So on a machine
+/// that sleeps, a replay window can be longer than its time by the wall clock. It is never shorter.
+/// If that matters to you, give the builder a clock of your own. Without `std`, and on
+/// `wasm32-unknown-unknown`, there is no default.
+///
+/// # Examples
+///
 /// ```
 /// use core::sync::atomic::{AtomicU64, Ordering};
 /// use core::time::Duration;

@@ -52,11 +52,15 @@
 //! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
-//! | `tracing` | no | a span for each flight, an event for each duplicate |
+//! | `tracing` | no | a span for each flight, an event for each duplicate: see below |
 //! | `serde` | no | an outcome is serialized as its value |
 //! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |
+//!
+//! With `tracing`, the span of a flight is a root, so the span of its first caller can close while
+//! the flight continues. It *follows from* that caller's span, and the span of each duplicate
+//! follows from it. With `metrics`, `aborted` has the label `cause`, `rejected` the label `why`.
 //!
 //! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
 //! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks

@@ -13,7 +13,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Budget;
-use oneflight_core::{Begin, Group};
+use oneflight_core::{Begin, Error, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -53,6 +53,13 @@ impl Subscriber for Hostile {
 fn under(test: impl FnOnce(&Hostile)) {
     let hostile = Hostile::default();
     tracing::subscriber::with_default(hostile.clone(), || test(&hostile));
+}
+
+fn cause_of<R>(outcome: Result<R, Error>) -> Cause {
+    match outcome {
+        Err(Error::Aborted(aborted)) => aborted.cause(),
+        _ => panic!("it was not aborted"),
+    }
 }
 
 fn panics<R>(f: impl FnOnce() -> R) {
@@ -109,7 +116,9 @@ fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
         hostile.at_enter.store(true, Ordering::SeqCst);
         panics(|| block_on(poll_once(first.as_mut())));
         // The flight goes on, with the second one, and nobody is inside of an operation of it.
-        assert!(matches!(group.begin("k"), Begin::Waiter(_)));
+        let duplicate = group.begin("k");
+        assert!(matches!(duplicate, Begin::Waiter(_)));
+        assert_eq!(group.waiters("k"), 2, "it counts as one from inside");
         assert_eq!(*block_on(second).unwrap(), 2);
     });
 }

@@ -8,7 +8,7 @@ use allocation_counter::measure;
 use oneflight::error::Rejected;
 use oneflight::gate::{Gate, Mode};
 use oneflight::{Begin, Fingerprint, Group};
-use oneflight_conformance::{elsewhere, primary, rejected, waiter};
+use oneflight_conformance::{HandClock, elsewhere, primary, rejected, waiter};
 
 fn costs_nothing(why: Rejected, begin: impl Fn() -> Begin<u64, u64>) {
     assert_eq!(rejected(begin()), why);
@@ -102,6 +102,29 @@ fn a_call_that_makes_its_key_takes_no_place_of_the_limit() {
     let inner = primary(begun.take().expect("begun meanwhile"));
     assert_eq!(outer.id(), inner.id());
     assert_eq!(group.stats().rejected, 0);
+}
+
+/// A flight is too old at once. Where no new one can take its place, it is joined all the same.
+#[test]
+fn a_call_that_joins_an_old_flight_makes_no_key() {
+    let clock = HandClock::default();
+    let build = |most| {
+        let builder = Group::<Owned, u64>::builder().max_flights(most);
+        let builder = builder.supersede_after(Duration::from_secs(1));
+        builder.clock(clock.clone()).build()
+    };
+    let (full, other) = (build(1), build(2));
+    let old = [&full, &other].map(|group| primary(group.entry_ref(&Name(1)).begin()));
+    clock.forward(2);
+    let before = CLONES.with_borrow(|clones| *clones);
+    let joined = waiter(full.entry_ref(&Name(1)).begin());
+    assert_eq!(joined.id(), old[0].id());
+    assert_eq!(CLONES.with_borrow(|clones| *clones), before);
+    // Where there is room, a new flight takes its place, with a key that is made once.
+    drop(primary(other.entry_ref(&Name(1)).begin()));
+    assert_eq!(CLONES.with_borrow(|clones| *clones), before + 1);
+    other.close();
+    drop(old);
 }
 
 #[test]

@@ -15,6 +15,9 @@
 //! | limits, and primaries that hang | [`GroupBuilder`] | none |
 //! | one invocation at a time | [`gate::Gate`] | none |
 //! | stopping | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
+//! | a cancel or a heartbeat, by key | [`Group::abort`], [`Group::touch`] | none |
+//! | `?` on an outcome that is a `Result` | [`Settled::into_result`] | none |
+//! | an outcome as JSON | [`Settled`] is serialized as its value | `serde` |
 //! | looking in | [`Group::stats`]; spans and counters | `tracing`, `metrics` |
 //! | an operation that must run to its end, on tokio | [`rt::tokio::GroupExt::spawn`] | `tokio` |
 //! | a blocking call on tokio's pool | [`rt::tokio::GroupExt::spawn_blocking`] | `tokio` |

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `runtime` | [`Tokio`]: the executor, as the core sees it |
+//! | `runtime` | [`Tokio`]: the executor, as the core sees it; [`TokioClock`]: its time |
 //! | `ext` | [`GroupExt`], [`EntryExt`] and [`HandleExt`]: the calls that need one |
 //!
 //! Every adapter has the same files and the same names: learn one, know all. Waiting needs no
@@ -16,4 +16,4 @@ mod ext;
 mod runtime;
 
 pub use ext::{EntryExt, GroupExt, HandleExt};
-pub use runtime::{InContext, Tokio};
+pub use runtime::{InContext, Tokio, TokioClock};

@@ -1,9 +1,9 @@
-//! One value without a key: [`SettleCell`], which is settled once, and what tells those who wait
-//! for it.
+//! One value without a key, which is settled once, and what tells those who wait for it.
 //!
 //! | file | its job |
 //! |---|---|
-//! | `settle_cell` | the value; the only file with `unsafe` |
+//! | `settle_cell` | the value, and how long what hangs on it lives; the only file with `unsafe` |
+//! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
 //! | `state` | the states of a cell, as one atomic word |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
 //! | `slab`, `wake` | wakers in compact memory; firing them in batches, under no lock |
@@ -14,13 +14,79 @@ mod blocking;
 #[allow(unsafe_code, reason = "the one file that argues for it")]
 mod settle_cell;
 mod slab;
+mod standalone;
 mod state;
 mod waiting_room;
 mod wake;
 
-pub use settle_cell::{SettleCell, Wait};
+pub use standalone::{SettleCell, Wait};
 
-pub(crate) use settle_cell::arc;
+pub(crate) use settle_cell::{RawCell, arc};
 pub(crate) use slab::{Place, Slab};
 pub(crate) use state::{Join, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+    use core::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::error::Cause;
+
+    /// A cell with something attached, and a second handle on that.
+    fn cell(sheds: bool) -> (RawCell<u8, Arc<()>>, Arc<()>) {
+        let attached = Arc::new(());
+        (RawCell::new(Some(attached.clone()), sheds), attached)
+    }
+
+    fn park(cell: &RawCell<u8, Arc<()>>, place: &mut Place) -> Poll<bool> {
+        let polled = cell.poll_end(place, &mut Context::from_waker(Waker::noop()));
+        polled.map(Snapshot::settled)
+    }
+
+    #[test]
+    fn a_cell_that_sheds_keeps_only_its_value_when_all_have_been_told() {
+        for (sheds, handles) in [(true, 1), (false, 2)] {
+            let (cell, attached) = cell(sheds);
+            let mut place = Place::NONE;
+            assert!(park(&cell, &mut place).is_pending());
+            let Ok(before) = cell.record(7) else {
+                unreachable!("the first one")
+            };
+            assert_eq!(Arc::strong_count(&attached), 2);
+            cell.tell(before);
+            assert_eq!(Arc::strong_count(&attached), handles);
+            assert_eq!(cell.has_room(), !sheds);
+            assert_eq!(cell.has_attached(before), !sheds);
+            // One who was parked, and one who comes late.
+            assert_eq!(park(&cell, &mut place), Poll::Ready(true));
+            cell.vacate(&mut place);
+            assert_eq!(park(&cell, &mut Place::NONE.clone()), Poll::Ready(true));
+            assert_eq!((cell.has_room(), cell.get()), (!sheds, Some(&7)));
+        }
+    }
+
+    #[test]
+    fn an_abort_that_tells_nobody_sheds_too() {
+        let (cell, attached) = cell(true);
+        let before = cell.abort(Cause::Dropped);
+        cell.tell(before.unwrap_or_else(|| unreachable!("the first end")));
+        assert_eq!(Arc::strong_count(&attached), 1);
+    }
+
+    #[test]
+    fn the_last_call_inside_sheds() {
+        let (cell, attached) = cell(true);
+        let state = cell.snapshot();
+        let inside = cell.with_attached(state, |_| {
+            cell.with_attached(state, |_| {
+                let before = cell.abort(Cause::Dropped);
+                cell.tell(before.unwrap_or_else(|| unreachable!("the first end")));
+            });
+            assert!(!cell.has_attached(state), "entered after all were told");
+            Arc::strong_count(&attached)
+        });
+        assert_eq!((inside, Arc::strong_count(&attached)), (Some(2), 1));
+    }
+}

@@ -6,9 +6,11 @@
 //! | `CLAIMED`            | one settler owns the value slot        | claim        | its publish |
 //! | `CLAIMED \| SETTLED` | the value is in place, forever         | publish      | nobody |
 //! | `CLAIMED \| ABORTED` | ended without a value                  | abort, if open | nobody |
-//! | `REGISTERED`            | a task or a thread has registered      | register     | nobody |
+//! | `REGISTERED`         | a task or a thread has registered      | register     | nobody |
 //! | `TOLD`               | every waker is out, participants' too  | the ender    | nobody |
+//! | `SHEDS`              | gives back what hangs on it once told  | creation     | nobody |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`       | abort        | nobody |
+//! | inside (5 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
 //! | count (the rest)     | duplicates that joined and are here    | join, leave  | (frozen) |
 //!
 //! # Invariants
@@ -19,11 +21,16 @@
 //!    and so does `stats`, which can read the state before the end has been counted.
 //! 3. `register` is a read-modify-write, so it is ordered with the end: either the end sees
 //!    `REGISTERED`, or the registration sees the end. No wake-up is lost between the two.
+//! 4. After `TOLD` no call enters. So of the ender and the calls inside, exactly one takes the step
+//!    after which the state is told and nobody is inside. That one sheds.
+//! 5. A count of calls inside that has reached its maximum stays there. Such a cell never sheds:
+//!    what hangs on it is freed with it.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
 //! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is
-//! made lazily, and an ender that sees `REGISTERED` acquires it.
+//! made lazily, and an ender that sees `REGISTERED` acquires it. An exit releases what the call has
+//! done inside, and the step that sheds acquires it from all of them.
 
 use crate::error::Cause;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -33,9 +40,14 @@ const SETTLED: usize = 1 << 1;
 const ABORTED: usize = 1 << 2;
 const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
-const CAUSE_SHIFT: u32 = 5;
+const SHEDS: usize = 1 << 5;
+const CAUSE_SHIFT: u32 = 6;
 const CAUSE_MASK: usize = 0b111;
-const COUNT_SHIFT: u32 = 8;
+const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
+const INSIDE_BITS: u32 = if usize::BITS < 64 { 5 } else { 16 };
+const ONE_INSIDE: usize = 1 << INSIDE_SHIFT;
+const INSIDE: usize = ((1 << INSIDE_BITS) - 1) << INSIDE_SHIFT;
+const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
 const ONE: usize = 1 << COUNT_SHIFT;
 
 /// The atomic word. Its methods fix the orderings.
@@ -57,13 +69,13 @@ pub(crate) enum Join {
 
 impl State {
     #[cfg(not(loom))]
-    pub(super) const fn new() -> Self {
-        Self(AtomicUsize::new(0))
+    pub(super) const fn new(word: Snapshot) -> Self {
+        Self(AtomicUsize::new(word.0))
     }
 
     #[cfg(loom)]
-    pub(super) fn new() -> Self {
-        Self(AtomicUsize::new(0))
+    pub(super) fn new(word: Snapshot) -> Self {
+        Self(AtomicUsize::new(word.0))
     }
 
     #[inline(always)]
@@ -97,9 +109,28 @@ impl State {
         Snapshot(self.0.fetch_or(REGISTERED, Ordering::AcqRel))
     }
 
-    /// After the end: every waker has been taken out, so that leaving needs no lock.
-    pub(super) fn set_told(&self) {
-        self.0.fetch_or(TOLD, Ordering::AcqRel);
+    /// After the end: every waker has been taken out, so that leaving needs no lock. Returns true
+    /// if the caller has to shed: nobody is inside.
+    #[must_use]
+    pub(super) fn set_told(&self) -> bool {
+        let before = self.0.fetch_or(TOLD, Ordering::AcqRel);
+        before & (SHEDS | TOLD | INSIDE) == SHEDS
+    }
+
+    /// A call enters a cell that sheds: nothing is shed until its [`exit`](Self::exit). Returns
+    /// false once all have been told; then there may be nothing left inside.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enter(&self) -> bool {
+        self.update(|word| (word & TOLD == 0).then(|| step_inside(word, word + ONE_INSIDE)))
+            .is_ok()
+    }
+
+    /// Returns true if the caller has to shed: all have been told, and it was the last one inside.
+    #[must_use]
+    pub(super) fn exit(&self) -> bool {
+        self.update(|word| Some(step_inside(word, word - ONE_INSIDE)))
+            .is_ok_and(|before| before.0 & (TOLD | INSIDE) == (TOLD | ONE_INSIDE))
     }
 
     /// Counts a duplicate, unless the state is ended or has counted `most` already.
@@ -145,7 +176,21 @@ impl State {
     }
 }
 
+/// `next`, unless the count of calls inside is stuck (invariant 5).
+fn step_inside(word: usize, next: usize) -> usize {
+    if word & INSIDE == INSIDE { word } else { next }
+}
+
 impl Snapshot {
+    /// Of a cell that is made with its value.
+    #[cfg(not(loom))]
+    pub(super) const SETTLED: Self = Self(CLAIMED | SETTLED);
+
+    /// Of a new cell.
+    pub(super) const fn open(sheds: bool) -> Self {
+        Self(if sheds { SHEDS } else { 0 })
+    }
+
     pub(crate) fn ended(self) -> bool {
         self.0 & (SETTLED | ABORTED) != 0
     }
@@ -160,6 +205,21 @@ impl Snapshot {
 
     pub(crate) fn is_told(self) -> bool {
         self.0 & TOLD != 0
+    }
+
+    /// Whether the cell gives back what hangs on it. It is so from its creation on, or never.
+    pub(super) fn sheds(self) -> bool {
+        self.0 & SHEDS != 0
+    }
+
+    /// Whether a waiter that leaves has nothing to do, or has to enter first.
+    pub(super) fn is_told_or_sheds(self) -> bool {
+        self.0 & (TOLD | SHEDS) != 0
+    }
+
+    /// Whether the ender has anything more to do than to publish.
+    pub(super) fn has_registered_or_sheds(self) -> bool {
+        self.0 & (REGISTERED | SHEDS) != 0
     }
 
     /// How many duplicates have joined and not left; frozen by the end.
@@ -180,16 +240,40 @@ mod tests {
     #[test]
     fn each_bit_is_read_by_itself() {
         let seen = |word: Snapshot| [word.has_registered(), word.is_told(), word.ended()];
-        let state = State::new();
+        let state = State::new(Snapshot::open(false));
         assert_eq!(seen(state.load()), [false, false, false]);
         assert_eq!(seen(state.register()), [false, false, false]);
         assert_eq!(seen(state.load()), [true, false, false]);
         assert!(state.claim());
         assert_eq!(seen(state.publish()), [true, false, false]);
         assert_eq!(seen(state.load()), [true, false, true]);
-        state.set_told();
+        assert!(!state.set_told(), "it does not shed");
         assert_eq!(seen(state.load()), [true, true, true]);
         assert!(state.load().settled() && state.load().cause().is_none());
+        assert_eq!(state.load().duplicates(), 0);
+    }
+
+    #[test]
+    fn the_last_of_the_ender_and_those_inside_sheds() {
+        let shedding = || State::new(Snapshot::open(true));
+        let alone = shedding();
+        assert!(alone.set_told() && !alone.enter());
+        assert!(!alone.set_told(), "shed already");
+        let state = shedding();
+        assert!(matches!(state.join(usize::MAX), Join::Open(1)));
+        assert!(state.enter() && state.enter() && !state.exit());
+        let _ = state.publish();
+        assert!(!state.set_told(), "a call is inside");
+        assert!(!state.enter() && state.exit());
+        assert_eq!(state.load().duplicates(), 1);
+    }
+
+    #[test]
+    fn a_full_count_of_calls_inside_stays_full() {
+        let state = State::new(Snapshot(SHEDS | INSIDE));
+        assert!(state.enter() && !state.exit());
+        assert!(!state.set_told() && !state.exit());
+        assert_eq!(state.load().0, SHEDS | INSIDE | TOLD);
         assert_eq!(state.load().duplicates(), 0);
     }
 }

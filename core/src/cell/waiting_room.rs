@@ -38,7 +38,7 @@ use crate::cell::slab::{Place, Slab};
 use crate::cell::state::{Snapshot, State};
 use crate::cell::wake::fire;
 use crate::sync::{Event, EventListener, Mutex, thread_local};
-use crate::unwind::{Fragile, OnDrop};
+use crate::unwind::Fragile;
 
 pub(super) struct WaitingRoom {
     event: Event,
@@ -115,10 +115,8 @@ impl WaitingRoom {
     }
 
     /// Wakes everybody who has registered. Called once, by the call that ended the cell.
-    pub(super) fn tell(&self, state: &State) {
+    pub(super) fn tell(&self) {
         self.event.notify(usize::MAX);
-        // Also if a waker panics: by then the others have been fired.
-        let _told = OnDrop(|| state.set_told());
         let memory = fire(|batch| {
             self.tasks
                 .with(|tasks| tasks.are_due() && tasks.slab.take_rest(batch))
@@ -161,8 +159,8 @@ pub(super) fn take() -> Box<WaitingRoom> {
         .unwrap_or_else(|| Box::new(WaitingRoom::new()))
 }
 
-/// Takes back the room of a cell that is gone. A cell that never ended can have left wakers in it;
-/// such a room is dropped.
+/// Takes back the room of a cell that has no use for it any more. A cell that never ended can have
+/// left wakers in it; such a room is dropped.
 pub(super) fn put(mut room: Box<WaitingRoom>) {
     if room.reset() {
         // Fails while the thread is torn down. Then the room is dropped here.

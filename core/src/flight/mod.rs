@@ -27,7 +27,7 @@ pub use settled::{Settled, Success};
 
 pub(crate) use watch::Watch;
 
-use crate::cell::{SettleCell, Snapshot};
+use crate::cell::{RawCell, Snapshot};
 use crate::error::{Aborted, Cause, Error};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
@@ -71,14 +71,17 @@ impl fmt::Display for FlightId {
 }
 
 pub(crate) struct Flight<K, T> {
-    pub(crate) cell: SettleCell<T>,
+    pub(crate) cell: FlightCell<T>,
     pub(crate) key: K,
     pub(crate) hash: u64,
     pub(crate) id: FlightId,
-    /// Only flights that participants drive have one: those of `work` and `work_rerun`.
-    pub(crate) operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
     pub(crate) observed: Observed,
 }
+
+/// The outcome, and what hangs on it: the waiting room, and the operation. Only flights that
+/// participants drive have an operation: those of `work` and `work_rerun`. In a group that retains,
+/// both are gone once all have been told.
+pub(crate) type FlightCell<T> = RawCell<T, Arc<Wakeable<SharedOperation<T>>>>;
 
 impl<K, T> Flight<K, T> {
     /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
@@ -86,23 +89,22 @@ impl<K, T> Flight<K, T> {
     /// end returned.
     #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
-        match &self.operation {
-            None => self.cell.tell(before),
-            Some(operation) => self.tell_participants(before, operation),
+        if self.cell.has_attached(before) {
+            self.tell_participants(before);
+        } else {
+            self.cell.tell(before);
         }
     }
 
-    fn tell_participants(&self, before: Snapshot, operation: &SharedOperation<T>) {
-        // Dropped last: its drop is the user's.
-        let _operation = operation.end();
-        // Also if a participant's waker panics.
-        let _then = OnDrop(|| {
-            self.cell.tell(before);
-            if !before.has_registered() {
-                self.cell.set_told();
-            }
+    #[inline(never)]
+    fn tell_participants(&self, before: Snapshot) {
+        self.cell.with_attached(before, |shared| {
+            // Dropped last: its drop is the user's.
+            let _operation = shared.end();
+            // Also if a participant's waker panics.
+            let _then = OnDrop(|| self.cell.tell_last(before));
+            shared.tell();
         });
-        operation.tell();
     }
 
     /// Why it has ended without a value. Only for a flight that has.
@@ -125,11 +127,17 @@ impl<K, T> Flight<K, T> {
         state.ended().then(|| Self::outcome(this, state))
     }
 
+    /// Whether it has an operation that can be dropped at once, since nobody polls it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.cell.snapshot();
+        let idle = self.cell.with_attached(state, |shared| shared.is_idle());
+        idle.unwrap_or(false)
+    }
+
     /// How often its operation was run again.
-    pub(crate) fn reruns(&self) -> usize {
-        self.operation
-            .as_ref()
-            .map_or(0, |operation| operation.reruns())
+    pub(crate) fn reruns(&self, state: Snapshot) -> usize {
+        let reruns = self.cell.with_attached(state, |shared| shared.reruns());
+        reruns.unwrap_or(0)
     }
 
     /// How many duplicates wait now.

@@ -53,19 +53,24 @@ impl Observed {
         }
     }
 
-    /// Reports that a primary began the flight.
+    /// Reports that a primary began the flight: the flight's span follows from the caller's.
     pub(crate) fn report_begun(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
         {
-            let span = tracing::debug_span!(target: "oneflight", "flight", id = id.get());
-            self.span.with(|slot| *slot = Some(Arc::new(span)));
+            // A root: a parent's span could not close before this one. The first caller can be done
+            // long before its flight has ended.
+            let id = id.get();
+            let span = tracing::debug_span!(target: "oneflight", parent: None, "flight", id);
+            let span = Arc::new(span);
+            self.span.with(|slot| *slot = Some(span.clone()));
+            span.follows_from(Span::current());
         }
         #[cfg(feature = "metrics")]
         metrics::counter!("oneflight_begun_total").increment(1);
     }
 
-    /// Reports that a duplicate joined: in the duplicate's own span, with a link to the flight's.
+    /// Reports that a duplicate joined: in the duplicate's span, which follows from the flight's.
     pub(crate) fn report_joined(&self, id: FlightId) {
         let _ = id;
         #[cfg(feature = "tracing")]
@@ -104,10 +109,7 @@ impl Observed {
         #[cfg(feature = "metrics")]
         match cause {
             None => metrics::counter!("oneflight_settled_total").increment(1),
-            Some(cause) => {
-                let cause = alloc::format!("{cause:?}").to_lowercase();
-                metrics::counter!("oneflight_aborted_total", "cause" => cause).increment(1);
-            }
+            Some(cause) => counters::aborted(cause).increment(1),
         }
     }
 
@@ -129,8 +131,40 @@ pub(crate) fn report_rejected(why: Rejected) {
     #[cfg(feature = "tracing")]
     tracing::debug!(target: "oneflight", ?why, "rejected");
     #[cfg(feature = "metrics")]
-    {
-        let why = alloc::format!("{why:?}").to_lowercase();
-        metrics::counter!("oneflight_rejected_total", "why" => why).increment(1);
+    counters::rejected(why).increment(1);
+}
+
+/// Counters with a label. Each label is written out, because a key that is made of literals is a
+/// constant: counting it allocates nothing.
+#[cfg(feature = "metrics")]
+mod counters {
+    use metrics::{Counter, counter};
+
+    use crate::error::{Cause, Rejected};
+
+    pub(super) fn aborted(cause: Cause) -> Counter {
+        match cause {
+            Cause::Dropped => counter!("oneflight_aborted_total", "cause" => "dropped"),
+            Cause::Panicked => counter!("oneflight_aborted_total", "cause" => "panicked"),
+            Cause::Cancelled => counter!("oneflight_aborted_total", "cause" => "cancelled"),
+            Cause::AbortedAll => counter!("oneflight_aborted_total", "cause" => "aborted_all"),
+            Cause::Superseded => counter!("oneflight_aborted_total", "cause" => "superseded"),
+            Cause::Exhausted => counter!("oneflight_aborted_total", "cause" => "exhausted"),
+        }
+    }
+
+    pub(super) fn rejected(why: Rejected) -> Counter {
+        match why {
+            Rejected::Busy => counter!("oneflight_rejected_total", "why" => "busy"),
+            Rejected::Mismatch => counter!("oneflight_rejected_total", "why" => "mismatch"),
+            Rejected::TooManyWaiters => {
+                counter!("oneflight_rejected_total", "why" => "too_many_waiters")
+            }
+            Rejected::TooManyFlights => {
+                counter!("oneflight_rejected_total", "why" => "too_many_flights")
+            }
+            Rejected::Closed => counter!("oneflight_rejected_total", "why" => "closed"),
+            Rejected::Reentrant => counter!("oneflight_rejected_total", "why" => "reentrant"),
+        }
     }
 }

@@ -91,8 +91,8 @@ impl<K, T> Settled<K, T> {
             Ok(flight) => flight,
             Err(flight) => return Err(Self { flight }),
         };
-        let Flight { cell, key, .. } = flight;
-        let value = cell.into_inner();
+        let Flight { mut cell, key, .. } = flight;
+        let value = cell.take();
         // Its drop is the user's. A panic of it drops the value, too.
         drop(key);
         value.ok_or_else(|| unreachable!("made for settled flights only"))

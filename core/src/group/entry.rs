@@ -224,7 +224,7 @@ pub(super) fn join<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized>(
     let hash = of.hash(key);
     let shard = of.shard(hash);
     let request = of.adapt(Request::new(shard, hash, fingerprint), key);
-    Ok(Shard::join(shard, request, SoughtKey(key))?)
+    Ok(Shard::join_only(shard, request, SoughtKey(key))?)
 }
 
 impl<G: Registry, Q: ?Sized> fmt::Debug for Entry<'_, G, Q> {

@@ -89,15 +89,26 @@ impl<K, T> Primary<K, T> {
         &self.shard
     }
 
-    /// Calls a part of the operation. A panic ends the flight as panicked, and a begin of its own
+    /// Calls a part of the operation. A panic ends the flight as panicked, and a wait for its own
     /// key is detected.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
-        self.shard.guarded(self.flight(), part)
+        self.shard.guarded(self.flight(), None, part)
+    }
+
+    /// As [`guarded`](Self::guarded), for a poll of the operation.
+    fn guarded_poll<F: Future>(
+        &self,
+        operation: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
+        let wakers = Some([cx.waker(); 2]);
+        self.shard
+            .guarded(self.flight(), wakers, || operation.poll(cx))
     }
 
     /// A watch on the flight's end that is not counted as a waiter.
     pub(crate) fn watch(&self) -> Watch<K, T> {
-        Watch::new(self.flight().clone())
+        Watch::new(self.flight().clone(), false)
     }
 
     /// Records the outcome and wakes every waiter.
@@ -302,7 +313,7 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
         let polled = if primary.flight().cell.snapshot().ended() {
             Poll::Ready(None)
         } else {
-            match primary.guarded(|| operation.poll(cx)) {
+            match primary.guarded_poll(operation, cx) {
                 Poll::Ready(value) => Poll::Ready(Some(value)),
                 Poll::Pending => {
                     let watch = this.watch.get_or_insert_with(|| primary.watch());

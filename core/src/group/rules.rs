@@ -76,6 +76,11 @@ impl<T> Rules<T> {
         }
     }
 
+    /// Whether an outcome can be retained.
+    pub(crate) fn retains(&self) -> bool {
+        self.retention.is_some()
+    }
+
     /// Whether and how the outcome is to be retained. Runs the user's closures and clock: called
     /// under no lock, before the value is published.
     pub(crate) fn stay(&self, value: &T) -> Option<Stay> {

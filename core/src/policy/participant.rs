@@ -6,9 +6,11 @@ use core::task::Waker;
 
 use equivalent::Equivalent;
 
-use crate::cell::{Place, TakenWaker};
+use crate::cell::{Place, Snapshot};
 use crate::error::{Cause, Error, Rejected};
-use crate::flight::operation::{Drive, Operation, Policy, SharedOperation};
+use crate::flight::observe::report_rejected;
+use crate::flight::operation::{Operation, Policy, SharedOperation};
+use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::shard::{Call, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
@@ -54,11 +56,16 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// another policy, or without a shared operation, is driven by others.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let policy = discriminant(&self.policy);
-        let shared = flight.operation.as_ref();
-        let Some(shared) = shared.filter(|shared| discriminant(&shared.policy) == policy) else {
-            return true;
+        let state = flight.cell.snapshot();
+        let joined = flight.cell.with_attached(state, |shared| {
+            (discriminant(&shared.policy) == policy).then(|| shared.join())
+        });
+        let joined = match joined {
+            Some(Some(joined)) => joined,
+            Some(None) => return true,
+            // It never had one, or has ended and shed it.
+            None => return flight.cell.snapshot().cause().is_none(),
         };
-        let joined = shared.join();
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
             self.joined = Some(Participant::new(flight.clone(), shard.clone(), false));
@@ -90,6 +97,31 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 }
 
 impl<K, T> Role<K, T> {
+    /// Before a poll. A participant that would wait for itself leaves, for good.
+    pub(super) fn leave_if_polled_inside(&mut self, waker: &Waker) {
+        self.leave_if(|flight| leads_back(flight, waker));
+    }
+
+    /// Before the thread parks. A caller that would wait for itself leaves, for good.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(super) fn leave_if_parked_inside(&mut self) {
+        match self {
+            Role::Waiter(waiter) => waiter.watch().leave_if_inside(),
+            _ => self.leave_if(crate::flight::reentry::is_inside),
+        }
+    }
+
+    fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
+        if let Role::Participant(participant) = self {
+            if participant.waits_for_itself(certain) {
+                // The drop of the participant is the user's. It has left by then, also if that
+                // panics.
+                *self = Role::Rejected(Rejected::Reentrant);
+                report_rejected(Rejected::Reentrant);
+            }
+        }
+    }
+
     pub(crate) fn id(&self) -> Option<FlightId> {
         match self {
             Role::Participant(participant) => Some(participant.flight.id),
@@ -142,23 +174,24 @@ impl<K, T> Participant<K, T> {
         self
     }
 
-    /// The operation, and this participant's place at it.
-    pub(super) fn operation(&mut self) -> (&Arc<Wakeable<SharedOperation<T>>>, &mut Place) {
-        match &self.flight.operation {
-            Some(operation) => (operation, &mut self.place),
-            None => unreachable!("a participant's flight has a shared operation"),
-        }
-    }
-
-    pub(super) fn step(&mut self, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
-        let (operation, place) = self.operation();
-        operation.step(place, waker)
+    /// Calls `f` with the operation, and with this participant's place at it, unless the flight has
+    /// ended and has shed its operation. `state` is any that the flight's cell has had.
+    #[inline(always)]
+    pub(super) fn with_operation<R>(
+        &mut self,
+        state: Snapshot,
+        f: impl FnOnce(&Arc<Wakeable<SharedOperation<T>>>, &mut Place) -> R,
+    ) -> Option<R> {
+        let cell = &self.flight.cell;
+        cell.with_attached(state, |shared| f(shared, &mut self.place))
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
-        let operation = self.shard.guarded(&self.flight, make);
-        self.operation().0.hand_in(operation);
+        let operation = self.shard.guarded(&self.flight, None, make);
+        // A flight that has ended has no use for it.
+        let state = self.flight.cell.snapshot();
+        self.with_operation(state, |shared, _| shared.hand_in(operation));
     }
 
     /// Leaves the flight, and ends it if it cannot continue. What the participant leaves behind is
@@ -175,17 +208,22 @@ impl<K, T> Participant<K, T> {
         if state.ended() && !self.place.is_taken() {
             return;
         }
-        let (operation, place) = self.operation();
         let cause = if panicking() {
             Cause::Panicked
         } else {
             Cause::Dropped
         };
-        let left = operation.leave(place, cause);
+        let left = self.with_operation(state, |shared, place| shared.leave(place, cause));
+        let Some(left) = left else { return };
         if let Some(cause) = left.end {
             self.shard.abort(&self.flight, cause);
         }
         drop(left);
+    }
+
+    /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
+    fn waits_for_itself(&self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+        certain(&self.flight) && !self.flight.cell.snapshot().ended()
     }
 
     pub(super) fn is_first(&self) -> bool {

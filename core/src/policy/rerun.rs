@@ -117,7 +117,7 @@ pin_project! {
     /// runs its own.
     #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
-        role: Role<K, T>,
+        pub(super) role: Role<K, T>,
         make: Option<M>,
         #[pin]
         operation: Option<F>,
@@ -173,24 +173,28 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        this.role.leave_if_polled_inside(cx.waker());
         let participant = match this.role {
             Role::Participant(participant) => participant,
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
             Role::Rejected(why) => return Poll::Ready(Err(Error::Rejected(*why))),
         };
-        if !participant.flight.cell.snapshot().ended() {
+        let state = participant.flight.cell.snapshot();
+        if !state.ended() {
             if participant.has_left() {
                 // Polled again after its operation panicked: there is nothing left to run.
                 return Poll::Ready(Err(Error::Aborted(Aborted::new(Cause::Panicked))));
             }
-            let (drives, _old) = if this.operation.is_some() {
-                let (shared, place) = participant.operation();
-                (true, shared.repark(place, cx.waker()))
-            } else {
-                let (step, old) = participant.step(cx.waker());
+            let has_begun = this.operation.is_some();
+            let stepped = participant.with_operation(state, |shared, place| {
+                if has_begun {
+                    return (true, shared.repark(place, cx.waker()));
+                }
+                let (step, old) = shared.step(place, cx.waker());
                 (step.is_some(), old)
-            };
-            if drives {
+            });
+            // `_old` is dropped last: its drop is the user's.
+            if let Some((true, _old)) = stepped {
                 poll_own(participant, this.make, this.operation.as_mut(), cx);
             }
         }
@@ -222,7 +226,7 @@ fn poll_own<K, T, M, F>(
         participant,
     };
     let poll = {
-        let _entered = Entered::new(&flight);
+        let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }

@@ -69,7 +69,8 @@ where
     ///
     /// # Deadlocks
     ///
-    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys
+    /// A call that blocks on its own key waits for itself: a `wait_blocking` there fails with
+    /// [`Rejected::Reentrant`], a `block_on` is not detected. Calls that block on each other's keys
     /// need a thread each, as they would without this crate.
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where

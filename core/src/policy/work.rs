@@ -6,13 +6,12 @@ use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use equivalent::Equivalent;
 
-use crate::cell::TakenWaker;
 use crate::error::Error;
-use crate::flight::operation::{Operation, Policy};
+use crate::flight::operation::{Drive, Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
@@ -61,7 +60,10 @@ where
     ///   use an adapter's `spawn`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
-    /// - An operation that waits for its own key waits for itself.
+    /// - An operation that waits for its own key waits for itself. A call from inside of it is a
+    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   certain not to end, it fails with
+    ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
     /// # Examples
     ///
@@ -125,7 +127,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 /// operation is dropped.
 #[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
-    role: Role<K, T>,
+    pub(super) role: Role<K, T>,
 }
 
 impl<K, T> Work<K, T> {
@@ -151,12 +153,16 @@ where
     T: Send + Sync + 'static,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        if !self.flight.cell.snapshot().ended() {
+        let state = self.flight.cell.snapshot();
+        if !state.ended() {
+            let stepped = self.with_operation(state, |shared, place| {
+                let (drive, old) = shared.step(place, cx.waker());
+                (drive.map(|drive| (drive, waker(shared.clone()))), old)
+            });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            let (step, _old) = self.step(cx.waker());
-            if let Some((operation, waker)) = step {
-                self.drive(operation, waker);
+            if let Some((Some((drive, waker)), _old)) = stepped {
+                self.drive(drive, &waker, cx.waker());
             }
         }
         match Flight::get(&self.flight) {
@@ -165,20 +171,20 @@ where
         }
     }
 
-    /// Polls the operation once, as the driver.
-    fn drive(&mut self, mut operation: Operation<T>, own: TakenWaker) {
-        let waker = waker(self.operation().0.clone());
+    /// Polls the operation once, as the driver, which is polled with `outer`.
+    fn drive(&mut self, (mut operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = self.shard.guarded(&self.flight, || {
-            operation.poll(&mut Context::from_waker(&waker))
+        let wakers = Some([outer, waker]);
+        let poll = self.shard.guarded(&self.flight, wakers, || {
+            operation.poll(&mut Context::from_waker(waker))
         });
         match poll {
             // It fails only if the flight was ended from outside. Then that is the outcome, for
             // this caller too.
             Poll::Ready(value) => drop(self.shard.settle(&self.flight, value)),
             Poll::Pending => {
-                let (shared, place) = self.operation();
-                shared.pause(place, operation, own);
+                let state = self.flight.cell.snapshot();
+                self.with_operation(state, |shared, place| shared.pause(place, operation, own));
             }
         }
     }
@@ -193,6 +199,7 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.role.leave_if_polled_inside(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx),

@@ -172,3 +172,25 @@ fn a_room_that_is_used_again_serves_its_next_cell() {
         thread.join().unwrap();
     });
 }
+
+#[test]
+fn a_cell_that_was_emptied_serves_again() {
+    bounded_model(3, || {
+        let live = Arc::new(AtomicUsize::new(0));
+        let mut cell = Arc::new(SettleCell::new());
+        for _ in 0..2 {
+            let (settler, value) = (cell.clone(), Counted::new(&live));
+            let thread = thread::spawn(move || settler.settle(value).is_ok());
+            block_on(cell.wait());
+            assert!(thread.join().unwrap());
+            let cell = Arc::get_mut(&mut cell).expect("the other handle is gone");
+            assert!(cell.get_mut().is_some() && cell.take().is_some());
+            assert!(!cell.is_settled());
+            assert_eq!(live.load(Ordering::SeqCst), 0);
+        }
+        let with = SettleCell::new_with(Counted::new(&live));
+        assert!(with.is_settled() && with.settle(Counted::new(&live)).is_err());
+        drop(with);
+        assert_eq!(live.load(Ordering::SeqCst), 0);
+    });
+}

@@ -8,11 +8,15 @@
 
 mod cell;
 mod drain;
+mod fingerprint;
 mod flight;
 mod gate;
+mod idle;
 mod keys;
+mod reentry;
 mod rerun;
 mod retain;
+mod shed;
 mod stopping;
 mod supersede;
 mod work;

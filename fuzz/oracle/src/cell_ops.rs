@@ -61,7 +61,7 @@ pub fn run(bytes: &[u8]) {
 
 /// One cell, until its schedule says that it is over.
 fn life(bench: &mut Bench, ops: &mut impl Iterator<Item = Op>) {
-    let cell = SettleCell::new();
+    let mut cell = SettleCell::new();
     let mut waits: Vec<(Who, Wait<'_, Value>)> = Vec::new();
     // The serial number of the value that won.
     let mut settled = None;
@@ -119,6 +119,15 @@ fn life(bench: &mut Bench, ops: &mut impl Iterator<Item = Op>) {
     }
     drop(waits);
     if take_out {
+        let value = cell.get_mut().map(|value| value.life.serial);
+        assert_eq!(value, settled, "get_mut");
+        let value = cell.take();
+        assert_eq!(value.map(|value| value.life.serial), settled, "take");
+        // Nobody waits, and it is as new.
+        assert!(!cell.is_settled() && cell.take().is_none());
+        settled = None;
+        bench.settle(&cell, &mut settled);
+        assert!(cell.is_settled());
         let value = cell.into_inner();
         assert_eq!(value.map(|value| value.life.serial), settled, "into_inner");
     }

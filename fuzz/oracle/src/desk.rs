@@ -44,6 +44,7 @@ impl Desks {
         match answer {
             Answer::Primary(flight) => {
                 book.flights[flight].shared = true;
+                book.flights[flight].idle = true;
                 let desk = Desk {
                     policy,
                     participants: vec![who],
@@ -88,6 +89,8 @@ impl Desks {
         desk.runs += 1;
         if matches!(desk.policy, Policy::Rerun(_)) {
             book.flights[flight].reruns = desk.runs - 1;
+            // Its caller keeps it.
+            book.flights[flight].idle = false;
         }
         true
     }
@@ -133,7 +136,10 @@ impl Desks {
                     book.end(flight, Outcome::Aborted(Cause::Exhausted));
                     return;
                 }
-                Policy::Rerun(_) => desk.ready = true,
+                Policy::Rerun(_) => {
+                    desk.ready = true;
+                    book.flights[flight].idle = true;
+                }
                 Policy::Continue => {}
             }
             if desk.ready {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oneflight::error::{Cause, Rejected};
+use oneflight::gate::{Gate, Mode};
 use oneflight::{Begin, Error, Fingerprint};
 
 use super::Group;
@@ -129,6 +130,33 @@ pub async fn a_join_supersedes_nothing<R: TestRuntime>(rt: R) {
     let joined = group.join("k").unwrap().expect("the newer one");
     assert_eq!(joined.id(), new.id());
     assert!(old.settle(0).is_err());
+}
+
+/// A token is in flight also while it is queued. A join that finds another token is not refused: it takes no place.
+pub async fn a_join_at_a_gate_takes_no_place<R: TestRuntime>(rt: R) {
+    let gate = Gate::<&str, usize>::new(Mode::Queue);
+    let join = |token| gate.entry(token).join().unwrap();
+    assert!(join(Some("a")).is_none());
+    let holder = primary(gate.begin(Some("a")));
+    let turn = gate.turn(Some("b"));
+    let of_holder = rt.task(join(Some("a")).expect("it holds the gate"));
+    let of_queued = rt.task(join(Some("b")).expect("it is queued"));
+    assert!(join(Some("c")).is_none());
+    assert!(join(None).is_none());
+    assert_eq!(gate.queued(), 1);
+    holder.settle(1).unwrap();
+    assert_eq!(*of_holder.await.unwrap(), 1);
+    primary(turn.await).settle(2).unwrap();
+    assert_eq!(*of_queued.await.unwrap(), 2);
+
+    let nobody = primary(gate.begin(None));
+    assert!(join(None).is_none());
+    drop(nobody);
+    assert_eq!(gate.stats().rejected, 0);
+    let open = Gate::<&str, usize>::new(Mode::Open);
+    let owner = primary(open.begin(Some("a")));
+    assert!(open.entry(Some("a")).join().unwrap().is_none());
+    drop(owner);
 }
 
 /// Whatever races with it: it waits for a flight that is there, or finds none.

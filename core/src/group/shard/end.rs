@@ -13,10 +13,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
+use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
+use crate::flight::operation::Operation;
 use crate::flight::reentry::Entered;
 use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
@@ -120,7 +122,7 @@ impl<K, T> Shard<K, T> {
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
     fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        if flight.operation.is_some() {
+        if flight.cell.has_attached(before) {
             return false;
         }
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
@@ -137,7 +139,7 @@ impl<K, T> Shard<K, T> {
         cause: Option<Cause>,
         place: Place,
     ) -> (bool, After<K, T>) {
-        let reruns = flight.reruns();
+        let reruns = flight.reruns(before);
         let mut after = After::default();
         let Removed {
             had_key,
@@ -172,15 +174,21 @@ impl<K, T> Shard<K, T> {
         (had_key, after)
     }
 
-    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
-    /// the flight's own key is detected meanwhile.
-    pub(crate) fn guarded<R>(&self, flight: &Arc<Flight<K, T>>, part: impl FnOnce() -> R) -> R {
+    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a wait for
+    /// the flight's own key is detected meanwhile. If the part is a poll, `wakers` are those of
+    /// [`Entered::new`].
+    pub(crate) fn guarded<R>(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        wakers: Option<[&Waker; 2]>,
+        part: impl FnOnce() -> R,
+    ) -> R {
         let guard = AbortOnUnwind {
             flight,
             shard: self,
         };
         let result = {
-            let _entered = Entered::new(flight);
+            let _entered = Entered::new(flight, wakers);
             part()
         };
         mem::forget(guard);
@@ -256,8 +264,8 @@ impl<K, T> Table<K, T> {
             return false;
         };
         self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns());
-        if flight.operation.is_some() {
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        if flight.cell.has_attached(before) {
             // The caller holds the flight too, so this drops nothing of the user's.
             let _removed = self.remove(flight);
             self.extras_mut().drop_note(flight.id);
@@ -266,6 +274,32 @@ impl<K, T> Table<K, T> {
             self.unregister(shard, flight, after);
         }
         after.pending().superseded = Some((flight.clone(), before));
+        true
+    }
+
+    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
+    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
+    pub(super) fn supersede_idle(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let cause = Cause::Superseded;
+        let state = flight.cell.snapshot();
+        let ended = flight.cell.with_attached(state, |shared| {
+            shared.end_if_idle(|| flight.cell.abort(cause))
+        });
+        let Some((before, operation)) = ended.flatten() else {
+            return false;
+        };
+        self.counts
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.remove(flight);
+        self.extras_mut().drop_note(flight.id);
+        let pending = after.pending();
+        pending.superseded = Some((flight.clone(), before));
+        pending.operation = Some(operation);
         true
     }
 
@@ -294,6 +328,8 @@ pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken.
     superseded: Option<(Arc<Flight<K, T>>, Snapshot)>,
+    /// Its operation, if that was taken out under the lock.
+    operation: Option<Operation<T>>,
     /// The next flight has the gate: its caller is to be woken.
     turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -316,6 +352,7 @@ impl<K, T> After<K, T> {
         self.0.get_or_insert_with(|| {
             Box::new(Pending {
                 superseded: None,
+                operation: None,
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
@@ -346,6 +383,7 @@ impl<K, T> Drop for Pending<K, T> {
     fn drop(&mut self) {
         let Self {
             superseded,
+            operation,
             turn,
             drain,
             removed,
@@ -353,7 +391,7 @@ impl<K, T> Drop for Pending<K, T> {
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 5] = [
+        let steps: [&mut dyn FnMut(); 6] = [
             &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((flight, before)) = superseded.take() {
@@ -362,6 +400,7 @@ impl<K, T> Drop for Pending<K, T> {
                     flight.tell(before);
                 }
             },
+            &mut || drop(operation.take()),
             &mut || {
                 if let Some(signal) = turn.take() {
                     let _ = signal.settle(());

@@ -14,11 +14,13 @@ use alloc::boxed::Box;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::cell::{Join, SettleCell, Snapshot, arc};
+use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::error::Cause;
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
-use crate::flight::{Flight, FlightId};
+use crate::flight::reentry::is_nested;
+use crate::flight::{Flight, FlightCell, FlightId};
+use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::end::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
@@ -50,7 +52,8 @@ pub(super) struct Removed<K, T> {
 }
 
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
-/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
+/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that,
+/// unless this thread is inside of a flight.
 pub(super) struct JoinOrBegin<'a, K, T> {
     pub(super) shard: &'a Shard<K, T>,
     pub(super) hash: u64,
@@ -73,7 +76,8 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let flight = new_flight(&mut table.counts, shard, hash, key, None);
+                let cell = || RawCell::new(None, false);
+                let flight = new_flight(&mut table.counts, shard, hash, key, cell);
                 slot.insert(Registered {
                     hash,
                     flight: flight.clone(),
@@ -83,6 +87,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                 }
                 Some(flight)
             }
+            Entry::Occupied(_) if is_nested() => None,
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);
@@ -162,7 +167,10 @@ impl<K, T> Table<K, T> {
         key: K,
         operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
     ) -> Arc<Flight<K, T>> {
-        let flight = new_flight(&mut self.counts, shard, request.hash, || key, operation);
+        // A group that retains frees what hangs on its flights when they have ended.
+        let sheds = shard.rules().is_some_and(Rules::retains);
+        let cell = || RawCell::new(operation, sheds);
+        let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
@@ -317,16 +325,15 @@ fn new_flight<K, T>(
     shard: &Shard<K, T>,
     hash: u64,
     key: impl FnOnce() -> K,
-    operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+    cell: impl FnOnce() -> FlightCell<T>,
 ) -> Arc<Flight<K, T>> {
     counts.begun += 1;
     let id = FlightId::new(shard.first_id, counts.begun, shard.shards);
     arc(|| Flight {
-        cell: SettleCell::new(),
+        cell: cell(),
         key: key(),
         hash,
         id,
-        operation,
         observed: Observed::new(),
     })
 }
