@@ -149,25 +149,7 @@ impl<K, T> Shard<K, T> {
             if table.extras.is_none() {
                 return table.remove(flight);
             }
-            let removed = match place {
-                Place::Taken(deadline) if table.retain(flight, deadline) => Removed {
-                    had_key: true,
-                    flight: None,
-                },
-                place => {
-                    let removed = table.remove(flight);
-                    match place {
-                        // Its mark is there for nothing.
-                        Place::Taken(deadline) => {
-                            after.drop_retained(self, Mark::new(flight, deadline));
-                        }
-                        Place::Refused if removed.had_key => table.counts.given_up += 1,
-                        _ => {}
-                    }
-                    table.extras_mut().drop_note(flight.id);
-                    removed
-                }
-            };
+            let removed = table.retain_or_remove(self, flight, place, &mut after);
             table.finish(self, flight, &mut after);
             removed
         });

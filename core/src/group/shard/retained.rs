@@ -4,8 +4,8 @@
 //!
 //! # Invariants
 //! 1. A flight is retained by its settle, in the critical section that frees its key, if it is
-//!    registered still and has its place by then. A call that gives the flight up before that says so in
-//!    `given_up`, and the settle takes that out again and does not retain the flight.
+//!    registered still and has its place by then. A call that gives the flight up before that says
+//!    so in `given_up`. The settle takes that out again, and does not retain the flight.
 //! 2. A retained flight is removed once; the call that removes it sees to its mark.
 
 use core::time::Duration;
@@ -16,8 +16,9 @@ use crate::flight::Flight;
 use crate::group::places::{Answer, Mark};
 use crate::group::rules::{Deadline, Stay};
 use crate::group::shard::Shard;
+use crate::group::shard::end::After;
 use crate::group::shard::extras::Note;
-use crate::group::shard::table::{Table, shrink};
+use crate::group::shard::table::{Removed, Table, shrink};
 use crate::sync::Arc;
 
 /// Sixteen bytes each. The hash is the flight's, so growing the table reads the flights.
@@ -68,9 +69,35 @@ impl<K, T> Retained<K, T> {
 }
 
 impl<K, T> Table<K, T> {
+    /// Retains a flight that has ended, or removes it.
+    pub(super) fn retain_or_remove(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        place: Place,
+        after: &mut After<K, T>,
+    ) -> Removed<K, T> {
+        if let Place::Taken(deadline) = place {
+            if self.retain(flight, deadline) {
+                return Removed {
+                    had_key: true,
+                    flight: None,
+                };
+            }
+            // Its mark is there for nothing.
+            after.drop_retained(shard, Mark::new(flight, deadline));
+        }
+        let removed = self.remove(flight);
+        if matches!(place, Place::Refused) && removed.had_key {
+            self.counts.given_up += 1;
+        }
+        self.extras_mut().drop_note(flight.id);
+        removed
+    }
+
     /// Retains a flight that has settled. Returns false if it has lost its key, or has been given up
     /// already.
-    pub(super) fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
+    fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
         let given_up = &mut self.extras_mut().given_up;
         if let Some(index) = given_up.iter().position(|id| *id == flight.id) {
             given_up.swap_remove(index);
