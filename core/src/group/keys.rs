@@ -330,7 +330,8 @@ impl<K, T, S> Group<K, T, S> {
         )
     }
 
-    /// Does `act` for each key that `which` picks, `of` the flights of each shard. Returns how often `act` did something.
+    /// Does `act` for each key that `which` picks, `of` the flights of each shard. Returns how
+    /// often `act` did something.
     fn visit(
         &self,
         of: impl Fn(&Shard<K, T>) -> Vec<Arc<Flight<K, T>>>,

@@ -95,8 +95,8 @@ impl<K, T> Table<K, T> {
         removed
     }
 
-    /// Retains a flight that has settled. Returns false if it has lost its key, or has been given up
-    /// already.
+    /// Retains a flight that has settled. Returns false if it has lost its key, or was given up
+    /// before.
     fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
         let given_up = &mut self.extras_mut().given_up;
         if let Some(index) = given_up.iter().position(|id| *id == flight.id) {
