@@ -20,8 +20,8 @@
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
-//! read a figure, and to end a flight whose operation nobody polls. The lock of the group's `places`
-//! is taken neither under it nor around it.
+//! read a figure, and to end a flight whose operation nobody polls. The lock of the group's
+//! `places` is taken neither under it nor around it.
 
 mod end;
 mod extras;
