@@ -61,3 +61,49 @@ fn of_many_that_have_expired_none_is_joined() {
     assert!(matches!(group.begin(KEYS - 1), Begin::Primary(_)));
     assert!(matches!(group.begin(KEYS - 1), Begin::Primary(_)));
 }
+
+#[test]
+fn for_a_forgotten_flight_nothing_is_given_up() {
+    let group: Group<&str, u64> = Group::builder()
+        .clock(Arc::new(Hand::default()))
+        .retain_for(Duration::from_secs(60))
+        .max_retained(1)
+        .build();
+    let begin = |key| match group.begin(key) {
+        Begin::Primary(primary) => primary,
+        other => panic!("{other:?}"),
+    };
+    begin("kept").settle(1).unwrap();
+    let forgotten = begin("forgotten");
+    assert!(group.forget("forgotten"));
+    let (_, registered) = forgotten.settle_registered(2).unwrap();
+    assert!(!registered && group.peek("forgotten").is_none());
+    assert_eq!(group.peek("kept").as_deref(), Some(&1));
+    assert_eq!((group.stats().retained, group.stats().given_up), (1, 0));
+}
+
+/// A clock may have its zero anywhere, and a window may be as long as it likes.
+#[test]
+fn no_time_is_too_late_or_too_long() {
+    const YEAR: u64 = 365 * 24 * 60 * 60 * 1_000;
+    for zero in [0, 292 * YEAR, 293 * YEAR, 2_026 * YEAR, 100_000 * YEAR] {
+        let clock = Arc::new(Hand(AtomicU64::new(zero)));
+        for (time, ends) in [(1, true), (60_000, true), (u64::MAX, false)] {
+            let group: Group<&str, u64> = Group::builder()
+                .clock(clock.clone())
+                .retain_for(Duration::from_millis(time))
+                .build();
+            clock.0.store(zero, Ordering::Relaxed);
+            let Begin::Primary(primary) = group.begin("k") else {
+                panic!("nobody has begun it")
+            };
+            primary.settle(7).unwrap();
+            clock
+                .0
+                .store(zero + time.min(60_000) - 1, Ordering::Relaxed);
+            assert!(group.peek("k").is_some(), "{zero} {time}");
+            clock.0.store(zero + time.min(60_000), Ordering::Relaxed);
+            assert_eq!(group.peek("k").is_none(), ends, "{zero} {time}");
+        }
+    }
+}

@@ -34,7 +34,6 @@ use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::Flight;
 use crate::flight::reentry::Entered;
-use crate::group::places::Mark;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::Drain;
@@ -217,25 +216,13 @@ impl<K, T> Shard<K, T> {
         } = self.table.with(|table| {
             table.counts.end(end.cause(), before.duplicates(), reruns);
             match end {
-                End::Settled(Place::Taken(deadline)) => {
-                    if table.retain(flight, deadline) {
-                        table.finish(self, flight, &mut after);
-                        return Removed {
-                            had_key: true,
-                            flight: None,
-                        };
-                    }
-                    // Its mark is there for nothing.
-                    after.drop_retained(self, Mark::new(flight, deadline));
-                    table.free_over(self, flight, &mut after)
-                }
-                End::Settled(Place::Refused) => {
-                    let removed = table.free_over(self, flight, &mut after);
-                    table.counts.given_up += u64::from(removed.had_key);
-                    removed
-                }
                 End::Settled(Place::NotWanted) | End::Lost(_) => {
                     table.free_over(self, flight, &mut after)
+                }
+                End::Settled(place) => {
+                    let removed = table.retain_or_remove(self, flight, place, &mut after);
+                    table.finish(self, flight, &mut after);
+                    removed
                 }
                 End::Aborted(_) => table.free_aborted(self, flight, before, &mut after),
             }

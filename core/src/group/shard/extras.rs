@@ -3,6 +3,7 @@
 //! pays one comparison. Once a shard has extras it keeps them, and its calls take the long way. The
 //! shard's lock guards it.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use hashbrown::HashTable;
@@ -20,6 +21,9 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 pub(super) struct Extras<K, T> {
     notes: HashTable<(FlightId, Note)>,
     pub(super) retained: Retained<K, T>,
+    /// Flights whose settles have a place for them, and that were given up before they were
+    /// retained: while those settles are under way, few and seldom.
+    pub(super) given_up: Vec<FlightId>,
     pub(super) line: Option<Line<K, T>>,
     /// Set by `close`; taken when this shard has no flight left.
     pub(super) drain: Option<Arc<Drain>>,
@@ -32,8 +36,6 @@ pub(super) struct Note {
     pub(super) fingerprint: Option<Fingerprint>,
     /// When the flight began, if there is a maximum age.
     pub(super) born: Option<Duration>,
-    /// Its outcome will not be retained: the place that its settle had is taken by another one.
-    pub(super) given_up: bool,
 }
 
 /// Settled when every shard of a group is closed and has no flight left. That happens once, since a
@@ -49,6 +51,7 @@ impl<K, T> Default for Extras<K, T> {
         Self {
             notes: HashTable::new(),
             retained: Retained::default(),
+            given_up: Vec::new(),
             line: None,
             drain: None,
             closed: false,

@@ -4,8 +4,8 @@
 //!
 //! # Invariants
 //! 1. A flight is retained by its settle, in the critical section that frees its key, if it is
-//!    registered still and has its place by then. A call that gives the flight up before that
-//!    leaves a note of it, so that it is not retained.
+//!    registered still and has its place by then. A call that gives the flight up before that says
+//!    so in `given_up`. The settle takes that out again, and does not retain the flight.
 //! 2. A retained flight is removed once; the call that removes it sees to its mark.
 
 use core::time::Duration;
@@ -16,8 +16,9 @@ use crate::flight::Flight;
 use crate::group::places::{Answer, Mark};
 use crate::group::rules::{Deadline, Stay};
 use crate::group::shard::Shard;
+use crate::group::shard::after::After;
 use crate::group::shard::extras::Note;
-use crate::group::shard::table::{Table, shrink};
+use crate::group::shard::table::{Removed, Table, shrink};
 use crate::sync::Arc;
 
 /// Sixteen bytes each. The hash is the flight's, so growing the table reads the flights.
@@ -68,11 +69,38 @@ impl<K, T> Retained<K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// Retains a flight that has settled. Returns false if it has lost its key, or has been given
-    /// up already.
-    pub(super) fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
-        let note = self.note(flight.id);
-        if note.given_up {
+    /// Retains a flight that has ended, or removes it.
+    pub(super) fn retain_or_remove(
+        &mut self,
+        shard: &Shard<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        place: Place,
+        after: &mut After<K, T>,
+    ) -> Removed<K, T> {
+        if let Place::Taken(deadline) = place {
+            if self.retain(flight, deadline) {
+                return Removed {
+                    had_key: true,
+                    flight: None,
+                };
+            }
+            // Its mark is there for nothing.
+            after.drop_retained(shard, Mark::new(flight, deadline));
+        }
+        let removed = self.remove(flight);
+        if matches!(place, Place::Refused) && removed.had_key {
+            self.counts.given_up += 1;
+        }
+        self.drop_note(flight);
+        removed
+    }
+
+    /// Retains a flight that has settled. Returns false if it has lost its key, or was given up
+    /// before.
+    fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
+        let given_up = &mut self.extras_mut().given_up;
+        if let Some(index) = given_up.iter().position(|id| *id == flight.id) {
+            given_up.swap_remove(index);
             return false;
         }
         let Some(flight) = self.remove_registered(flight) else {
@@ -80,9 +108,11 @@ impl<K, T> Table<K, T> {
         };
         let extras = self.extras_mut();
         // Of its note only the fingerprint is of use from now on.
-        match note.fingerprint {
-            None => extras.drop_note(flight.id),
-            Some(_) => extras.set_note(flight.id, Note { born: None, ..note }),
+        match extras.note(flight.id) {
+            Note {
+                fingerprint: None, ..
+            } => extras.drop_note(flight.id),
+            note => extras.set_note(flight.id, Note { born: None, ..note }),
         }
         extras.retained.insert(Mark { deadline, flight });
         true
@@ -189,14 +219,11 @@ impl<K, T> Table<K, T> {
     /// A flight that is about to be retained will not be. It keeps its key until its settle frees
     /// that: nobody has forgotten it.
     fn give_up_early(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
-        let note = self.note(flight.id);
-        let early = !note.given_up && self.is_registered(flight);
+        let registered = self.is_registered(flight);
+        let given_up = &mut self.extras_mut().given_up;
+        let early = registered && !given_up.contains(&flight.id);
         if early {
-            let note = Note {
-                given_up: true,
-                ..note
-            };
-            self.extras_mut().set_note(flight.id, note);
+            given_up.push(flight.id);
         }
         early
     }

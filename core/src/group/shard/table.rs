@@ -184,7 +184,6 @@ impl<K, T> Table<K, T> {
             let note = Note {
                 fingerprint: request.fingerprint,
                 born,
-                given_up: false,
             };
             self.extras_mut().set_note(flight.id, note);
         }
