@@ -32,7 +32,8 @@ pub use shared::{Report, SharedError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Error {
-    /// The call was rejected. It has joined nothing and holds nothing.
+    /// The call was rejected. It has joined nothing and holds nothing, or has left what it joined
+    /// ([`Rejected::Reentrant`]).
     Rejected(Rejected),
     /// The flight ended without a value.
     Aborted(Aborted),
@@ -271,7 +272,24 @@ pub enum Rejected {
     TooManyFlights,
     /// The group is closed, and the key is not in flight.
     Closed,
-    /// The operation of this key began its own key from within itself: it would wait for itself.
+    /// The call waits for an operation that it is a part of: it would wait for itself.
+    ///
+    /// Not detected: a wait through an executor of the operation's own (`join_all`,
+    /// `FuturesUnordered`, a `block_on` inside of it), through a task that it spawned, or on another
+    /// thread. Such a wait does not end. Without `std` nothing is detected.
+    ///
+    /// [`begin`](crate::Group::begin) never returns it, since a call that comes from inside of an
+    /// operation can belong to another task, which an executor runs in there. It is the error of a
+    /// wait, and only where it is certain:
+    ///
+    /// - The future is polled inside of a poll of its own flight's operation, with the waker of that
+    ///   poll, or of an operation of this crate that is polled further inside. So a ring through
+    ///   several keys is detected within one chain of calls.
+    /// - A thread calls a `wait_blocking` or `wait_deadline` of this crate while it is inside of the
+    ///   flight: it polls, makes, calls or drops the flight's operation.
+    ///
+    /// The caller has left the flight then, and gets this error from every later wait. It is not
+    /// counted in [`Stats`](crate::Stats) as rejected.
     Reentrant,
 }
 
@@ -295,7 +313,7 @@ impl fmt::Display for Rejected {
             }
             Rejected::Closed => "the group is closed; begin nothing more on it",
             Rejected::Reentrant => {
-                "the operation began its own key and would wait for itself; use another key"
+                "the call would wait for the operation that it is a part of; use another key there"
             }
         })
     }

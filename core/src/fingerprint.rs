@@ -7,8 +7,9 @@ use core::hash::{BuildHasher, Hash, Hasher};
 ///
 /// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
 /// different fingerprints are never merged: the later one is
-/// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). If one side has none, nothing is
-/// compared.
+/// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). A call without one shares what there
+/// is. A flight that began without one takes the first fingerprint that joins it, so a second
+/// payload is a mismatch there too, also of a retained outcome.
 ///
 /// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes,
 /// not an attacker who forges payloads. Against one, [give](Self::new) the first 128 bits of a

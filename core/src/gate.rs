@@ -51,8 +51,9 @@ pub enum Mode {
 ///
 /// # Deadlocks
 ///
-/// An invocation that waits for a turn at its own gate waits for itself, unless it uses its own
-/// token, which is [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) where that is seen.
+/// An invocation that waits for a turn at its own gate waits for itself. If it uses its own token,
+/// the wait fails with [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) where that is
+/// detected.
 ///
 /// The gate is handed over when a turn comes, polled or not: a [`Turn`] that is kept and no longer
 /// polled holds it.

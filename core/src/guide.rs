@@ -118,9 +118,10 @@
 //!
 //! # What can wait for itself
 //!
-//! An operation that begins its own key is rejected with
-//! [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) when this is seen: on the same
-//! thread, inside its own poll or making, with `std`. Not seen: a task that the operation spawned
-//! and waits for, a call from another thread, an operation that a caller runs by hand between
+//! An operation that waits for its own key waits for itself. With `std`, such a wait fails with
+//! [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) where it is certain: in one chain of
+//! polls on one thread, also through the operations of other keys, and when a thread is about to
+//! park inside of the operation. Not detected: a wait through `join_all`, a task that the operation
+//! spawned, or another thread, and an operation that a caller runs by hand between
 //! [`begin`](crate::Group::begin) and [`settle`](crate::Primary::settle). Two operations that wait
-//! for each other's keys wait forever, as two locks would.
+//! for each other's keys in two tasks wait forever, as two locks would.

@@ -116,7 +116,9 @@ fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
         hostile.at_enter.store(true, Ordering::SeqCst);
         panics(|| block_on(poll_once(first.as_mut())));
         // The flight goes on, with the second one, and nobody is inside of an operation of it.
-        assert!(matches!(group.begin("k"), Begin::Waiter(_)));
+        let duplicate = group.begin("k");
+        assert!(matches!(duplicate, Begin::Waiter(_)));
+        assert_eq!(group.waiters("k"), 2, "it counts as one from inside");
         assert_eq!(*block_on(second).unwrap(), 2);
     });
 }

@@ -51,8 +51,8 @@ pub(crate) struct Place(u32);
 impl Place {
     /// Not parked yet.
     pub(crate) const NONE: Place = Place(u32::MAX);
-    /// Its owner has the outcome, will not park again, and has left no waker.
-    pub(crate) const DONE: Place = Place(u32::MAX - 1);
+    /// Its owner has left, has no waker here, and will not park again.
+    pub(crate) const LEFT: Place = Place(u32::MAX - 1);
 
     /// # Panics
     ///
@@ -69,7 +69,7 @@ impl Place {
     }
 
     pub(crate) fn is_taken(self) -> bool {
-        self.0 < Self::DONE.0
+        self.0 < Self::LEFT.0
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
         let mut slab = Slab::new();
         assert!(slab.reset());
         let mut place = Place::NONE;
-        assert!(!place.is_taken() && !Place::DONE.is_taken());
+        assert!(!place.is_taken() && !Place::LEFT.is_taken());
         // Two clones of one waker: only they are sure to have one vtable.
         let [parked, same] = [Waker::noop(); 2].map(Waker::clone);
         slab.park(&mut place, parked);

@@ -133,6 +133,13 @@ impl<K, T> Flight<K, T> {
         state.ended().then(|| Self::outcome(this, state))
     }
 
+    /// Whether it has an operation that can be dropped at once, since nobody polls it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.cell.snapshot();
+        let idle = self.cell.with_attached(state, |shared| shared.is_idle());
+        idle.unwrap_or(false)
+    }
+
     /// How often its operation was run again.
     pub(crate) fn reruns(&self, state: Snapshot) -> usize {
         let reruns = self.cell.with_attached(state, |shared| shared.reruns());

@@ -293,6 +293,29 @@ impl<T> SharedOperation<T> {
         self.driving.with(Driving::end)
     }
 
+    /// Whether no caller holds the operation outside, so that it can be dropped at once.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.driving.with(|driving| driving.is_idle())
+    }
+
+    /// Ends the flight by `abort`, if no caller holds the operation outside. Returns what that
+    /// returned, and the operation, to be dropped under no lock.
+    ///
+    /// `abort` is called in this critical section: a participant that finds [`Stage::Ended`] must
+    /// find the outcome (invariant 4), and one that takes the operation before must keep the flight.
+    pub(crate) fn end_if_idle<R>(
+        &self,
+        abort: impl FnOnce() -> Option<R>,
+    ) -> Option<(R, Operation<T>)> {
+        self.driving.with(|driving| {
+            if !driving.is_idle() {
+                return None;
+            }
+            let ended = abort()?;
+            Some((ended, driving.end()?))
+        })
+    }
+
     /// After [`end`](Self::end): wakes every participant.
     pub(crate) fn tell(&self) {
         fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
@@ -314,6 +337,10 @@ impl<T> SharedOperation<T> {
 }
 
 impl<T> Driving<T> {
+    fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Parked(_) | Stage::Ready(_))
+    }
+
     /// Takes the operation back from its poller or maker, unless the flight has ended.
     fn put_back(&mut self, operation: &mut Option<Operation<T>>, ready: bool) {
         if matches!(self.stage, Stage::Ended) {

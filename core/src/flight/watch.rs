@@ -1,61 +1,162 @@
 //! [`Watch`]: a place from which the end of a flight is watched. A waiter is a watch that is
-//! counted.
+//! counted, unless it was made inside of its flight.
 
+use core::mem;
 use core::task::{Context, Poll};
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+use std::time::Instant;
 
-use crate::cell::Place;
-use crate::error::Error;
+use crate::cell::{Place, Snapshot};
+use crate::error::{Error, Rejected};
+use crate::flight::observe::report_rejected;
+use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
 
+const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
+
 pub(crate) struct Watch<K, T> {
     flight: Arc<Flight<K, T>>,
+    /// [`Place::LEFT`] when it has left because it would wait for itself.
     place: Place,
+    /// It is one of the flight's duplicates, and takes its count back when it leaves.
+    counted: bool,
+    /// The flight had settled when it came.
+    replayed: bool,
 }
 
 impl<K, T> Watch<K, T> {
-    pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
+    #[inline]
+    pub(crate) fn new(flight: Arc<Flight<K, T>>, counted: bool) -> Self {
         Self {
             flight,
             place: Place::NONE,
+            counted,
+            replayed: false,
         }
+    }
+
+    /// Of a duplicate that came after the flight had settled.
+    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+        let mut watch = Self::new(flight, true);
+        watch.replayed = true;
+        watch
+    }
+
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replayed
     }
 
     pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
         &self.flight
     }
 
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
+    }
+
+    /// From here on its drop leaves the count as it is.
+    pub(crate) fn uncount(&mut self) {
+        self.counted = false;
+    }
+
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
+        if self.place == Place::LEFT {
+            return Some(Err(REENTRANT));
+        }
         Flight::get(&self.flight)
     }
 
     /// Ready with the outcome, at every poll after the end; otherwise parked.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        let Poll::Ready(state) = self.flight.cell.poll_end(&mut self.place, cx) else {
-            return Poll::Pending;
-        };
-        if !self.place.is_taken() || state.is_told() {
-            // No waker of this watch is left anywhere, so its drop takes no lock.
-            self.place = Place::DONE;
+        let mut state = self.flight.cell.snapshot();
+        if !state.ended() {
+            state = match self.park(state, cx) {
+                Some(state) if state.ended() => state,
+                Some(_) => return Poll::Pending,
+                None => return Poll::Ready(Err(REENTRANT)),
+            };
+        }
+        if self.place.is_taken() {
+            if state.is_told() {
+                // No waker of this watch is left anywhere, and the end has frozen the count. So its
+                // drop has nothing to do.
+                self.place = Place::NONE;
+                self.counted = false;
+            }
+        } else if self.place == Place::LEFT {
+            return Poll::Ready(Err(REENTRANT));
         }
         Poll::Ready(Flight::outcome(&self.flight, state))
     }
 
-    /// Whether it has its outcome, and its drop has nothing to do.
-    pub(crate) fn is_done(&self) -> bool {
-        self.place == Place::DONE
+    /// Parks the task, unless the flight has ended meanwhile. Returns the state as it was found, or
+    /// `None` if the task would wait for itself.
+    #[inline(never)]
+    fn park(&mut self, state: Snapshot, cx: &mut Context<'_>) -> Option<Snapshot> {
+        if self.waits_for_itself(|flight| leads_back(flight, cx.waker())) {
+            return None;
+        }
+        Some(self.flight.cell.park(state, &mut self.place, cx.waker()))
     }
 
-    /// For one that was never polled: its drop has nothing to do any more.
-    pub(crate) fn set_done(&mut self) {
-        self.place = Place::DONE;
+    /// Parks the calling thread until the flight ends, or until `deadline`.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(crate) fn block(&mut self, deadline: Option<Instant>) -> Result<Settled<K, T>, Error> {
+        self.leave_if_inside();
+        if self.place == Place::LEFT {
+            return Err(REENTRANT);
+        }
+        let state = self.flight.cell.block(deadline);
+        if state.ended() {
+            Flight::outcome(&self.flight, state)
+        } else {
+            Err(Error::TimedOut)
+        }
+    }
+
+    /// Before the thread parks. If it would wait for itself, it leaves, for good.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(crate) fn leave_if_inside(&mut self) {
+        if !self.flight.cell.snapshot().ended() {
+            self.waits_for_itself(crate::flight::reentry::is_inside);
+        }
+    }
+
+    /// Whether it would wait for itself, as it does if `certain` says so. It has left then, for
+    /// good.
+    #[inline]
+    fn waits_for_itself(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+        if self.place == Place::LEFT {
+            return true;
+        }
+        let certain = certain(&self.flight);
+        if certain {
+            self.leave_for_good();
+        }
+        certain
+    }
+
+    #[cold]
+    fn leave_for_good(&mut self) {
+        // First, since the drop of its waker is the user's, and so is a subscriber.
+        let mut place = mem::replace(&mut self.place, Place::LEFT);
+        if mem::take(&mut self.counted) {
+            self.flight.cell.leave();
+        }
+        self.flight.cell.vacate(&mut place);
+        report_rejected(Rejected::Reentrant);
     }
 }
 
 impl<K, T> Drop for Watch<K, T> {
     #[inline]
     fn drop(&mut self) {
+        // Before it gives its waker back, whose drop is the user's.
+        if self.counted {
+            self.flight.cell.leave();
+        }
         self.flight.cell.vacate(&mut self.place);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::flight::{Flight, Settled};
+use crate::flight::Settled;
 use crate::group::waiter::Waiter;
 
 impl<K, T> Waiter<K, T> {
@@ -30,9 +30,8 @@ impl<K, T> Waiter<K, T> {
     /// assert_eq!(*waiter.wait_blocking().unwrap(), 7);
     /// assert!(thread.join().unwrap());
     /// ```
-    pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
-        let state = self.flight().cell.block(None);
-        Flight::outcome(self.flight(), state)
+    pub fn wait_blocking(mut self) -> Result<Settled<K, T>, Error> {
+        self.watch().block(None)
     }
 
     /// Waits by parking the calling thread, until `deadline` at the latest.
@@ -60,10 +59,6 @@ impl<K, T> Waiter<K, T> {
     /// assert_eq!(*waiter.wait_deadline(Instant::now()).unwrap(), 7);
     /// ```
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
-        let state = self.flight().cell.block(Some(deadline));
-        if !state.ended() {
-            return Err(Error::TimedOut);
-        }
-        Flight::outcome(self.flight(), state)
+        self.watch().block(Some(deadline))
     }
 }

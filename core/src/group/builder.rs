@@ -261,11 +261,17 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// A flight older than this gives way to the next begin of its key: its waiters get
+    /// A flight older than this is superseded by the next begin of its key: its waiters get
     /// [`Cause::Superseded`](crate::error::Cause::Superseded), the caller is primary of a new
-    /// flight, and the late settle of the old one gives its value back. No timer: nothing happens
-    /// until that begin. Where no new flight may begin (the group is closed, or at
-    /// [`max_flights`](Self::max_flights)), the caller joins the old one instead.
+    /// flight, and the late settle of the old one returns its value to its caller. There is no
+    /// timer: nothing happens until that begin.
+    ///
+    /// An old flight ends only for a call that begins. Where no new flight can begin, the call joins
+    /// the old one instead: in a group that is closed, and at [`max_flights`](Self::max_flights).
+    /// There it is superseded all the same if its operation can be dropped at once, since its
+    /// successor then takes its place. That is so for a `work` whose operation nobody polls at this
+    /// moment. Behind a guard, a `run` or a `spawn` that hangs, callers join the old flight until
+    /// there is room.
     ///
     /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
     /// slower than this never finishes while callers keep coming, because each of its runs is

@@ -83,7 +83,7 @@ use stats::gather;
 ///
 /// No call here blocks, waits, or runs anything of yours under a lock: not the key's `Hash`, `Eq`,
 /// `Clone` or `Drop`, not a waker. All may call back into the group. An operation that waits for
-/// its own key waits for itself.
+/// its own key waits for itself, see [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
 ///
 /// # Examples
 ///

@@ -90,10 +90,10 @@ impl<K, T> Primary<K, T> {
         &self.shard
     }
 
-    /// Calls a part of the operation. A panic ends the flight as panicked, and a begin of its own
+    /// Calls a part of the operation. A panic ends the flight as panicked, and a wait for its own
     /// key is detected.
     pub(crate) fn guarded<R>(&self, part: impl FnOnce() -> R) -> R {
-        self.shard.guarded(self.flight(), part)
+        self.shard.guarded(self.flight(), None, part)
     }
 
     /// The operation is lost. It is dropped first, and then the flight ends, also if that drop
@@ -107,13 +107,13 @@ impl<K, T> Primary<K, T> {
         let _then = OnDrop(|| self.shard.lose(&flight, cause));
         // A local, so that it is dropped before that, also if a subscriber panics.
         let operation = operation;
-        let _entered = Entered::new(&flight);
+        let _entered = Entered::new(&flight, None);
         drop(operation);
     }
 
     /// A watch on the flight's end that is not counted as a waiter.
     pub(crate) fn watch(&self) -> Watch<K, T> {
-        Watch::new(self.flight().clone())
+        Watch::new(self.flight().clone(), false)
     }
 
     /// Records the outcome and wakes every waiter.
@@ -380,7 +380,7 @@ impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
             let (Some(primary), Some(operation)) = (self.primary.as_ref(), operation) else {
                 unreachable!("it has a primary until its operation is ready or lost")
             };
-            let _entered = Entered::new(primary.flight());
+            let _entered = Entered::new(primary.flight(), Some([cx.waker(); 2]));
             operation.poll(cx)
         };
         core::mem::forget(self);

@@ -15,7 +15,8 @@ use crate::error::{Cause, Rejected};
 pub struct Stats {
     /// Flights begun: calls that became primary.
     pub begun: u64,
-    /// Calls that joined a flight as its waiter.
+    /// Calls that joined a flight as its waiter. A call from inside of the flight's own operation
+    /// is in none of these figures.
     pub joined: u64,
     /// Flights that settled.
     pub settled: u64,
@@ -40,7 +41,7 @@ pub struct Stats {
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
-    /// Calls that were rejected.
+    /// Calls that were rejected. [`Rejected::Reentrant`] is not among them: it is the error of a wait.
     pub rejected: u64,
     /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,

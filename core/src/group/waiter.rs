@@ -16,7 +16,9 @@ use crate::sync::Arc;
 /// resolves on its own: no other waiter has to be polled for it. Polled again after it was ready,
 /// it is ready again.
 ///
-/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not.
+/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not. One that
+/// was begun from inside of its own flight's operation counts for no limit and in no figure
+/// (with `std`; without it, it counts as any other).
 ///
 /// # Cancel safety
 ///
@@ -26,7 +28,8 @@ use crate::sync::Arc;
 ///
 /// # Deadlocks
 ///
-/// An operation that waits for its own key waits for itself.
+/// An operation that waits for its own key waits for itself. Where that is certain, the wait fails
+/// with [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
 ///
 /// # Examples
 ///
@@ -53,8 +56,31 @@ impl<K, T> Waiter<K, T> {
     #[inline]
     pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
         Self {
-            watch: Watch::new(flight),
+            watch: Watch::new(flight, true),
         }
+    }
+
+    /// For a call from inside of the flight, which has not counted it.
+    pub(crate) fn uncounted(flight: Arc<Flight<K, T>>) -> Self {
+        Self {
+            watch: Watch::new(flight, false),
+        }
+    }
+
+    /// For a call that came after the flight had settled.
+    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+        Self {
+            watch: Watch::replayed(flight),
+        }
+    }
+
+    pub(crate) fn is_counted(&self) -> bool {
+        self.watch.is_counted()
+    }
+
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(crate) fn watch(&mut self) -> &mut Watch<K, T> {
+        &mut self.watch
     }
 
     /// The outcome, if the flight has ended, without polling.
@@ -65,6 +91,12 @@ impl<K, T> Waiter<K, T> {
     /// The key it waits on.
     pub fn key(&self) -> &K {
         &self.flight().key
+    }
+
+    /// Whether the flight had settled before this call came. The outcome is then a replay: it was
+    /// retained, or it had just been recorded.
+    pub fn is_replayed(&self) -> bool {
+        self.watch.is_replayed()
     }
 
     /// The identity of the flight it waits on.
@@ -83,14 +115,14 @@ impl<K, T> Waiter<K, T> {
 
     /// Gives up the guard: from here on the caller has to take back its count.
     pub(crate) fn disarm(mut self) {
-        self.watch.set_done();
+        self.watch.uncount();
     }
 
     /// Takes back its count, as if it had never joined. Returns false if the flight's end has
     /// counted it already.
     pub(crate) fn withdraw(mut self) -> bool {
         let uncounted = self.flight().cell.leave();
-        self.watch.set_done();
+        self.watch.uncount();
         uncounted
     }
 }
@@ -101,16 +133,6 @@ impl<K, T> Future for Waiter<K, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.watch.poll(cx)
-    }
-}
-
-impl<K, T> Drop for Waiter<K, T> {
-    #[inline]
-    fn drop(&mut self) {
-        // Before the watch gives its waker back, whose drop is the user's.
-        if !self.watch.is_done() {
-            self.flight().cell.leave();
-        }
     }
 }
 

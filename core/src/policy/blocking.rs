@@ -9,7 +9,8 @@ use core::task::{Context, Poll};
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::flight::{Flight, Settled, Watch};
+use crate::flight::Settled;
+use crate::flight::reentry::Parking;
 use crate::policy::spawn::Caller;
 use crate::policy::{Rerun, Spawned, Work};
 use crate::sync::{Arc, Event, Wakeable, Wakes, park, waker};
@@ -36,6 +37,7 @@ fn drive<F: Future + ?Sized>(
     }));
     let waker = waker(unpark.clone());
     let mut cx = Context::from_waker(&waker);
+    let _parking = Parking::new(&waker);
     loop {
         // It listens before the poll, so it gets every wake that comes after the poll has begun.
         let listener = unpark.event.listen();
@@ -75,6 +77,7 @@ where
     /// assert_eq!(*group.work("k", || async { 7 }).wait_blocking().unwrap(), 7);
     /// ```
     pub fn wait_blocking(mut self) -> Result<Settled<K, T>, Error> {
+        self.role.leave_if_parked_inside();
         drive(Pin::new(&mut self), None)
             .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
     }
@@ -100,6 +103,7 @@ where
     /// assert_eq!(call.wait_deadline(Instant::now()).unwrap_err(), Error::TimedOut);
     /// ```
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
+        self.role.leave_if_parked_inside();
         drive(Pin::new(self), Some(deadline)).unwrap_or(Err(Error::TimedOut))
     }
 }
@@ -131,7 +135,8 @@ where
     /// let call = group.work_rerun("k", Budget::times(1), || async { 7 });
     /// assert_eq!(*call.wait_blocking().unwrap(), 7);
     /// ```
-    pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
+    pub fn wait_blocking(mut self) -> Result<Settled<K, T>, Error> {
+        self.role.leave_if_parked_inside();
         drive(pin!(self), None)
             .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
     }
@@ -150,7 +155,7 @@ impl<K, T> Spawned<K, T> {
     /// the operation needs: `await` there.
     pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
         match self.caller {
-            Caller::Owner(watch, _) => block(&watch, None),
+            Caller::Owner(mut watch, _) => watch.block(None),
             Caller::Waiter(waiter) => waiter.wait_blocking(),
             Caller::Rejected(why) => Err(Error::Rejected(why)),
         }
@@ -168,17 +173,9 @@ impl<K, T> Spawned<K, T> {
     /// As [`wait_blocking`](Self::wait_blocking), until the deadline.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
         match &mut self.caller {
-            Caller::Owner(watch, _) => block(watch, Some(deadline)),
+            Caller::Owner(watch, _) => watch.block(Some(deadline)),
             Caller::Waiter(waiter) => waiter.wait_deadline(deadline),
             Caller::Rejected(why) => Err(Error::Rejected(*why)),
         }
     }
-}
-
-fn block<K, T>(watch: &Watch<K, T>, deadline: Option<Instant>) -> Result<Settled<K, T>, Error> {
-    let state = watch.flight().cell.block(deadline);
-    if !state.ended() {
-        return Err(Error::TimedOut);
-    }
-    Flight::outcome(watch.flight(), state)
 }

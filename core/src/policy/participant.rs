@@ -2,12 +2,15 @@
 
 use core::hash::Hash;
 use core::mem::{self, discriminant};
+use core::task::Waker;
 
 use equivalent::Equivalent;
 
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
+use crate::flight::observe::report_rejected;
 use crate::flight::operation::{Operation, Policy, SharedOperation};
+use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled, loss};
 use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
@@ -95,6 +98,31 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 }
 
 impl<K, T> Role<K, T> {
+    /// Before a poll. A participant that would wait for itself leaves, for good.
+    pub(super) fn leave_if_polled_inside(&mut self, waker: &Waker) {
+        self.leave_if(|flight| leads_back(flight, waker));
+    }
+
+    /// Before the thread parks. A caller that would wait for itself leaves, for good.
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    pub(super) fn leave_if_parked_inside(&mut self) {
+        match self {
+            Role::Waiter(waiter) => waiter.watch().leave_if_inside(),
+            _ => self.leave_if(crate::flight::reentry::is_inside),
+        }
+    }
+
+    fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
+        if let Role::Participant(participant) = self {
+            if participant.waits_for_itself(certain) {
+                // The drop of the participant is the user's. It has left by then, also if that
+                // panics.
+                *self = Role::Rejected(Rejected::Reentrant);
+                report_rejected(Rejected::Reentrant);
+            }
+        }
+    }
+
     pub(crate) fn id(&self) -> Option<FlightId> {
         match self {
             Role::Participant(participant) => Some(participant.flight.id),
@@ -105,6 +133,10 @@ impl<K, T> Role<K, T> {
 
     pub(crate) fn is_primary(&self) -> bool {
         matches!(self, Role::Participant(participant) if participant.is_first())
+    }
+
+    pub(crate) fn is_replayed(&self) -> bool {
+        matches!(self, Role::Waiter(waiter) if waiter.is_replayed())
     }
 
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
@@ -162,7 +194,7 @@ impl<K, T> Participant<K, T> {
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
     pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
         let gone = OnDrop(|| self.shard.gone(&self.flight));
-        let operation = self.shard.guarded(&self.flight, make);
+        let operation = self.shard.guarded(&self.flight, None, make);
         mem::forget(gone);
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
         // It stays in hand if the flight has ended.
@@ -204,6 +236,11 @@ impl<K, T> Participant<K, T> {
             None if left.gone => self.shard.gone(&self.flight),
             None => {}
         }
+    }
+
+    /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
+    fn waits_for_itself(&self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+        certain(&self.flight) && !self.flight.cell.snapshot().ended()
     }
 
     pub(super) fn is_first(&self) -> bool {

@@ -119,7 +119,7 @@ pin_project! {
     /// runs its own.
     #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
-        role: Role<K, T>,
+        pub(super) role: Role<K, T>,
         make: Option<M>,
         #[pin]
         operation: Option<F>,
@@ -163,6 +163,11 @@ impl<K, T, M, F> Rerun<K, T, M, F> {
         self.role.is_primary()
     }
 
+    /// Whether the flight had settled before this call came.
+    pub fn is_replayed(&self) -> bool {
+        self.role.is_replayed()
+    }
+
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
@@ -178,6 +183,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        this.role.leave_if_polled_inside(cx.waker());
         let participant = match this.role {
             Role::Participant(participant) => participant,
             Role::Waiter(waiter) => return Pin::new(waiter).poll(cx),
@@ -233,7 +239,7 @@ fn poll_own<K, T, M, F>(
         run: true,
     };
     let poll = {
-        let _entered = Entered::new(&flight);
+        let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }

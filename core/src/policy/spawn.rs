@@ -75,7 +75,8 @@ where
     ///
     /// # Deadlocks
     ///
-    /// A call that blocks on its own key waits for itself. Calls that block on each other's keys
+    /// A call that blocks on its own key waits for itself: a `wait_blocking` there fails with
+    /// [`Rejected::Reentrant`], a `block_on` is not detected. Calls that block on each other's keys
     /// need a thread each, as they would without this crate.
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
@@ -247,6 +248,11 @@ impl<K, T> Spawned<K, T> {
     /// Whether this call started the operation.
     pub fn is_primary(&self) -> bool {
         matches!(self.caller, Caller::Owner(..))
+    }
+
+    /// Whether the flight had settled before this call came.
+    pub fn is_replayed(&self) -> bool {
+        matches!(&self.caller, Caller::Waiter(waiter) if waiter.is_replayed())
     }
 
     /// The identity of the flight; `None` if the call was rejected.

@@ -61,7 +61,10 @@ where
     ///   use an adapter's `spawn`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
-    /// - An operation that waits for its own key waits for itself.
+    /// - An operation that waits for its own key waits for itself. A call from inside of it is a
+    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   certain not to end, it fails with
+    ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
     /// # Examples
     ///
@@ -125,7 +128,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 /// operation is dropped.
 #[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
-    role: Role<K, T>,
+    pub(super) role: Role<K, T>,
 }
 
 impl<K, T> Work<K, T> {
@@ -137,6 +140,11 @@ impl<K, T> Work<K, T> {
     /// Whether this call began the flight.
     pub fn is_primary(&self) -> bool {
         self.role.is_primary()
+    }
+
+    /// Whether the flight had settled before this call came.
+    pub fn is_replayed(&self) -> bool {
+        self.role.is_replayed()
     }
 
     /// The outcome, if the flight has ended (or the call was rejected), without polling.
@@ -160,7 +168,7 @@ where
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
             if let Some((Some((drive, waker)), _old)) = stepped {
-                self.drive(drive, &waker);
+                self.drive(drive, &waker, cx.waker());
             }
         }
         match Flight::get(&self.flight) {
@@ -169,12 +177,15 @@ where
         }
     }
 
-    /// Polls the operation once, as the driver.
-    fn drive(&mut self, (operation, own): Drive<T>, waker: &Waker) {
+    /// Polls the operation once, as the driver, which is polled with `outer`.
+    fn drive(&mut self, (operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
         let (flight, shard) = (&self.flight, &self.shard);
         let mut in_hand = InHand::new(shard, flight, Some(operation));
+        let wakers = Some([outer, waker]);
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = shard.guarded(flight, || in_hand.poll(&mut Context::from_waker(waker)));
+        let poll = shard.guarded(flight, wakers, || {
+            in_hand.poll(&mut Context::from_waker(waker))
+        });
         match poll {
             Poll::Ready(value) => {
                 // It is over, and dropped after the settle.
@@ -203,6 +214,7 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.role.leave_if_polled_inside(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
             Role::Waiter(waiter) => Pin::new(waiter).poll(cx),

@@ -9,9 +9,12 @@
 mod cell;
 mod drain;
 mod ends;
+mod fingerprint;
 mod flight;
 mod gate;
+mod idle;
 mod keys;
+mod reentry;
 mod rerun;
 mod retain;
 mod shed;

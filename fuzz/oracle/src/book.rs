@@ -44,6 +44,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Answer {
     Primary(usize),
     Waiter(usize),
+    /// A waiter that comes from inside of its flight: it counts for nothing.
+    Inside(usize),
     Rejected(Rejected),
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Flight {
     pub(crate) waiting: usize,
     /// A caller has its guard or its operation: if something else ends it, it is over when that caller lets go.
     pub(crate) in_hand: bool,
+    /// Its operation can be dropped at once: nobody polls it.
+    pub(crate) idle: bool,
     /// How often its operation was run again.
     pub(crate) reruns: u64,
     /// How many handles of callers refer to it.
@@ -143,7 +147,7 @@ impl Book {
         let number = self.find(key)?;
         let answer = match self.refusal(number, print) {
             Some(why) => Answer::Rejected(why),
-            None => self.seat(number),
+            None => self.seat(number, print),
         };
         if let Answer::Rejected(why) = answer {
             self.tally.rejected.push(why);
@@ -154,10 +158,8 @@ impl Book {
     /// Why a duplicate can not share this flight.
     fn refusal(&self, number: usize, print: Option<u8>) -> Option<Rejected> {
         let flight = &self.flights[number];
-        if matches!((print, flight.print), (Some(mine), Some(its)) if mine != its) {
-            return Some(Rejected::Mismatch);
-        }
-        self.inside.contains(&number).then_some(Rejected::Reentrant)
+        let mismatch = matches!((print, flight.print), (Some(mine), Some(its)) if mine != its);
+        mismatch.then_some(Rejected::Mismatch)
     }
 
     fn duplicate(&mut self, number: usize, key: u8, print: Option<u8>) -> Answer {
@@ -166,30 +168,40 @@ impl Book {
         }
         let flight = &self.flights[number];
         let age = self.now - flight.born;
-        let open = flight.outcome.is_none();
-        if open
-            && self.rules.supersede_after.is_some_and(|most| age > most)
-            && self.may_begin().is_ok()
-        {
+        let outside = flight.outcome.is_none() && !self.inside.contains(&number);
+        let makes_room = match self.may_begin() {
+            // Its successor takes its place.
+            Err(Rejected::TooManyFlights) => flight.idle,
+            may => may.is_ok(),
+        };
+        let too_old = self.rules.supersede_after.is_some_and(|most| age > most);
+        if outside && too_old && makes_room {
             self.parked.in_between = true;
             self.end(number, Outcome::Aborted(Cause::Superseded));
             return self.first(key, print);
         }
-        self.seat(number)
+        self.seat(number, print)
     }
 
     /// One more waits for this flight, or gets its outcome at once.
-    fn seat(&mut self, number: usize) -> Answer {
-        let flight = &self.flights[number];
+    fn seat(&mut self, number: usize, print: Option<u8>) -> Answer {
+        let flight = &mut self.flights[number];
         if flight.outcome.is_some() {
+            flight.print = flight.print.or(print);
             self.tally.joined += 1;
             self.tally.waited += 1;
             return Answer::Waiter(number);
+        }
+        if self.inside.contains(&number) {
+            flight.print = flight.print.or(print);
+            return Answer::Inside(number);
         }
         if flight.waiting >= self.rules.max_waiters {
             return Answer::Rejected(Rejected::TooManyWaiters);
         }
         let flight = &mut self.flights[number];
+        // The first one that it sees.
+        flight.print = flight.print.or(print);
         flight.waiting += 1;
         self.tally.joined += 1;
         self.tally.largest = self.tally.largest.max(flight.waiting);
@@ -211,6 +223,7 @@ impl Book {
             id: 0,
             waiting: 0,
             in_hand: true,
+            idle: false,
             reruns: 0,
             handles: 0,
         });

@@ -65,7 +65,7 @@ impl Call {
     pub(crate) fn flight(&self) -> Option<usize> {
         match self.answer {
             Answer::Primary(flight) | Answer::Waiter(flight) => Some(flight),
-            Answer::Rejected(_) => None,
+            Answer::Inside(_) | Answer::Rejected(_) => None,
         }
     }
 

@@ -45,6 +45,7 @@ impl Desks {
             Answer::Primary(flight) => {
                 // Nobody has it while nobody polls it.
                 book.let_go(flight);
+                book.flights[flight].idle = true;
                 let desk = Desk {
                     policy,
                     participants: vec![who],
@@ -90,6 +91,8 @@ impl Desks {
         book.flights[flight].in_hand = true;
         if matches!(desk.policy, Policy::Rerun(_)) {
             book.flights[flight].reruns = desk.runs - 1;
+            // Its caller keeps it.
+            book.flights[flight].idle = false;
         }
         true
     }
@@ -136,7 +139,10 @@ impl Desks {
                     book.abort(flight, Cause::Exhausted);
                     return;
                 }
-                Policy::Rerun(_) => desk.ready = true,
+                Policy::Rerun(_) => {
+                    desk.ready = true;
+                    book.flights[flight].idle = true;
+                }
                 Policy::Continue => {}
             }
             if desk.ready {

@@ -76,6 +76,8 @@ impl GateBook {
         if matches!((print, claim.print), (Some(mine), Some(its)) if mine != its) {
             return Answer::Rejected(Rejected::Mismatch);
         }
+        // The first one that it sees.
+        claim.print = claim.print.or(print);
         claim.waiting += 1;
         self.tally.joined += 1;
         self.tally.largest = self.tally.largest.max(claim.waiting);

@@ -205,6 +205,7 @@ impl Door {
                 self.book.leave(flight);
                 self.book.claims[flight].handles -= 1;
             }
+            Answer::Inside(_) => unreachable!("nothing of a gate comes from inside here"),
             Answer::Rejected(_) => {}
         }
         let done = caught(|| drop(it));

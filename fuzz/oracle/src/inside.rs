@@ -17,7 +17,7 @@ pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
         }
         Act::BeginOwn => {
             let seen = hand.cues().seen;
-            begin_own(world, seen, flight);
+            begin_own(world, seen, flight, true);
         }
         Act::AbortAll(_) => {
             world.book.abort_all();
@@ -30,8 +30,9 @@ pub(crate) fn inside(world: &mut World, hand: &Hand, flight: usize, act: Act) {
     }
 }
 
-/// It is turned away, unless its flight has lost the key: then it begins a flight or joins one, and leaves at once.
-pub(crate) fn begin_own(world: &mut World, seen: Option<Seen>, flight: usize) {
+/// It joins, counts for nothing, and is told if it is `polled` with the operation's waker; unless its flight has lost the key:
+/// then it begins a flight or joins one. It leaves at once.
+pub(crate) fn begin_own(world: &mut World, seen: Option<Seen>, flight: usize, polled: bool) {
     world.book.inside.push(flight);
     let answer = world.book.begin(world.book.flights[flight].key, None);
     world.book.inside.pop();
@@ -44,6 +45,11 @@ pub(crate) fn begin_own(world: &mut World, seen: Option<Seen>, flight: usize) {
             assert_eq!(id, world.id(other));
             world.book.leave(other);
         }
+        (Answer::Inside(other), Some(Seen::Reentrant(id))) if polled => {
+            assert_eq!((other, id), (flight, world.id(other)));
+        }
+        // While the operation of a new flight is made, nobody knows its identity yet.
+        (Answer::Inside(other), Some(Seen::Waiter(_))) if !polled => assert_eq!(other, flight),
         (Answer::Rejected(why), Some(Seen::Rejected(real))) => assert_eq!(real, why),
         (answer, seen) => panic!("from within: {answer:?} expected, not {seen:?}"),
     }

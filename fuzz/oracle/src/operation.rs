@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use arbitrary::Arbitrary;
-use oneflight_core::Begin;
 use oneflight_core::error::Rejected;
+use oneflight_core::{Begin, Error};
 
 use crate::ledger::{Key, Ledger, Life, Value, Wish};
 use crate::panics::{caught, planned};
@@ -34,6 +34,8 @@ pub(crate) enum Act {
 pub(crate) enum Seen {
     Primary(u64),
     Waiter(u64),
+    /// A waiter that was told as soon as it was polled.
+    Reentrant(u64),
     Rejected(Rejected),
 }
 
@@ -111,7 +113,7 @@ impl Plan {
             Making::Fine => {}
             Making::Panic => planned(),
             Making::BeginOwn => {
-                let seen = begin(&self.group, self.name, &self.keys);
+                let seen = begin(&self.group, self.name, &self.keys, None);
                 self.hand.cues().seen_in_making = Some(seen);
             }
         }
@@ -127,10 +129,17 @@ impl Plan {
     }
 }
 
-fn begin(group: &Registry, name: u8, keys: &Arc<Ledger>) -> Seen {
+fn begin(group: &Registry, name: u8, keys: &Arc<Ledger>, cx: Option<&mut Context<'_>>) -> Seen {
     match group.begin(Key::new(name, keys)) {
         Begin::Primary(primary) => Seen::Primary(primary.id().get()),
-        Begin::Waiter(waiter) => Seen::Waiter(waiter.id().get()),
+        Begin::Waiter(mut waiter) => {
+            let id = waiter.id().get();
+            let polled = cx.map(|cx| Pin::new(&mut waiter).poll(cx));
+            match polled {
+                Some(Poll::Ready(Err(Error::Rejected(Rejected::Reentrant)))) => Seen::Reentrant(id),
+                _ => Seen::Waiter(id),
+            }
+        }
         Begin::Rejected(why) => Seen::Rejected(why),
     }
 }
@@ -164,7 +173,7 @@ impl Future for Operation {
                 false
             }
             Act::BeginOwn => {
-                let seen = begin(&self.group, self.name, &self.keys);
+                let seen = begin(&self.group, self.name, &self.keys, Some(cx));
                 self.hand.cues().seen = Some(seen);
                 false
             }

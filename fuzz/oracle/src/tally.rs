@@ -37,8 +37,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// `strangers`: keys may share a whole hash. Such a caller may be counted in the largest flight for a moment, and so may
-    /// one that comes from within the operation.
+    /// `strangers`: keys may share a whole hash. Such a caller may be counted in the largest flight for a moment.
     pub(crate) fn check(&self, stats: &Stats, in_flight: usize, waiting: usize, strangers: bool) {
         let expected = [
             self.begun,
@@ -67,8 +66,7 @@ impl Tally {
             (in_flight, waiting),
             "in flight, waiting"
         );
-        let momentary = strangers || self.rejected.contains(&Rejected::Reentrant);
-        let largest = self.largest..=self.largest + usize::from(momentary);
+        let largest = self.largest..=self.largest + usize::from(strangers);
         assert!(
             largest.contains(&stats.largest_flight),
             "{} in {largest:?}",

@@ -269,7 +269,7 @@ impl Office {
     fn begun_while_made(&mut self, answer: Answer, making: Making) {
         if let (Answer::Primary(flight), Making::BeginOwn) = (answer, making) {
             let seen = self.hand.cues().seen_in_making;
-            begin_own(&mut self.world, seen, flight);
+            begin_own(&mut self.world, seen, flight, false);
         }
     }
 
@@ -347,7 +347,7 @@ impl Office {
         call.runs |= makes.is_some();
         if let Some(Making::BeginOwn) = makes {
             let seen = self.hand.cues().seen_in_making;
-            begin_own(world, seen, flight);
+            begin_own(world, seen, flight, false);
         }
         let unmade = makes == Some(Making::Panic);
         assert_eq!(polled, drives && !unmade, "whether the operation is polled");

@@ -18,33 +18,64 @@ fn never_made() -> Ready<usize> {
     panic!("its operation was made")
 }
 
-/// What each kind of call comes to: a rejection, or the value it gets at once, or neither.
+/// One call, kept, and what it comes to: a rejection, or the value it gets at once, or neither.
+enum Call {
+    Begun(Begin<&'static str, usize>),
+    Work(oneflight::handle::Work<&'static str, usize>),
+    Other(Result<Option<usize>, Rejected>),
+}
+
+impl Call {
+    fn result(&self) -> Result<Option<usize>, Rejected> {
+        match self {
+            Call::Begun(Begin::Waiter(waiter)) => Ok(waiter.get().map(|outcome| *outcome.unwrap())),
+            Call::Begun(Begin::Rejected(why)) => Err(*why),
+            Call::Begun(Begin::Primary(_)) => panic!("it has begun a flight"),
+            Call::Work(work) => of_outcome(work.get()),
+            Call::Other(result) => *result,
+        }
+    }
+}
+
+fn of_outcome(
+    outcome: Option<Result<oneflight::Settled<&'static str, usize>, Error>>,
+) -> Result<Option<usize>, Rejected> {
+    match outcome {
+        None => Ok(None),
+        Some(Ok(settled)) => Ok(Some(*settled)),
+        Some(Err(Error::Rejected(why))) => Err(why),
+        Some(Err(other)) => panic!("{other}"),
+    }
+}
+
+/// The call of this kind.
+fn call<R: TestRuntime>(rt: &R, group: &Group, print: Fingerprint, kind: usize) -> Call {
+    let entry = || group.entry("k").fingerprint(print);
+    let adapter = rt.adapter();
+    match kind {
+        0 => Call::Begun(entry().begin()),
+        1 => Call::Begun(group.entry_ref(&"k").fingerprint(print).begin()),
+        2 => Call::Work(entry().work(never_made)),
+        3 => {
+            let rerun = entry().work_rerun(Budget::times(1), never_made);
+            Call::Other(of_outcome(rerun.get()))
+        }
+        4 => Call::Other(of_outcome(entry().spawn_on(&adapter, never_made).get())),
+        _ => {
+            let spawned = entry().spawn_blocking_on(&adapter, || panic!());
+            Call::Other(of_outcome(spawned.get()))
+        }
+    }
+}
+
+/// What each kind of call comes to.
 fn each_kind<R: TestRuntime>(
     rt: &R,
     group: &Group,
     print: Fingerprint,
 ) -> Vec<Result<Option<usize>, Rejected>> {
-    let of_begin = |begin| match begin {
-        Begin::Waiter(waiter) => Ok(waiter.get().map(|outcome| *outcome.unwrap())),
-        begin => Err(rejected(begin)),
-    };
-    let of_call = |outcome: Option<Result<_, Error>>| match outcome {
-        None => Ok(None),
-        Some(Ok(settled)) => Ok(Some(*oneflight::Settled::<&str, usize>::clone(&settled))),
-        Some(Err(Error::Rejected(why))) => Err(why),
-        Some(Err(other)) => panic!("{other}"),
-    };
-    let calls = || group.entry("k").fingerprint(print);
-    let adapter = rt.adapter();
-    let budget = Budget::times(1);
-    vec![
-        of_begin(calls().begin()),
-        of_begin(group.entry_ref(&"k").fingerprint(print).begin()),
-        of_call(calls().work(never_made).get()),
-        of_call(calls().work_rerun(budget, never_made).get()),
-        of_call(calls().spawn_on(&adapter, never_made).get()),
-        of_call(calls().spawn_blocking_on(&adapter, || panic!()).get()),
-    ]
+    let calls = (0..6).map(|kind| call(rt, group, print, kind).result());
+    calls.collect()
 }
 
 /// Before anything else that could be said, and whatever the call; the original does not notice.
@@ -106,9 +137,72 @@ pub async fn a_call_without_a_fingerprint_shares<R: TestRuntime>(rt: R) {
 
     let without = primary(group.begin("k"));
     let ten = rt.task(waiter(group.entry("k").fingerprint(TEN).begin()));
-    let twenty = rt.task(waiter(group.entry("k").fingerprint(TWENTY).begin()));
     without.settle(2).unwrap();
-    assert_eq!(*ten.await.unwrap() + *twenty.await.unwrap(), 4);
+    assert_eq!(*ten.await.unwrap(), 2);
+}
+
+/// It becomes the flight's own, whatever kind of call brings it, also of a retained outcome.
+pub async fn the_first_fingerprint_that_a_flight_sees_is_its_own<R: TestRuntime>(rt: R) {
+    let clock = HandClock::default();
+    let group = Group::builder()
+        .clock(clock.clone())
+        .retain_for(Duration::from_secs(60))
+        .build();
+    for retained in [false, true] {
+        for first in 0..6 {
+            let original = primary(group.begin("k"));
+            let mut original = Some(original);
+            if retained {
+                original.take().map(|original| original.settle(7));
+            }
+            let outcome = Ok(retained.then_some(7));
+            // One kind of call comes with a payload, then every kind with either.
+            let kept = call(&rt, &group, TEN, first);
+            assert_eq!(kept.result(), outcome, "retained: {retained}, {first}");
+            assert_eq!(each_kind(&rt, &group, TEN), vec![outcome; 6]);
+            let mismatch = vec![Err(Rejected::Mismatch); 6];
+            assert_eq!(each_kind(&rt, &group, TWENTY), mismatch);
+            // A call without one shares, and takes none away.
+            drop(waiter(group.begin("k")));
+            assert_eq!(each_kind(&rt, &group, TWENTY), mismatch);
+            drop(kept);
+            drop(original);
+            group.forget("k");
+            // The next flight has seen none.
+            let next = primary(group.begin("k"));
+            assert_eq!(each_kind(&rt, &group, TWENTY), vec![Ok(None); 6]);
+            drop(next);
+        }
+    }
+}
+
+/// Not if the comparison shows that it has another key.
+pub async fn a_fingerprint_is_not_recorded_for_another_key<R: TestRuntime>(_: R) {
+    #[derive(Clone, Default)]
+    struct OneHash;
+    impl std::hash::BuildHasher for OneHash {
+        type Hasher = Self;
+        fn build_hasher(&self) -> Self {
+            Self
+        }
+    }
+    impl std::hash::Hasher for OneHash {
+        fn finish(&self) -> u64 {
+            7
+        }
+        fn write(&mut self, _: &[u8]) {}
+    }
+    let group = oneflight::Group::<u8, u8, OneHash>::with_hasher(OneHash);
+    let one = primary(group.begin(1));
+    let two = primary(group.entry(2).fingerprint(TWENTY).begin());
+    let ten = waiter(group.entry(1).fingerprint(TEN).begin());
+    assert_eq!(
+        rejected(group.entry(1).fingerprint(TWENTY).begin()),
+        Rejected::Mismatch
+    );
+    assert_eq!(group.waiters(&1), 1);
+    drop((one, two, ten));
+    assert!(group.is_empty());
 }
 
 /// A racer that does not become primary is compared as well.

@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use oneflight::Begin;
 use oneflight::error::{Cause, Rejected};
 use oneflight::gate::Mode;
+use oneflight::{Begin, Error};
 
 use crate::{TestRuntime, primary, quiet_panic, rejected, until, waiter};
 
@@ -157,12 +157,18 @@ pub async fn a_reentrant_gate_lets_everyone_in<R: TestRuntime>(rt: R) {
     assert_eq!((stats.begun, stats.joined, stats.settled), (6, 0, 6));
 }
 
+const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
+
 /// Waiting for one's own token would be waiting for oneself.
-pub async fn an_invocation_that_begins_its_own_token_is_told<R: TestRuntime>(rt: R) {
+pub async fn an_invocation_that_waits_for_its_own_token_is_told<R: TestRuntime>(rt: R) {
     let gate = Gate::new(Mode::Exclusive);
     let inside = gate.clone();
     let run = primary(gate.begin(Some("a"))).run(async move {
-        assert_eq!(rejected(inside.begin(Some("a"))), Rejected::Reentrant);
+        let own = waiter(inside.begin(Some("a")));
+        assert_eq!(
+            (inside.waiters(&"a"), own.await.unwrap_err()),
+            (0, REENTRANT)
+        );
         assert_eq!(rejected(inside.begin(Some("b"))), Rejected::Busy);
         7
     });
@@ -172,7 +178,8 @@ pub async fn an_invocation_that_begins_its_own_token_is_told<R: TestRuntime>(rt:
     let gate = Gate::new(Mode::Queue);
     let inside = gate.clone();
     let run = primary(gate.begin(Some("a"))).run(async move {
-        assert_eq!(rejected(inside.turn(Some("a")).await), Rejected::Reentrant);
+        let own = waiter(inside.turn(Some("a")).await);
+        assert_eq!(own.await.unwrap_err(), REENTRANT);
         assert!(inside.turn(Some("b")).is_queued());
         7
     });

@@ -24,6 +24,7 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
         .build();
     let guard = primary(group.begin("k"));
     assert!(group.peek("k").is_none());
+    let in_time = waiter(group.begin("k"));
     let id = guard.settle(7).unwrap().flight_id();
     assert_eq!(
         (group.len(), group.contains("k"), group.waiters("k")),
@@ -33,6 +34,7 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
 
     let late = waiter(group.begin("k"));
     assert_eq!(late.id(), id);
+    assert_eq!((in_time.is_replayed(), late.is_replayed()), (false, true));
     assert_eq!(*late.get().expect("at once").unwrap(), 7);
     assert_eq!(*rt.task(late).await.unwrap(), 7);
     assert_eq!(
@@ -42,16 +44,19 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
             .unwrap(),
         7
     );
-    assert_eq!(*group.work("k", never_made).get().unwrap().unwrap(), 7);
+    let work = group.work("k", never_made);
+    assert_eq!((work.is_primary(), work.is_replayed()), (false, true));
+    assert_eq!(*work.get().unwrap().unwrap(), 7);
     let rerun = group.work_rerun("k", Budget::times(0), never_made);
+    assert_eq!((rerun.is_primary(), rerun.is_replayed()), (false, true));
     assert_eq!(*rerun.get().unwrap().unwrap(), 7);
     let spawned = rt.detach(&group, "k", never_made);
-    assert!(!spawned.is_primary());
+    assert_eq!((spawned.is_primary(), spawned.is_replayed()), (false, true));
     assert_eq!(*spawned.get().unwrap().unwrap(), 7);
     assert_eq!(*group.peek("k").expect("retained"), 7);
 
     let stats = group.stats();
-    assert_eq!((stats.begun, stats.joined, stats.waited), (1, 5, 5));
+    assert_eq!((stats.begun, stats.joined, stats.waited), (1, 6, 6));
     assert_eq!(group.waiters("k"), 0);
 }
 

@@ -53,6 +53,8 @@ macro_rules! on {
                     another_payload_of_a_key_is_a_mismatch
                     a_retained_outcome_is_for_its_own_payload
                     a_call_without_a_fingerprint_shares
+                    the_first_fingerprint_that_a_flight_sees_is_its_own
+                    a_fingerprint_is_not_recorded_for_another_key
                     racers_with_two_payloads_share_one_and_refuse_the_other
                     another_payload_of_a_token_is_a_mismatch;
                 forget:
@@ -71,7 +73,7 @@ macro_rules! on {
                     a_refusal_is_never_inherited_as_an_outcome
                     only_the_holder_releases_the_gate
                     a_reentrant_gate_lets_everyone_in
-                    an_invocation_that_begins_its_own_token_is_told;
+                    an_invocation_that_waits_for_its_own_token_is_told;
                 gate_queue:
                     turns_come_in_the_order_of_asking
                     a_newcomer_does_not_pass_those_who_wait
@@ -128,9 +130,11 @@ macro_rules! on {
                     a_blocking_thread_waits_on_a_flight_of_any_kind
                     work_calls_that_leave_a_begin_flight_end_nothing;
                 reentrant:
-                    an_operation_that_begins_its_own_key_is_told
-                    a_nested_call_of_another_group_is_seen_through
-                    what_is_reentrant_ends_with_the_poll
+                    an_operation_that_waits_for_its_own_key_is_told
+                    a_ring_through_another_group_is_seen
+                    a_waiter_from_inside_gets_the_outcome_elsewhere
+                    a_waiter_from_outside_that_is_polled_inside_is_told
+                    what_is_inside_ends_with_the_poll
                     a_forgotten_operation_may_begin_its_key;
                 rerun:
                     a_lost_driver_is_followed_by_exactly_one_rerun

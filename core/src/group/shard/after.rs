@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::cell::Snapshot;
 use crate::error::Cause;
 use crate::flight::Flight;
+use crate::flight::operation::Operation;
 use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
@@ -19,13 +20,16 @@ use crate::unwind::{discard, for_each};
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
-/// The flight, its shard, and the state that its end returned.
-type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+/// The flight, the state that its end returned, and its shard, if its operation is still to be
+/// taken.
+type Superseded<K, T> = (Option<Arc<Shard<K, T>>>, Arc<Flight<K, T>>, Snapshot);
 
 pub(super) struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken, and its shared
     /// operation is to be dropped.
     pub(super) superseded: Option<Superseded<K, T>>,
+    /// Its operation, if that was taken out under the lock.
+    pub(super) operation: Option<Operation<T>>,
     /// The next flight has the gate: its caller is to be woken.
     pub(super) turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -48,6 +52,7 @@ impl<K, T> After<K, T> {
         self.0.get_or_insert_with(|| {
             Box::new(Pending {
                 superseded: None,
+                operation: None,
                 turn: None,
                 drain: None,
                 removed: Vec::new(),
@@ -78,6 +83,7 @@ impl<K, T> Drop for Pending<K, T> {
     fn drop(&mut self) {
         let Self {
             superseded,
+            operation,
             turn,
             drain,
             removed,
@@ -85,16 +91,18 @@ impl<K, T> Drop for Pending<K, T> {
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 5] = [
+        let steps: [&mut dyn FnMut(); 6] = [
             &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((shard, flight, before)) = superseded.take() {
                     let _reported_last =
                         flight.observed.report_end_on_drop(Some(Cause::Superseded));
-                    let _in_hand = InHand::take(&shard, &flight, before);
+                    let shard = shard.as_ref();
+                    let _in_hand = shard.map(|shard| InHand::take(shard, &flight, before));
                     flight.tell(before);
                 }
             },
+            &mut || drop(operation.take()),
             &mut || {
                 if let Some(signal) = turn.take() {
                     let _ = signal.settle(());

@@ -28,6 +28,7 @@
 //! has ended, and for no other.
 
 use core::mem;
+use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
@@ -242,16 +243,22 @@ impl<K, T> Shard<K, T> {
         (had_key, after)
     }
 
-    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a begin of
-    /// the flight's own key is detected meanwhile.
-    pub(crate) fn guarded<R>(&self, flight: &Arc<Flight<K, T>>, part: impl FnOnce() -> R) -> R {
+    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a wait for
+    /// the flight's own key is detected meanwhile. If the part is a poll, `wakers` are those of
+    /// [`Entered::new`].
+    pub(crate) fn guarded<R>(
+        &self,
+        flight: &Arc<Flight<K, T>>,
+        wakers: Option<[&Waker; 2]>,
+        part: impl FnOnce() -> R,
+    ) -> R {
         // It is forgotten when the part returns, so it works without `std` too: it does not have to
         // ask whether the thread unwinds.
         let panicked = OnDrop(|| {
             self.abort(flight, Cause::Panicked);
         });
         let result = {
-            let _entered = Entered::new(flight);
+            let _entered = Entered::new(flight, wakers);
             part()
         };
         mem::forget(panicked);
@@ -334,7 +341,33 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        after.pending().superseded = Some((shard.clone(), flight.clone(), before));
+        after.pending().superseded = Some((Some(shard.clone()), flight.clone(), before));
+        true
+    }
+
+    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
+    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
+    pub(super) fn supersede_idle(
+        &mut self,
+        flight: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let cause = Cause::Superseded;
+        let state = flight.cell.snapshot();
+        let ended = flight.cell.with_attached(state, |shared| {
+            shared.end_if_idle(|| flight.cell.abort(cause))
+        });
+        let Some((before, operation)) = ended.flatten() else {
+            return false;
+        };
+        self.counts
+            .end(Some(cause), before.duplicates(), flight.reruns(before));
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.remove(flight);
+        self.drop_note(flight);
+        let pending = after.pending();
+        pending.superseded = Some((None, flight.clone(), before));
+        pending.operation = Some(operation);
         true
     }
 

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `mod` | the lock; the short way of a begin; questions about what is registered |
 //! | `search` | the long way of a begin; `request`: what a call brings to it |
-//! | `after` | what a critical section leaves to be done after it |
+//! | `share`, `room` | what a call can do with a flight of its key; room for a new one |
 //! | `end` | how a flight ends: record, free the key, tell; and when it is over |
+//! | `after` | what a critical section leaves to be done after it |
 //! | `in_hand` | a shared operation that one caller has |
 //! | `table` | the flights of the shard |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
@@ -21,7 +22,8 @@
 //!
 //! # Deadlock safety
 //! A shard's lock is taken under no other. The lock of a shared operation can be taken under it, to
-//! read a figure. The lock of the group's `places` is taken neither under it nor around it.
+//! read a figure, and to end a flight whose operation nobody polls. The lock of the group's `places`
+//! is taken neither under it nor around it.
 
 mod after;
 mod end;
@@ -30,7 +32,9 @@ mod in_hand;
 mod line;
 mod request;
 mod retained;
+mod room;
 mod search;
+mod share;
 mod table;
 
 use alloc::boxed::Box;
@@ -43,7 +47,6 @@ pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
 use crate::cell::Snapshot;
-use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::places::Places;
@@ -125,7 +128,8 @@ impl<K, T> Shard<K, T> {
 
     /// Joins the key's flight, or begins one: the short way, in one lock acquisition. It serves the
     /// two common cases: no flight has this hash and nothing could refuse a new one, or the flight
-    /// with this hash is open and has this key. Every other call takes the long way.
+    /// with this hash is open and has this key, and this thread is inside of no flight. Every other
+    /// call takes the long way.
     #[inline(always)]
     pub(crate) fn begin(this: &Arc<Self>, hash: u64, key: K) -> Begin<K, T>
     where
@@ -160,7 +164,7 @@ impl<K, T> Shard<K, T> {
         K: Eq,
     {
         match found {
-            Some(waiter) if *waiter.key() == key && !is_inside(waiter.flight()) => {
+            Some(waiter) if *waiter.key() == key => {
                 // The waiter is a guard by now, and the drop of the key is the user's.
                 drop(key);
                 waiter.report_joined();

@@ -94,6 +94,11 @@ impl<K, T> Table<K, T> {
             .is_some_and(|(now, deadline)| deadline.is_due(now))
     }
 
+    /// Whether a flight has its key still: it is registered or retained.
+    pub(super) fn has_key(&self, flight: &Arc<Flight<K, T>>) -> bool {
+        self.is_registered(flight) || self.deadline(flight).is_some()
+    }
+
     /// When a retained flight expires. `None` if it is not retained.
     fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Deadline> {
         let extras = self.extras.as_ref()?;

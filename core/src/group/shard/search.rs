@@ -4,22 +4,25 @@
 //! Keys are the user's, so they cannot be compared under the lock. A search repeats two steps until
 //! it has an answer:
 //!
-//! 1. [`look`](Search::look), in one lock acquisition: does what the last comparison found
-//!    necessary, then takes the next flight with this hash as a candidate. If none is left, a new
-//!    flight begins, or is refused.
-//! 2. [`compare`](Search::compare), under no lock: compares the candidate's key. If it is the key,
-//!    that is the answer, or the flight has to make room for a new one; if not, the search
-//!    continues after the candidate.
+//! 1. [`look`](Search::look), in one lock acquisition. If the flight of this key is known,
+//!    [`decide`](Search::decide) joins it, replaces it or rejects the call. If not, this takes every
+//!    flight with this hash that has not been compared. If there is none, a new flight begins, or
+//!    the call is rejected.
+//! 2. [`compare`](Search::compare), under no lock: one pass over those flights. It finds the flight
+//!    of this key, or none.
 //!
-//! [`finish`](Search::finish) counts and reports the answer. A candidate is joined under the lock,
-//! before its key is compared, so that its end counts this call and no limit is passed. A wrong
-//! join is taken back.
+//! Nearly always one flight has this hash, and it has this key. So if that flight can be joined,
+//! the look joins it before the keys are compared. A wrong join is taken back.
 //!
 //! # Invariants
-//! 1. Each flight with this hash is a candidate once, in the order of ids (shard, invariant 2), but
-//!    for one that is too old and is joined after all.
-//! 2. A new flight is counted for `max_flights` in the critical section in which it begins, so no
-//!    call is refused for a flight that has not begun.
+//! 1. Each flight with this hash is compared once. Ids rise within a shard (invariant 2 there), so a
+//!    flight that has not been compared has a higher id than all that have.
+//! 2. A key has at most one registered flight. So a flight that is known to have this key, and is
+//!    still registered, can be replaced in that critical section, whatever other flights there are.
+//! 3. A flight is superseded in the critical section in which its successor begins, so it ends only
+//!    for a call that begins.
+//! 4. A fingerprint is recorded in the critical section of the join that brings it, and only after
+//!    the keys have compared equal. So two different ones never share a flight.
 
 use alloc::vec::Vec;
 
@@ -32,9 +35,10 @@ use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
-use crate::group::shard::extras::Note;
 use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
+use crate::group::shard::room::Room;
+use crate::group::shard::share::State;
 use crate::group::shard::table::Table;
 use crate::group::stats::WrongJoin;
 use crate::group::waiter::Waiter;
@@ -44,41 +48,35 @@ use crate::sync::Arc;
 pub(super) struct Search<'a, K, T> {
     shard: &'a Arc<Shard<K, T>>,
     request: &'a Request,
-    /// Every candidate up to this one has been compared.
+    /// Every flight up to this one has been compared.
     compared: Option<FlightId>,
-    /// The key's flight has ended, or is about to: take the key from it.
-    stale: Option<Arc<Flight<K, T>>>,
-    /// The key's flight is too old: end it.
-    too_old: Option<Arc<Flight<K, T>>>,
-    /// A flight that is too old is joined all the same, since no new one could take its place.
-    joins_old: bool,
-    /// The new flight of this look is counted already: it takes the place of one that was too old.
-    counted_in: bool,
+    /// The flight of this key.
+    known: Option<Arc<Flight<K, T>>>,
+    /// The known flight is about to end and cannot be shared.
+    stale: bool,
+    room: Room<'a, K, T>,
     /// A wrong join that is still counted.
     wrong: Option<WrongJoin>,
     after: After<K, T>,
 }
 
-/// What a look under the lock has found.
+/// What a look under the lock has come to.
 enum Look<K, T> {
-    Candidate(Candidate<K, T>),
-    Begun(Primary<K, T>),
-    Rejected(Rejected),
+    Answer(Begin<K, T>),
+    /// It has joined the only flight with this hash, whose key has not been compared.
+    Joined(Waiter<K, T>),
+    Compare(Candidates<K, T>),
     /// A new flight can begin, and its key has not been made.
     NoKey,
     /// There is none to join, and the call begins none.
     Absent,
 }
 
-/// A flight with the right hash, before its key is compared.
-enum Candidate<K, T> {
-    /// Joined: it is counted as this call's, or has settled.
-    Joined(Waiter<K, T>),
-    /// Ended without a value and not removed yet, or past its window.
-    Ended(Arc<Flight<K, T>>),
-    /// If it has this key, the call cannot share it.
-    Rejected(Arc<Flight<K, T>>, Rejected),
-    TooOld(Arc<Flight<K, T>>),
+/// Flights with this hash that have not been compared. The first one is apart, since a `Vec` of one
+/// would allocate.
+struct Candidates<K, T> {
+    one: Arc<Flight<K, T>>,
+    others: Vec<Arc<Flight<K, T>>>,
 }
 
 impl<K, T> Shard<K, T> {
@@ -113,10 +111,9 @@ impl<'a, K, T> Search<'a, K, T> {
             shard,
             request,
             compared: None,
-            stale: None,
-            too_old: None,
-            joins_old: false,
-            counted_in: false,
+            known: None,
+            stale: false,
+            room: Room::new(shard),
             wrong: None,
             after: After::default(),
         }
@@ -142,216 +139,229 @@ impl<'a, K, T> Search<'a, K, T> {
         search.begin(OwnedKey(Some(key)), &mut Plain)
     }
 
-    fn begin(self, key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
+    fn begin(mut self, key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {
         self.run(key, call)
             .unwrap_or_else(|| unreachable!("a begin that finds no flight begins one"))
     }
 
     /// Returns `None` if there is none to join and the call begins none.
-    fn run(mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
+    fn run(&mut self, mut key: impl Key<K>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
         loop {
             let look = self.look(&mut key, call);
             // Under no lock, and before anything more is counted: these drops can be the user's.
-            self.stale = None;
             self.after.run();
-            let answer = match look {
-                Look::Begun(primary) => Some(Begin::Primary(primary)),
-                Look::Rejected(why) => Some(Begin::Rejected(why)),
-                Look::Candidate(candidate) => self.compare(candidate, &mut key, call),
+            let begin = match look {
+                Look::Answer(begin) => begin,
+                Look::Joined(waiter) if key.is(waiter.key()) => Begin::Waiter(waiter),
+                Look::Joined(waiter) => {
+                    self.compared = Some(waiter.id());
+                    self.take_back(waiter);
+                    continue;
+                }
+                Look::Compare(candidates) => {
+                    self.compare(candidates, &key);
+                    continue;
+                }
                 Look::NoKey => {
                     key.make();
                     continue;
                 }
                 Look::Absent => return None,
             };
-            let Some(begin) = answer else {
-                self.pass_other_keys(&key);
-                continue;
-            };
-            self.finish(&begin);
-            // A key that was not needed: its drop is the user's. What was begun is a guard by now.
-            drop(key);
-            return Some(begin);
+            if let Some(begin) = self.share(begin, call) {
+                // This can be the last handle by now, and its drop is the user's.
+                self.known = None;
+                report(&begin);
+                // A key that was not needed: its drop is the user's. What was begun is a guard by
+                // now.
+                drop(key);
+                return Some(begin);
+            }
         }
     }
 
-    /// One lock acquisition: what the last comparison found necessary, then the next candidate. If
-    /// there is none, a new flight begins.
+    /// One lock acquisition: the answer, or what has to be done for it under no lock.
     fn look(&mut self, key: &mut impl Key<K>, call: &mut impl Call<K, T>) -> Look<K, T> {
         self.shard.table.with(|table| {
-            if let Some(stale) = &self.stale {
-                table.unregister(self.shard, stale, &mut self.after);
-            }
-            if let Some(old) = self.too_old.take() {
-                if !key.is_made() && self.can_supersede(table, &old) {
-                    // The key is made before the flight is ended for a new one, since that can
-                    // panic; and only for a call that begins.
-                    self.too_old = Some(old);
-                    return Look::NoKey;
-                }
-                self.supersede(table, old, key.is_made());
-            }
             table.counts.take_back(self.wrong.take());
-            if let Some(flight) = self.next(table) {
-                if core::mem::take(&mut self.counted_in) {
-                    // This look begins no flight, so the count for it is taken back.
-                    self.shard.count_out();
+            if let Some(flight) = self.known.clone() {
+                if table.has_key(&flight) {
+                    return self.decide(table, &flight, key, call);
                 }
-                return Look::Candidate(self.try_join(table, flight));
+                // It has lost its key since. A newer flight can have it.
+                self.forget_known();
             }
-            if self.request.joins_only {
-                return Look::Absent;
+            match self.candidates(table) {
+                Some(candidates) => self.try_join(table, candidates),
+                None => self.begin_flight(table, key, call),
             }
-            if let Some(why) = self.rejection(table, key.is_made()) {
-                return Look::Rejected(why);
-            }
-            let Some(key) = key.take() else {
-                return Look::NoKey;
-            };
-            self.counted_in = false;
-            let flight = table.begin(self.shard, self.request, key, call.make_operation());
-            Look::Begun(Primary::new(flight, self.shard.clone()))
         })
     }
 
-    /// The flight with this hash that comes next.
-    fn next(&self, table: &Table<K, T>) -> Option<Arc<Flight<K, T>>> {
+    /// The flights with this hash that have not been compared.
+    fn candidates(&self, table: &Table<K, T>) -> Option<Candidates<K, T>> {
         if self.request.alone {
             return None;
         }
-        let flights = table.with_hash(self.request.hash, self.compared);
-        flights.min_by_key(|flight| flight.id).cloned()
+        let mut flights = table.with_hash(self.request.hash, self.compared);
+        let one = flights.next()?.clone();
+        let others = flights.cloned().collect();
+        Some(Candidates { one, others })
     }
 
-    /// Joins a candidate, if it can be joined.
-    fn try_join(&self, table: &mut Table<K, T>, flight: Arc<Flight<K, T>>) -> Candidate<K, T> {
-        let note = table.note(flight.id);
-        let state = flight.cell.snapshot();
-        if table.is_expired(&flight, self.request.now) || state.cause().is_some() {
-            return Candidate::Ended(flight);
+    /// Joins the candidate before its key is compared, if it is the only one and nothing is in the
+    /// way.
+    fn try_join(&mut self, table: &mut Table<K, T>, candidates: Candidates<K, T>) -> Look<K, T> {
+        let Candidates { one, others } = &candidates;
+        if others.is_empty() {
+            if self.request.state(self.shard, table, one) == State::Joinable
+                && !self.request.brings_fingerprint(table, one)
+                && !is_inside(one)
+            {
+                if let Ok(waiter) = self.shard.admit(table, one) {
+                    return Look::Joined(waiter);
+                }
+            }
+        } else {
+            let too_old = |flight| self.request.is_too_old(self.shard, table, flight);
+            if too_old(one) || others.iter().any(too_old) {
+                // If that is this key's flight, no other call takes the place of its successor
+                // while the keys are compared.
+                self.room.reserve();
+            }
         }
-        // Checked before the join, which counts for `max_waiters`. A payload that differs is
-        // reported before anything else.
-        let both = self.request.fingerprint.zip(note.fingerprint);
-        if both.is_some_and(|(mine, its)| mine != its) {
-            return Candidate::Rejected(flight, Rejected::Mismatch);
-        }
-        if is_inside(&flight) {
-            return Candidate::Rejected(flight, Rejected::Reentrant);
-        }
-        let joins_old = self.joins_old || self.request.joins_only;
-        if self.is_too_old(note) && !state.ended() && !joins_old {
-            return Candidate::TooOld(flight);
-        }
-        let max_waiters = self
-            .shard
-            .rules()
-            .map_or(usize::MAX, |rules| rules.max_waiters);
-        match flight.cell.join(max_waiters) {
-            Join::Open(waiting) => table.counts.join(waiting),
-            Join::Ended(state) if state.settled() => table.counts.join_settled(),
-            Join::Ended(_) => return Candidate::Ended(flight),
-            Join::Full => return Candidate::Rejected(flight, Rejected::TooManyWaiters),
-        }
-        Candidate::Joined(Waiter::new(flight))
+        Look::Compare(candidates)
     }
 
-    fn is_too_old(&self, note: Note) -> bool {
-        let rules = self.shard.rules();
-        rules
-            .and_then(|rules| rules.supersede_after)
-            .zip(self.request.now.zip(note.born))
-            .is_some_and(|(most, (now, born))| now.saturating_sub(born) > most)
+    /// The flight has this key, and is registered.
+    fn decide(
+        &mut self,
+        table: &mut Table<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        key: &mut impl Key<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Look<K, T> {
+        let state = match self.request.state(self.shard, table, flight) {
+            _ if self.stale => State::Ended,
+            State::TooOld if self.refusal(table).is_some() || !self.room.can_supersede(flight) => {
+                State::Joinable
+            }
+            state => state,
+        };
+        match state {
+            State::Ended => return self.replace(table, flight, key, call),
+            State::Mismatch => return reject(table, Rejected::Mismatch),
+            State::TooOld if !key.is_made() => return Look::NoKey,
+            State::TooOld if self.room.supersede(table, flight, &mut self.after) => {
+                return self.begin_flight(table, key, call);
+            }
+            // Also if its settler is about to end it: then this call joins it and does not spin.
+            State::TooOld | State::Joinable => {}
+        }
+        if is_inside(flight) && !flight.cell.snapshot().ended() {
+            // It counts for no limit and in no figure, since nothing may depend on it.
+            self.request.record_fingerprint(table, flight);
+            let waiter = Waiter::uncounted(flight.clone());
+            return Look::Answer(Begin::Waiter(waiter));
+        }
+        match self.shard.admit(table, flight) {
+            Ok(waiter) => {
+                self.request.record_fingerprint(table, flight);
+                Look::Answer(Begin::Waiter(waiter))
+            }
+            Err(Join::Full) => reject(table, Rejected::TooManyWaiters),
+            Err(_) => self.replace(table, flight, key, call),
+        }
     }
 
-    /// Ends a flight that is too old, if a new one can begin. Many calls can find it too old at
-    /// once: the call whose abort ends it begins the next flight.
-    fn supersede(&mut self, table: &mut Table<K, T>, old: Arc<Flight<K, T>>, has_key: bool) {
-        if !table.is_registered(&old) || !self.is_too_old(table.note(old.id)) {
-            // Since it was found it has lost its key, and continues for those already in it, or its
-            // age was renewed, and it is a candidate once more.
-            self.after.drop_flight(old);
-            return;
-        }
-        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        self.counted_in = has_key && !closed && self.shard.count_in();
-        if self.counted_in && table.supersede(self.shard, &old, &mut self.after) {
-            return;
-        }
-        // Also if its settler is about to end it: then this call joins it and does not spin.
-        self.joins_old = true;
-        if core::mem::take(&mut self.counted_in) {
-            self.shard.count_out();
-        }
-        // This can be the last handle by now.
-        self.after.drop_flight(old);
+    /// Takes the key from a flight that is over, or is about to be, and begins a new one.
+    fn replace(
+        &mut self,
+        table: &mut Table<K, T>,
+        flight: &Arc<Flight<K, T>>,
+        key: &mut impl Key<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Look<K, T> {
+        table.unregister(self.shard, flight, &mut self.after);
+        self.begin_flight(table, key, call)
     }
 
-    /// Whether a new flight can take the place of one that was too old, at this moment.
-    fn can_supersede(&self, table: &Table<K, T>, old: &Arc<Flight<K, T>>) -> bool {
-        let closed = table.extras.as_ref().is_some_and(|extras| extras.closed);
-        let too_old = table.is_registered(old) && self.is_too_old(table.note(old.id));
-        too_old && !closed && self.shard.has_room()
+    /// No flight has this key: begins one, if nothing refuses it.
+    fn begin_flight(
+        &mut self,
+        table: &mut Table<K, T>,
+        key: &mut impl Key<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Look<K, T> {
+        if self.request.joins_only {
+            return Look::Absent;
+        }
+        if let Some(why) = self.refusal(table) {
+            return reject(table, why);
+        }
+        if !key.is_made() && self.room.is_there() {
+            return Look::NoKey;
+        }
+        if !key.is_made() || !self.room.fill() {
+            return reject(table, Rejected::TooManyFlights);
+        }
+        let Some(key) = key.take() else {
+            unreachable!("looked at above")
+        };
+        let flight = table.begin(self.shard, self.request, key, call.make_operation());
+        Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
 
-    /// Why no new flight can begin. If one begins now, since its key is made, it is counted.
-    fn rejection(&mut self, table: &Table<K, T>, begins: bool) -> Option<Rejected> {
+    /// Why no new flight can begin, but for the limit of flights.
+    fn refusal(&self, table: &Table<K, T>) -> Option<Rejected> {
         let extras = table.extras.as_ref()?;
         if extras.closed {
             return Some(Rejected::Closed);
         }
-        if self.request.queued.is_none() && table.line().is_some_and(Line::is_busy) {
-            return Some(Rejected::Busy);
-        }
-        let admitted = if begins {
-            self.counted_in || self.shard.count_in()
-        } else {
-            self.shard.has_room()
-        };
-        (!admitted).then_some(Rejected::TooManyFlights)
+        let busy = self.request.queued.is_none() && table.line().is_some_and(Line::is_busy);
+        busy.then_some(Rejected::Busy)
     }
 
-    /// Compares the candidate's key, under no lock. Returns `None` if the search continues.
-    fn compare(
-        &mut self,
-        candidate: Candidate<K, T>,
-        key: &mut impl Key<K>,
-        call: &mut impl Call<K, T>,
-    ) -> Option<Begin<K, T>> {
-        match candidate {
-            Candidate::Joined(waiter) => {
-                let same = key.is(waiter.key());
-                if same && call.try_share(self.shard, waiter.flight()) {
-                    return Some(Begin::Waiter(waiter));
-                }
-                self.pass(waiter.flight(), same);
-                self.take_back(waiter);
+    /// Compares the keys, under no lock. The newest first: a flight that others have left behind is
+    /// old.
+    fn compare(&mut self, candidates: Candidates<K, T>, key: &impl Key<K>) {
+        let Candidates { one, mut others } = candidates;
+        if others.is_empty() {
+            self.compared = Some(one.id);
+            if key.is(&one.key) {
+                self.known = Some(one);
             }
-            Candidate::Ended(flight) => {
-                let same = key.is(&flight.key);
-                self.pass(&flight, same);
-            }
-            Candidate::Rejected(flight, why) => {
-                if key.is(&flight.key) {
-                    return Some(Begin::Rejected(why));
-                }
-                self.pass(&flight, false);
-            }
-            Candidate::TooOld(flight) => {
-                if key.is(&flight.key) {
-                    self.too_old = Some(flight);
-                } else {
-                    self.pass(&flight, false);
-                }
-            }
+            return;
         }
+        others.push(one);
+        others.sort_unstable_by_key(|flight| flight.id);
+        self.compared = others.last().map(|flight| flight.id);
+        self.known = others.into_iter().rev().find(|flight| key.is(&flight.key));
+    }
+
+    /// Lets the kind of call take part in the flight that it has joined, unless it comes from
+    /// inside: then it drives nothing. Returns `None` if the flight is about to end: the next look
+    /// replaces it.
+    fn share(&mut self, begin: Begin<K, T>, call: &mut impl Call<K, T>) -> Option<Begin<K, T>> {
+        let Begin::Waiter(waiter) = begin else {
+            return Some(begin);
+        };
+        if !waiter.is_counted() || call.try_share(self.shard, waiter.flight()) {
+            return Some(Begin::Waiter(waiter));
+        }
+        self.known = Some(waiter.flight().clone());
+        self.stale = true;
+        self.take_back(waiter);
         None
     }
 
-    /// The candidate is not the answer. If it has the same key, the next look unregisters it.
-    fn pass(&mut self, flight: &Arc<Flight<K, T>>, same: bool) {
-        self.compared = Some(flight.id);
-        self.stale = same.then(|| flight.clone());
+    fn forget_known(&mut self) {
+        self.stale = false;
+        if let Some(flight) = self.known.take() {
+            self.compared = self.compared.max(Some(flight.id));
+            // This can be the last handle by now, and its drop is the user's.
+            self.after.drop_flight(flight);
+        }
     }
 
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.
@@ -360,43 +370,21 @@ impl<'a, K, T> Search<'a, K, T> {
         let waited = !waiter.withdraw();
         self.wrong = Some(WrongJoin { waited });
     }
+}
 
-    /// After a candidate with another key: passes over all other keys with this whole hash in one
-    /// lock acquisition. There are none except by malice or by a poor hasher.
-    fn pass_other_keys(&mut self, key: &impl Key<K>) {
-        if self.stale.is_some() || self.too_old.is_some() {
-            // The candidate had this key.
-            return;
-        }
-        let mut others = self.shard.table.with(|table| {
-            let flights = table.with_hash(self.request.hash, self.compared);
-            flights.cloned().collect::<Vec<_>>()
-        });
-        others.sort_unstable_by_key(|flight| flight.id);
-        for flight in &others {
-            if key.is(&flight.key) {
-                break;
-            }
-            self.compared = Some(flight.id);
-        }
-    }
+/// Counts the rejection, in the critical section that finds it.
+fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
+    table.counts.reject(why);
+    Look::Answer(Begin::Rejected(why))
+}
 
-    /// Counts and reports the answer.
-    fn finish(mut self, begin: &Begin<K, T>) {
-        let wrong = self.wrong.take();
-        if wrong.is_some() || matches!(begin, Begin::Rejected(_)) {
-            self.shard.table.with(|table| {
-                table.counts.take_back(wrong);
-                if let Begin::Rejected(why) = begin {
-                    table.counts.reject(*why);
-                }
-            });
-        }
-        match begin {
-            Begin::Primary(primary) => primary.report_begun(),
-            Begin::Waiter(waiter) => waiter.report_joined(),
-            Begin::Rejected(why) => report_rejected(*why),
-        }
+/// Reports the answer.
+fn report<K, T>(begin: &Begin<K, T>) {
+    match begin {
+        Begin::Primary(primary) => primary.report_begun(),
+        Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
+        Begin::Waiter(_) => {}
+        Begin::Rejected(why) => report_rejected(*why),
     }
 }
 
@@ -408,39 +396,43 @@ mod tests {
 
     const OTHERS: u32 = 500;
 
-    /// How many looks a call for a new key takes among others with its hash.
-    fn looks(shard: &Arc<Shard<u32, u8>>, request: &Request, mut key: impl Key<u32>) -> usize {
+    /// How many looks a call takes, and what it comes to.
+    fn looks(
+        shard: &Arc<Shard<u32, u8>>,
+        request: &Request,
+        mut key: impl Key<u32>,
+    ) -> (usize, Begin<u32, u8>) {
         let mut search = Search::new(shard, request);
-        let mut looks = 0;
-        loop {
-            looks += 1;
+        for looks in 1.. {
             match search.look(&mut key, &mut Plain) {
-                Look::Begun(_) => return looks,
+                Look::Answer(begin) => return (looks, begin),
                 Look::NoKey => key.make(),
-                Look::Rejected(why) => panic!("{why}"),
-                Look::Absent => unreachable!("it begins"),
-                Look::Candidate(candidate) => {
-                    assert!(search.compare(candidate, &mut key, &mut Plain).is_none());
-                    search.pass_other_keys(&key);
-                }
+                Look::Compare(candidates) => search.compare(candidates, &key),
+                Look::Joined(_) | Look::Absent => panic!("there are others, and it begins"),
             }
         }
+        unreachable!()
     }
 
     #[test]
-    fn other_keys_with_the_same_hash_are_passed_over_in_one_step() {
+    fn a_call_among_others_with_its_hash_takes_at_most_three_lock_acquisitions() {
         let shard = Arc::new(Shard::<u32, u8>::new(0, 1, None));
         let request = |mine| Request::new(&shard, 7, mine);
         let (mine, theirs) = (Fingerprint::new(1), Fingerprint::new(2));
         let _others: Vec<_> = (1..=OTHERS)
             .map(|key| {
-                let key = OwnedKey(Some(key));
-                Shard::search(&shard, &request(Some(theirs)), key, &mut Plain)
+                let request = request((key != 3).then_some(theirs));
+                Shard::search(&shard, &request, OwnedKey(Some(key)), &mut Plain)
             })
             .collect();
-        for request in [request(None), request(Some(mine))] {
-            assert_eq!(looks(&shard, &request, OwnedKey(Some(0))), 2);
-            assert_eq!(looks(&shard, &request, BorrowedKey::new(&0, u32::clone)), 3);
+        // A key in flight; one that is given its first fingerprint; another payload; a new key.
+        for (key, print) in [(4, None), (3, Some(mine)), (4, Some(mine)), (0, Some(mine))] {
+            let request = request(print);
+            assert_eq!(looks(&shard, &request, OwnedKey(Some(key))).0, 2);
+            let (looks, begin) = looks(&shard, &request, BorrowedKey::new(&key, u32::clone));
+            assert_eq!(looks, if key == 0 { 3 } else { 2 });
+            let rejected = matches!(begin, Begin::Rejected(Rejected::Mismatch));
+            assert_eq!(rejected, (key, print) == (4, Some(mine)));
         }
     }
 }

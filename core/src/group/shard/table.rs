@@ -17,6 +17,7 @@ use hashbrown::hash_table::Entry;
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
 use crate::flight::operation::SharedOperation;
+use crate::flight::reentry::is_nested;
 use crate::flight::{Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
@@ -54,7 +55,8 @@ pub(super) struct Removed<K, T> {
 }
 
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
-/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that.
+/// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that,
+/// unless this thread is inside of a flight.
 pub(super) struct JoinOrBegin<'a, K, T> {
     pub(super) shard: &'a Shard<K, T>,
     pub(super) hash: u64,
@@ -88,6 +90,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                 }
                 Some(flight)
             }
+            Entry::Occupied(_) if is_nested() => None,
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);

@@ -1,0 +1,77 @@
+//! Room for a new flight: a place of `max_flights`, and how a flight that is too old makes room.
+
+use crate::flight::Flight;
+use crate::group::shard::Shard;
+use crate::group::shard::after::After;
+use crate::group::shard::table::Table;
+use crate::sync::Arc;
+
+/// The place that a search has for a new flight, if it has one.
+pub(super) struct Room<'a, K, T> {
+    shard: &'a Arc<Shard<K, T>>,
+    reserved: Option<Reserved<'a, K, T>>,
+}
+
+/// A place that is counted for a flight that has not begun. Its drop gives it back.
+struct Reserved<'a, K, T>(&'a Shard<K, T>);
+
+impl<K, T> Drop for Reserved<'_, K, T> {
+    fn drop(&mut self) {
+        self.0.count_out();
+    }
+}
+
+impl<'a, K, T> Room<'a, K, T> {
+    pub(super) fn new(shard: &'a Arc<Shard<K, T>>) -> Self {
+        Self {
+            shard,
+            reserved: None,
+        }
+    }
+
+    /// Keeps a place until the search ends. Returns false if the limit does not allow it.
+    pub(super) fn reserve(&mut self) -> bool {
+        if self.reserved.is_none() && self.shard.count_in() {
+            self.reserved = Some(Reserved(self.shard));
+        }
+        self.reserved.is_some()
+    }
+
+    /// Whether the limit allows a new flight at this moment.
+    pub(super) fn is_there(&self) -> bool {
+        self.reserved.is_some() || self.shard.has_room()
+    }
+
+    /// The new flight begins: from here on its end gives the place back. Returns false if the limit
+    /// does not allow it.
+    pub(super) fn fill(&mut self) -> bool {
+        let filled = self.reserve();
+        core::mem::forget(self.reserved.take());
+        filled
+    }
+
+    /// Whether a flight that is too old can make room for a new one at this moment.
+    pub(super) fn can_supersede(&self, old: &Flight<K, T>) -> bool {
+        self.is_there() || old.is_idle()
+    }
+
+    /// Ends a flight that is too old, for one that begins in this critical section. Without a free
+    /// place it ends only a flight whose operation can be dropped at once, and keeps its place.
+    /// Returns false if it has not ended the flight.
+    pub(super) fn supersede(
+        &mut self,
+        table: &mut Table<K, T>,
+        old: &Arc<Flight<K, T>>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        if self.reserve() {
+            return table.supersede(self.shard, old, after);
+        }
+        let superseded = table.supersede_idle(old, after);
+        if superseded {
+            // It was not counted out.
+            self.reserved = Some(Reserved(self.shard));
+        }
+        superseded
+    }
+}
