@@ -210,8 +210,7 @@ impl<T, B> RawCell<T, B> {
     }
 
     /// Parks a task, unless the cell has ended since `state`. Returns the state as it was found.
-    /// Not inlined, so that a poll that finds the end is.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn park(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
         match self.made_room() {
             Some(room) if !state.sheds() => room.park(&self.state, place, waker),

@@ -159,9 +159,11 @@ impl<T> SharedOperation<T> {
     /// Hands in the operation that has just been made: it is ready, and everybody who parked
     /// meanwhile is woken. If the flight has ended meanwhile, the operation stays with the caller.
     pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
-        self.driving
-            .with(|driving| driving.put_back(operation, true));
-        if operation.is_none() {
+        let anybody = self.driving.with(|driving| {
+            driving.put_back(operation, true);
+            driving.parked.len() > 0
+        });
+        if operation.is_none() && anybody {
             self.wake_everyone();
         }
     }
@@ -319,7 +321,10 @@ impl<T> SharedOperation<T> {
 
     /// After [`end`](Self::end): wakes every participant.
     pub(crate) fn tell(&self) {
-        fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
+        // Most of the time nobody has parked: then that is all.
+        if self.driving.with(|driving| driving.parked.len() > 0) {
+            fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
+        }
     }
 
     /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
