@@ -22,6 +22,7 @@ use tracing::{Event, Metadata, Subscriber};
 struct Hostile {
     at_enter: Arc<AtomicBool>,
     at_event: Arc<AtomicBool>,
+    at_exit: Arc<AtomicBool>,
 }
 
 impl Hostile {
@@ -47,7 +48,9 @@ impl Subscriber for Hostile {
     fn enter(&self, _: &Id) {
         self.panics(&self.at_enter, "enter");
     }
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        self.panics(&self.at_exit, "exit");
+    }
 }
 
 fn under(test: impl FnOnce(&Hostile)) {
@@ -197,4 +200,34 @@ fn a_superseded_flight_is_counted_as_aborted() {
         assert_eq!(group.stats().aborted_by(Cause::Superseded), 1);
     });
     assert_eq!(aborted, 1);
+}
+
+#[test]
+fn what_an_operation_returned_is_dropped_if_the_subscriber_panics_after_it() {
+    type Value = Arc<()>;
+    type Call = fn(&Group<u8, Value>, Value);
+    let ways: [(&str, Call); 3] = [
+        ("work", |group, value| drop(group.work(1, || ready(value)))),
+        ("run", |group, value| {
+            let Begin::Primary(primary) = group.begin(1) else {
+                panic!("a free key")
+            };
+            drop(block_on(primary.run(ready(value))));
+        }),
+        ("rerun", |group, value| {
+            let call = group.work_rerun(1, Budget::times(0), || ready(value));
+            drop(block_on(call));
+        }),
+    ];
+    for (name, way) in ways {
+        under(|hostile| {
+            let (group, value) = (Group::new(), Value::default());
+            hostile.at_exit.store(true, Ordering::SeqCst);
+            let call = || way(&group, value.clone());
+            let unwound = catch_unwind(AssertUnwindSafe(call));
+            assert!(unwound.is_err(), "{name}");
+            assert_eq!(Arc::strong_count(&value), 1, "{name}: leaked");
+            assert!(group.is_empty() && group.stats().ending == 0, "{name}");
+        });
+    }
 }

@@ -375,14 +375,14 @@ struct Polling<'a, K, T, F> {
 
 impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
     fn poll(mut self, cx: &mut Context<'_>) -> Poll<T> {
-        let poll = {
-            let operation = self.operation.as_mut().as_pin_mut();
-            let (Some(primary), Some(operation)) = (self.primary.as_ref(), operation) else {
-                unreachable!("it has a primary until its operation is ready or lost")
-            };
-            let _entered = Entered::new(primary.flight(), Some([cx.waker(); 2]));
-            operation.poll(cx)
+        let operation = self.operation.as_mut().as_pin_mut();
+        let (Some(primary), Some(operation)) = (self.primary.as_ref(), operation) else {
+            unreachable!("it has a primary until its operation is ready or lost")
         };
+        let entered = Entered::new(primary.flight(), Some([cx.waker(); 2]));
+        let poll = operation.poll(cx);
+        // Not at the end of a block: if a subscriber panicked there, the value would be leaked.
+        drop(entered);
         core::mem::forget(self);
         poll
     }

@@ -244,16 +244,16 @@ fn poll_own<K, T, M, F>(
         participant,
         run: true,
     };
-    let poll = {
-        let _entered = Entered::new(&flight, Some([cx.waker(); 2]));
-        if let Some(make) = make.take() {
-            guard.operation.set(Some(make()));
-        }
-        match guard.operation.as_mut().as_pin_mut() {
-            Some(operation) => operation.poll(cx),
-            None => unreachable!("a participant drives once"),
-        }
+    let entered = Entered::new(&flight, Some([cx.waker(); 2]));
+    if let Some(make) = make.take() {
+        guard.operation.set(Some(make()));
+    }
+    let poll = match guard.operation.as_mut().as_pin_mut() {
+        Some(operation) => operation.poll(cx),
+        None => unreachable!("a participant drives once"),
     };
+    // Not at the end of a block: if a subscriber panicked there, the value would be leaked.
+    drop(entered);
     // It did not panic, so this participant keeps driving.
     core::mem::forget(guard);
     if let Poll::Ready(value) = poll {

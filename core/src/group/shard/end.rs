@@ -250,10 +250,10 @@ impl<K, T> Shard<K, T> {
         let panicked = OnDrop(|| {
             self.abort(flight, Cause::Panicked);
         });
-        let result = {
-            let _entered = Entered::new(flight, wakers);
-            part()
-        };
+        let entered = Entered::new(flight, wakers);
+        let result = part();
+        // Not at the end of a block: if a subscriber panicked there, the result would be leaked.
+        drop(entered);
         mem::forget(panicked);
         result
     }
