@@ -232,7 +232,12 @@ impl<K, T> Participant<K, T> {
                 let _in_hand = InHand::new(&self.shard, &self.flight, left.operation);
                 self.shard.abort(&self.flight, cause);
             }
-            Some(cause) => self.shard.lose(&self.flight, cause),
+            Some(cause) if run => self.shard.lose(&self.flight, cause),
+            // The last participant leaves while a driver that was lost ends the flight: the budget
+            // is used up. That driver had the run, so the flight is over by its call.
+            Some(cause) => {
+                self.shard.abort(&self.flight, cause);
+            }
             None if left.gone => self.shard.gone(&self.flight),
             None => {}
         }
