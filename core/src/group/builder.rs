@@ -255,7 +255,9 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// A flight counts until its operation is gone, however it ended, as for [`Group::drained`].
     /// [`Stats::ending`](crate::Stats::ending) shows the flights that have ended already. Retained
-    /// outcomes do not count.
+    /// outcomes do not count. At the limit a begin can supersede a `work` (see
+    /// [`supersede_after`](Self::supersede_after)). Then the old operation is one more than the
+    /// limit until that begin has dropped it.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
