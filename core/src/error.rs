@@ -131,7 +131,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Cause::Dropped => "the primary was dropped before it settled",
+            Cause::Dropped => "the operation was dropped before it settled",
             Cause::Panicked => "the operation panicked",
             Cause::Cancelled => "it was aborted on purpose",
             Cause::AbortedAll => "the group aborted all flights",

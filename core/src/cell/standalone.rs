@@ -153,7 +153,6 @@ impl<T> SettleCell<T> {
     ///
     /// The future can be dropped at any point. That loses nothing and does not affect other
     /// waiters.
-    #[doc(alias = "join")]
     pub fn wait(&self) -> Wait<'_, T> {
         Wait::new(self)
     }

@@ -55,7 +55,6 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// assert_eq!(*outcome, Ok(42));
     /// # });
     /// ```
-    #[doc(alias = "join")]
     #[doc(alias = "Do")]
     pub fn begin(&self, key: K) -> Begin<K, T> {
         self.entry(key).begin()

@@ -50,7 +50,6 @@ use crate::sync::Arc;
 /// # });
 /// ```
 #[doc(alias = "follower")]
-#[doc(alias = "join")]
 #[must_use = "it has joined the flight; dropping it leaves, and touches nobody"]
 pub struct Waiter<K, T> {
     watch: Watch<K, T>,
