@@ -185,6 +185,8 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
         let ticket = Ticket::new();
         let state = match self.begin_with(&mut Plain, |request| request.queued(&ticket)) {
             Begin::Primary(primary) if !shard.holds(primary.flight()) => {
+                // Nothing of its caller's runs before it has the primary.
+                primary.flight().cell.set_unbegun();
                 TurnState::Queued(primary, ticket)
             }
             begin => TurnState::Ready(begin),
@@ -246,7 +248,9 @@ impl<K, T> fmt::Debug for Gate<K, T> {
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives the place up, and the gate with it if its turn had come.
+/// Dropping it gives the place up, and the gate with it if its turn had come. Duplicates of its
+/// token get an error that says that nothing
+/// [has begun](crate::error::Aborted::has_begun).
 ///
 /// # Panics
 ///
@@ -285,7 +289,10 @@ impl<K, T> Future for Turn<K, T> {
             }
         }
         match core::mem::replace(&mut self.state, TurnState::Done) {
-            TurnState::Queued(primary, _) => Poll::Ready(Begin::Primary(primary)),
+            TurnState::Queued(primary, _) => {
+                primary.flight().cell.begin();
+                Poll::Ready(Begin::Primary(primary))
+            }
             TurnState::Ready(begin) => Poll::Ready(begin),
             TurnState::Done => panic!("`Turn` polled after it was ready"),
         }
