@@ -186,8 +186,8 @@ impl Aborted {
     }
 
     /// Returns false only if none of the operation's code can have run: the flight ended before its
-    /// spawned task or its blocking call started, or while its caller was queued at a gate. A client
-    /// can then retry with a new key.
+    /// spawned task or its blocking call started, or while its caller was queued at a gate. A
+    /// client can then retry with a new key.
     ///
     /// A guard has begun at [`begin`](crate::Group::begin), a `work` when its closure is called,
     /// and a `work_rerun` with the call, even if nothing has run yet.
