@@ -11,12 +11,13 @@ use std::thread;
 use std::time::Duration;
 
 use oneflight::error::{Aborted, Cause, Rejected};
+use oneflight::gate::{Gate, Mode};
 use oneflight::handle::Budget;
 use oneflight::rt::tokio::GroupExt;
 use oneflight::rt::{Spawn, SpawnBlocking};
 use oneflight::{Begin, Error, Group};
 use oneflight_conformance::{
-    cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
+    HandClock, cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
 };
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -458,4 +459,95 @@ fn a_lost_operation_that_waits_for_its_own_key_is_told() {
         assert_eq!(*seen.lock().unwrap(), [reentrant, None]);
         assert_eq!(group.stats().ending, 0);
     });
+}
+
+#[test]
+fn a_lost_rerun_that_waits_for_its_own_key_is_told() {
+    watched("a rerun waits for its own key", || {
+        let (group, seen) = (Keys::new(), Arc::default());
+        let owner = owned(group.clone(), Arc::clone(&seen));
+        let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), || owner));
+        let other = group.work_rerun("k", Budget::times(1), || ready(7));
+        assert!(poll(&mut driver, Waker::noop()).is_pending());
+        // The other one cannot run before this drop returns.
+        drop(driver);
+        let reentrant = Some(Error::Rejected(Rejected::Reentrant));
+        assert_eq!(*seen.lock().unwrap(), [reentrant]);
+        assert_eq!(*smol::block_on(other).unwrap(), 7);
+    });
+}
+
+/// Calls its closure, and panics.
+struct Last<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Last<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+        quiet_panic()
+    }
+}
+
+/// A rerun begins its flight in the place of one that is too old, and a waker of that one panics.
+fn lose_a_rerun_in_its_begin(first: impl Fn(&Keys) + Send + Sync + 'static) {
+    let clock = HandClock::default();
+    let builder = Keys::builder().clock(clock.clone());
+    let group = builder
+        .supersede_after(Duration::from_secs(60))
+        .max_flights(2)
+        .build();
+    let old = primary(group.begin("k"));
+    let mut told = waiter(group.begin("k"));
+    let inside = group.clone();
+    let last = Arc::new(Last(move || first(&inside)));
+    assert!(poll(&mut told, &last.into()).is_pending());
+    clock.forward(100);
+    let call = || drop(group.work_rerun("k", Budget::times(1), || ready(7)));
+    assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+    drop(old);
+    let two = ["a", "b"].map(|key| primary(group.begin(key)));
+    assert_eq!(rejected(group.begin("c")), Rejected::TooManyFlights);
+    drop(two);
+    assert!(stop(&group), "no operation is there");
+}
+
+#[test]
+fn a_rerun_that_is_lost_in_its_begin_is_over() {
+    watched("lost in its begin", || {
+        lose_a_rerun_in_its_begin(|_| {});
+        lose_a_rerun_in_its_begin(Keys::abort_all);
+    });
+}
+
+#[test]
+fn a_holder_that_was_ended_keeps_the_gate_until_its_operation_is_gone() {
+    for mode in [Mode::Exclusive, Mode::Queue] {
+        let (busy, gate) = (Busy::default(), Gate::<u8, usize>::new(mode));
+        let call = gate.entry(Some(1)).spawn_on(&busy, pending);
+        let mut task = busy.tasks.lock().unwrap().remove(0);
+        assert!(poll(&mut task, Waker::noop()).is_pending());
+        assert!(call.abort_handle().unwrap().abort());
+        assert!(gate.is_busy());
+        assert_eq!(rejected(gate.begin(Some(2))), Rejected::Busy);
+        drop(task);
+        assert!(!gate.is_busy());
+        drop(primary(gate.begin(Some(2))));
+    }
+}
+
+#[test]
+fn a_value_may_panic_when_the_panic_of_retain_by_drops_it() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            quiet_panic()
+        }
+    }
+    let group = Group::<u8, Fragile>::builder()
+        .retain_by(|_: &Fragile| -> Option<Duration> { quiet_panic() })
+        .build();
+    let (first, told) = (primary(group.begin(1)), waiter(group.begin(1)));
+    let settle = || drop(first.settle(Fragile));
+    assert!(catch_unwind(AssertUnwindSafe(settle)).is_err());
+    assert_eq!(told.get().map(cause_of), Some(Cause::Panicked));
+    assert!(group.is_empty());
 }

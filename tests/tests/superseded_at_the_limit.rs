@@ -106,6 +106,25 @@ fn the_place_of_the_new_flight_is_kept_while_keys_are_compared() {
 }
 
 #[test]
+fn a_call_that_begins_nothing_keeps_no_place_while_keys_are_compared() {
+    watched("a call that begins nothing", || {
+        let clock = HandClock::default();
+        let group = group(&clock, 3);
+        let two = ["old", "stranger"].map(|key| primary(group.begin(Key(key))));
+        clock.forward(100);
+        let third = Rc::new(RefCell::new(None));
+        let (others, came) = (group.clone(), third.clone());
+        MEANWHILE.set(Some(Box::new(move || {
+            *came.borrow_mut() = Some(others.begin(Key("third")));
+        })));
+        assert!(group.join(&Key("nobody's")).unwrap().is_none());
+        let third = third.take().expect("a comparison with the others");
+        drop((two, primary(third)));
+        assert_eq!(room(&group), 3);
+    });
+}
+
+#[test]
 fn a_key_that_panics_when_it_is_compared_leaks_no_place_and_ends_no_flight() {
     watched("a key that panics", || {
         let clock = HandClock::default();

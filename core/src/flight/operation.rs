@@ -69,7 +69,8 @@ impl<T> Operation<T> {
         Self(Fragile(Some(Box::pin(future))))
     }
 
-    fn elsewhere() -> Self {
+    /// The right to run one: each participant of a *Rerun* flight has its own.
+    pub(crate) fn elsewhere() -> Self {
         Self(Fragile(None))
     }
 
@@ -121,15 +122,12 @@ pub(crate) struct LeftBehind<T> {
 }
 
 impl<T> SharedOperation<T> {
-    /// With one participant. In *Continue* it is making the operation, which counts as polling it.
-    /// In *Rerun* the first participant that is polled will run its own.
+    /// With one participant. It makes the operation, which counts as polling it, and then
+    /// [hands it in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard
+    /// is: if that caller is lost in its begin, it is lost as a guard.
     pub(crate) fn new(policy: Policy) -> Self {
-        let stage = match policy {
-            Policy::Continue => Stage::Polling { woken: false },
-            Policy::Rerun(_) => Stage::Ready(Operation::elsewhere()),
-        };
         let driving = Driving {
-            stage,
+            stage: Stage::Polling { woken: false },
             driver: None,
             participants: 1,
             runs: 0,
@@ -418,6 +416,7 @@ mod tests {
     #[test]
     fn a_waker_that_comes_too_late_is_returned() {
         let shared = SharedOperation::<u8>::new(Policy::Rerun(1));
+        shared.hand_in(&mut Some(Operation::elsewhere()));
         let mut place = Place::NONE;
         assert!(shared.step(&mut place, Waker::noop()).0.is_some());
         drop(shared.end());

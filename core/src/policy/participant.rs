@@ -87,10 +87,19 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
             joined: None,
         };
         match self.begin_as(&mut call) {
-            Begin::Primary(primary) => Role::Participant(Participant::first(primary)),
+            Begin::Primary(primary) => {
+                let first = Participant::first(primary);
+                if let Policy::Rerun(_) = policy {
+                    first.hand_in(Operation::elsewhere());
+                }
+                Role::Participant(first)
+            }
             Begin::Waiter(waiter) => match call.joined {
-                Some(participant) => Role::Participant(participant.duplicate(waiter)),
-                None => Role::Waiter(waiter),
+                // The call came after the record, and before the ender took the operation.
+                Some(participant) if !waiter.is_replayed() => {
+                    Role::Participant(participant.duplicate(waiter))
+                }
+                _ => Role::Waiter(waiter),
             },
             Begin::Rejected(why) => Role::Rejected(why),
         }
@@ -196,6 +205,11 @@ impl<K, T> Participant<K, T> {
         let gone = OnDrop(|| self.shard.gone(&self.flight));
         let operation = self.shard.guarded(&self.flight, None, make);
         mem::forget(gone);
+        self.hand_in(operation);
+    }
+
+    /// Hands in the operation of a flight that this call began.
+    fn hand_in(&self, operation: Operation<T>) {
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
         // It stays in hand if the flight has ended.
         let cell = &self.flight.cell;
@@ -233,8 +247,8 @@ impl<K, T> Participant<K, T> {
                 self.shard.abort(&self.flight, cause);
             }
             Some(cause) if run => self.shard.lose(&self.flight, cause),
-            // The last participant leaves while a driver that was lost ends the flight: the budget
-            // is used up. That driver had the run, so the flight is over by its call.
+            // The budget is used up: the caller that had the last run ends the flight at this
+            // moment. Only that one says that the run is gone.
             Some(cause) => {
                 self.shard.abort(&self.flight, cause);
             }

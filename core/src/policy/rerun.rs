@@ -144,7 +144,9 @@ pin_project! {
 }
 
 /// Drops the operation, and then leaves the flight, also if that drop panics. In this order, since
-/// two operations of one flight must never exist at once.
+/// two operations of one flight must never exist at once. Meanwhile this thread counts as inside of
+/// the flight: nobody runs another operation until the drop returns, so a drop that waits for its
+/// own key would wait for itself.
 struct DropThenLeave<'a, K, T, F> {
     operation: Pin<&'a mut Option<F>>,
     participant: &'a mut Participant<K, T>,
@@ -154,8 +156,12 @@ struct DropThenLeave<'a, K, T, F> {
 
 impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
     fn drop(&mut self) {
+        let flight = self.participant.flight.clone();
         let _then = OnDrop(|| self.participant.leave(self.run));
-        drop(FragilePin(self.operation.as_mut()));
+        // A local, so that it is dropped before the leaving, also if a subscriber panics.
+        let operation = FragilePin(self.operation.as_mut());
+        let _entered = self.run.then(|| Entered::new(&flight, None));
+        drop(operation);
     }
 }
 

@@ -134,3 +134,23 @@ fn a_driver_that_settles_while_another_leaves_counts_it_once() {
         assert_eq!((stats.waiting, stats.in_flight), (0, 0));
     });
 }
+
+#[test]
+fn a_budget_runs_out_while_the_last_other_leaves_and_the_flight_is_over() {
+    for parks in [false, true] {
+        bounded_model(3, move || {
+            let group = group::<u32>();
+            let driver = stuck(&group, Budget::times(0));
+            let mut other = fresh(&group);
+            if parks {
+                assert!(Counter::default().poll(&mut other).is_pending());
+            }
+            let lose = thread::spawn(move || drop(driver));
+            drop(other);
+            lose.join().unwrap();
+            assert!(group.is_empty());
+            group.close();
+            block_on(group.drained());
+        });
+    }
+}

@@ -1,6 +1,6 @@
 //! The shared operation of `work`.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::sync::Mutex;
 use std::task::{Poll, Waker};
 
@@ -11,7 +11,7 @@ use loom::thread;
 use oneflight_core::Error;
 use oneflight_core::error::Cause;
 
-use crate::{Counter, bounded_model, cause_of, group, model};
+use crate::{Counter, bounded_model, cause_of, group, model, waiter};
 
 /// An event the operation waits for: set by another thread, which then wakes it.
 ///
@@ -155,5 +155,24 @@ fn a_thread_that_drives_is_unparked_by_its_operation() {
         let wake = thread::spawn(move || signal.set());
         assert_eq!(*work.wait_blocking().unwrap(), 7);
         wake.join().unwrap();
+    });
+}
+
+#[test]
+fn a_call_that_comes_after_the_record_is_a_replay() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let driver = group.work(1, || ready(7));
+        let first = driver.id();
+        let seen = waiter(group.begin(1));
+        let comes = thread::spawn(move || {
+            while seen.get().is_none() {
+                thread::yield_now();
+            }
+            let late = group.work(1, || ready(8));
+            assert!(late.is_replayed() || late.id() != first);
+        });
+        assert_eq!(*block_on(driver).unwrap(), 7);
+        comes.join().unwrap();
     });
 }

@@ -41,7 +41,7 @@ use crate::group::shard::in_hand::InHand;
 use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
-use crate::unwind::OnDrop;
+use crate::unwind::{Fragile, OnDrop};
 
 /// By whom a flight was ended, and how.
 enum End {
@@ -98,10 +98,16 @@ impl<K, T> Shard<K, T> {
         if flight.cell.snapshot().ended() {
             return Err(self.too_late(flight, value));
         }
-        // The user's code decides whether the outcome is retained. Its panic ends the flight.
+        // The user's code decides whether the outcome is retained. Its panic ends the flight, and
+        // the drop of the value must not meet that panic.
+        let mut value = Fragile(Some(value));
         let lost = OnDrop(|| self.lose(flight, Cause::Panicked));
-        let stay = self.rules().and_then(|rules| rules.stay(&value));
+        let stay = self.rules().zip(value.0.as_ref());
+        let stay = stay.and_then(|(rules, value)| rules.stay(value));
         mem::forget(lost);
+        let Some(value) = value.0.take() else {
+            unreachable!("nobody else takes it")
+        };
         match flight.cell.record(value) {
             Ok(before) => Ok(self.with_place(flight, stay, |place| {
                 self.free_and_tell(flight, before, End::Settled(place))

@@ -4,7 +4,8 @@
 //! Taking the gate, or a place in the line, is part of registering the token: one critical section.
 //!
 //! # Invariants
-//! 1. The holder is the flight that was let in last, if it has not ended.
+//! 1. The holder is the flight that was let in last, until it is over: a flight that was ended from
+//!    outside holds the gate as long as its operation or guard is here (`end`).
 //! 2. The queue is in the order of flight ids, which is the order of arrival.
 
 use alloc::collections::BTreeMap;
@@ -62,12 +63,7 @@ impl Drop for Ticket {
 impl<K, T> Line<K, T> {
     /// Whether the gate is held, or promised to a flight that waits.
     pub(super) fn is_busy(&self) -> bool {
-        !self.queue.is_empty() || self.is_held()
-    }
-
-    fn is_held(&self) -> bool {
-        let holder = self.holder.as_ref();
-        holder.is_some_and(|flight| !flight.cell.snapshot().ended())
+        !self.queue.is_empty() || self.holder.is_some()
     }
 
     fn holds(&self, flight: &Arc<Flight<K, T>>) -> bool {
@@ -87,14 +83,14 @@ impl<K, T> Line<K, T> {
         }
     }
 
-    /// The flight has ended: it neither holds the gate nor waits for it any more. Lets the next
+    /// The flight is over: it neither holds the gate nor waits for it any more. Lets the next
     /// flight in, if the gate is free, and returns its signal.
     pub(super) fn release(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Signal> {
         self.queue.remove(&flight.id);
         if self.holds(flight) {
             self.holder = None;
         }
-        if self.is_held() {
+        if self.holder.is_some() {
             return None;
         }
         let (_, (flight, signal)) = self.queue.pop_first()?;

@@ -222,7 +222,7 @@ impl<'a, K, T> Search<'a, K, T> {
                     return Look::Joined(waiter);
                 }
             }
-        } else {
+        } else if !self.request.joins_only {
             let too_old = |flight| self.request.is_too_old(self.shard, table, flight);
             if too_old(one) || others.iter().any(too_old) {
                 // If that is this key's flight, no other call takes the place of its successor
