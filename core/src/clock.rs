@@ -4,17 +4,18 @@ use core::time::Duration;
 
 /// A source of time.
 ///
-/// It never runs backwards, and its zero may be anywhere. Read before any lock is taken; nothing
-/// else is asked of it, and no timer and no thread stand behind what uses it.
+/// It must never run backwards. Its zero can be anywhere. A group reads it under no lock, and needs
+/// nothing else of it: neither a timer nor a thread.
 ///
 /// # The default clock
 ///
 /// With `std` it is that of `std::time::Instant`. It is not specified whether that clock runs while
 /// the machine is suspended: `std` leaves it to the platform, and says that it can change. Today
 /// the clock stops on Linux (`CLOCK_MONOTONIC`) and on macOS, and runs on Windows. So on a machine
-/// that sleeps, a replay window can be longer than its time by the wall clock. It is never shorter.
-/// If that matters to you, give the builder a clock of your own. Without `std`, and on
-/// `wasm32-unknown-unknown`, there is no default.
+/// that sleeps, a replay window, or the age that `supersede_after` allows, can be longer by the
+/// wall clock than the time that was set. It is never shorter. If that matters to you, give the
+/// builder a clock of your own. Without `std`, and on `wasm32-unknown-unknown`, there is no
+/// default.
 ///
 /// # Examples
 ///
@@ -35,7 +36,7 @@ use core::time::Duration;
 /// # assert_eq!(Ticks::default().now(), Duration::ZERO);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The time since this clock's zero.
+    /// Returns the time since this clock's zero.
     fn now(&self) -> Duration;
 }
 

@@ -91,10 +91,12 @@ impl From<Error> for std::io::Error {
 #[non_exhaustive]
 pub enum Cause {
     /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it
-    /// settled, or the last participant of a `work` left.
+    /// settled, or the last participant of a `work` or `work_rerun` left.
     Dropped,
-    /// A poll of the operation was left by unwinding, or the guard was dropped while its thread
-    /// unwinds (seen with `std` only; without it that counts as [`Dropped`](Cause::Dropped)).
+    /// The operation panicked, or a closure that the settle calls
+    /// ([`retain_by`](crate::GroupBuilder::retain_by)). It is also the cause if the guard is
+    /// dropped, or the last participant leaves, while its thread unwinds. (That is detected with
+    /// `std` only. Without `std` the cause is [`Dropped`](Cause::Dropped).)
     Panicked,
     /// Ended on purpose: [`Primary::abort`](crate::Primary::abort),
     /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort), and by key
@@ -129,7 +131,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Cause::Dropped => "the primary was dropped before it settled",
+            Cause::Dropped => "the operation was dropped before it settled",
             Cause::Panicked => "the operation panicked",
             Cause::Cancelled => "it was aborted on purpose",
             Cause::AbortedAll => "the group aborted all flights",
@@ -141,8 +143,9 @@ impl fmt::Display for Cause {
 
 /// The flight ended without a value.
 ///
-/// This is the outcome of the *flight*, not of the caller: a duplicate that sees it may simply
-/// begin again. An operation that fails with an error of its own settles with that error instead
+/// This is the outcome of the *flight* and not of the caller: a duplicate that gets it can begin
+/// again. The operation might have run, at least in part (see [`has_begun`](Self::has_begun)). An
+/// operation that fails with an error of its own settles with that error instead
 /// (`T = Result<_, _>`), and every duplicate gets the same one.
 ///
 /// ```
@@ -183,10 +186,11 @@ impl Aborted {
     }
 
     /// Returns false only if none of the operation's code can have run: the flight ended before its
-    /// spawned task or its blocking call started. A client can then retry with a new key.
+    /// spawned task or its blocking call started, or while its caller was queued at a gate. A
+    /// client can then retry with a new key.
     ///
-    /// A guard has begun at [`begin`](crate::Group::begin), and a `work` when its closure is
-    /// called.
+    /// A guard has begun at [`begin`](crate::Group::begin), a `work` when its closure is called,
+    /// and a `work_rerun` with the call, even if nothing has run yet.
     pub const fn has_begun(&self) -> bool {
         self.begun
     }
@@ -262,9 +266,11 @@ impl<T> StdError for AlreadySettled<T> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// The gate is held for another token.
+    /// The gate is held by a call with another token or without one, or another call waits for its
+    /// turn.
     Busy,
-    /// The key is in flight, or its outcome retained, for another payload.
+    /// The key is in flight, or its outcome is retained, with another
+    /// [`Fingerprint`](crate::Fingerprint).
     Mismatch,
     /// The flight has reached [`max_waiters`](crate::GroupBuilder::max_waiters).
     TooManyWaiters,
@@ -288,8 +294,8 @@ pub enum Rejected {
     /// - A thread calls a `wait_blocking` or `wait_deadline` of this crate while it is inside of
     ///   the flight: it polls, makes, calls or drops the flight's operation.
     ///
-    /// The caller has left the flight then, and gets this error from every later wait. It is not
-    /// counted in [`Stats`](crate::Stats) as rejected.
+    /// The caller has left the flight then, and gets this error from every later wait.
+    /// [`Stats`](crate::Stats) does not count it as rejected.
     Reentrant,
 }
 

@@ -6,10 +6,10 @@ use core::hash::{BuildHasher, Hash, Hasher};
 /// Identifies a payload: 128 bits, given or computed.
 ///
 /// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
-/// different fingerprints are never merged: the later one is
-/// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). A call without one shares what there
-/// is. A flight that began without one takes the first fingerprint that joins it, so a second
-/// payload is a mismatch there too, also of a retained outcome.
+/// different fingerprints are never merged: the later call is rejected as
+/// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). A call without a fingerprint joins
+/// without a check. A flight that began without one takes the first fingerprint that joins it, so a
+/// second payload is a mismatch there too, also of a retained outcome.
 ///
 /// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes,
 /// not an attacker who forges payloads. Against one, [give](Self::new) the first 128 bits of a
@@ -33,12 +33,12 @@ use core::hash::{BuildHasher, Hash, Hasher};
 pub struct Fingerprint([u64; 2]);
 
 impl Fingerprint {
-    /// One that the caller has computed.
+    /// Makes a fingerprint that the caller has computed.
     pub const fn new(bits: u128) -> Self {
         Self([(bits >> 64) as u64, bits as u64])
     }
 
-    /// Of the bytes of a payload.
+    /// Computes the fingerprint of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self::computed(|hasher| {
             hasher.write_usize(bytes.len());
@@ -46,12 +46,12 @@ impl Fingerprint {
         })
     }
 
-    /// Of anything that can be hashed.
+    /// Computes the fingerprint of anything that can be hashed.
     pub fn of<P: Hash + ?Sized>(payload: &P) -> Self {
         Self::computed(|hasher| payload.hash(hasher))
     }
 
-    /// As a number.
+    /// Returns the fingerprint as a number.
     pub const fn get(self) -> u128 {
         let [high, low] = self.0;
         (high as u128) << 64 | low as u128

@@ -45,9 +45,11 @@ pub enum Mode {
 
 /// One resource, one invocation at a time: an agent, a device, an account.
 ///
-/// A caller with a token that is in flight shares that invocation; one with another token finds the
-/// gate busy; one without a token takes the gate and cannot be joined. The [`Primary`] is the
-/// permit: its settle, its abort or its drop lets the next one in, and nothing else does.
+/// A caller with a token that is in flight shares that invocation. A caller with another token
+/// finds the gate busy. A caller without a token takes the gate and cannot be joined. The
+/// [`Primary`] is the permit: its settle, its abort or its drop lets the next caller in. The
+/// operation of a `work` or `spawn` at the gate's [`entry`](Self::entry) holds it too, until the
+/// operation is gone, however its flight has ended.
 ///
 /// # Deadlocks
 ///
@@ -55,8 +57,8 @@ pub enum Mode {
 /// the wait fails with [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) where that is
 /// detected.
 ///
-/// The gate is handed over when a turn comes, polled or not: a [`Turn`] that is kept and no longer
-/// polled holds it.
+/// When a turn comes, its caller holds the gate, even if nothing polls the [`Turn`]. So a `Turn`
+/// that is kept and no longer polled holds the gate.
 ///
 /// # Examples
 ///
@@ -89,7 +91,7 @@ struct Inner<K, T> {
 }
 
 impl<K, T> Gate<K, T> {
-    /// A gate that nobody holds.
+    /// Makes a gate that no caller holds.
     pub fn new(mode: Mode) -> Self {
         let shard = if mode == Mode::Open {
             Shard::new(random_id(), 1, None)
@@ -105,22 +107,24 @@ impl<K, T> Gate<K, T> {
         }
     }
 
-    /// What happens to a caller that finds it held.
+    /// Returns what happens to a caller that finds the gate held.
     pub fn mode(&self) -> Mode {
         self.inner.mode
     }
 
-    /// Whether somebody holds it, or waits for a turn. Never with [`Mode::Open`].
+    /// Returns true if a caller holds the gate or waits for a turn. With [`Mode::Open`] it is
+    /// always false.
     pub fn is_busy(&self) -> bool {
         self.inner.shard.is_busy()
     }
 
-    /// How many callers wait for their turn.
+    /// Returns the number of callers that wait for their turn.
     pub fn queued(&self) -> usize {
         self.inner.shard.queued()
     }
 
-    /// What the gate has done and holds. Those who wait for a turn are flights that have begun.
+    /// Returns what the gate has done and holds. A caller that waits for its turn counts as a
+    /// flight that has begun.
     pub fn stats(&self) -> Stats {
         gather([self.inner.shard.figures()])
     }
@@ -129,7 +133,7 @@ impl<K, T> Gate<K, T> {
 impl<K: Hash + Eq, T> Gate<K, T> {
     /// Returns the entry of this token: the token of one call, to which a fingerprint can be added.
     ///
-    /// Every call of the entry that finds another token in flight is
+    /// Every call of the entry that finds another token in flight is rejected as
     /// [`Rejected::Busy`](crate::error::Rejected::Busy); only [`turn`](Entry::turn) waits.
     pub fn entry(&self, token: Option<K>) -> Entry<'_, Self> {
         Entry::owned(self, token)
@@ -137,9 +141,9 @@ impl<K: Hash + Eq, T> Gate<K, T> {
 
     /// Takes the gate, or joins the invocation with this token. Never waits.
     ///
-    /// In every mode a caller that finds another token in flight is
-    /// [`Rejected::Busy`](crate::error::Rejected::Busy), except with [`Mode::Open`], where nobody
-    /// is.
+    /// In every mode a caller that finds another token in flight is rejected as
+    /// [`Rejected::Busy`](crate::error::Rejected::Busy), except with [`Mode::Open`], where no
+    /// caller is.
     pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
         self.entry(token).begin()
     }
@@ -147,19 +151,18 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// Takes the gate, waiting for its turn with [`Mode::Queue`], or joins the invocation with this
     /// token.
     ///
-    /// The place in the queue is taken by the call, and the token is claimed with it: duplicates of
-    /// a token that is queued wait for the same claim. In the other modes this is
-    /// [`begin`](Self::begin).
+    /// The call takes a place in the queue and claims the token with it, so duplicates of a token
+    /// that is queued wait for the same claim. In the other modes this is [`begin`](Self::begin).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place up: duplicates of its token get
-    /// [`Cause::Dropped`](crate::error::Cause::Dropped), and nobody else notices.
+    /// Dropping the future gives the place up. Duplicates of its token get
+    /// [`Cause::Dropped`](crate::error::Cause::Dropped), and no other caller is affected.
     pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
         self.entry(token).turn()
     }
 
-    /// How many duplicates wait for the token.
+    /// Returns the number of duplicates that wait for the token.
     pub fn waiters<Q: Hash + Equivalent<K> + ?Sized>(&self, token: &Q) -> usize {
         let same = |other: &Option<K>| other.as_ref().is_some_and(|other| token.equivalent(other));
         let hash = self.inner.hasher.hash_one(Some(token));
@@ -182,6 +185,8 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
         let ticket = Ticket::new();
         let state = match self.begin_with(&mut Plain, |request| request.queued(&ticket)) {
             Begin::Primary(primary) if !shard.holds(primary.flight()) => {
+                // Nothing of its caller's runs before it has the primary.
+                primary.flight().cell.set_unbegun();
                 TurnState::Queued(primary, ticket)
             }
             begin => TurnState::Ready(begin),
@@ -239,11 +244,13 @@ impl<K, T> fmt::Debug for Gate<K, T> {
 
 /// Waits for its turn at a [`Gate`]. From [`Gate::turn`].
 ///
-/// A future of [`Begin`].
+/// It is a future that yields [`Begin`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives the place up, and the gate with it if its turn had come.
+/// Dropping it gives the place up, and the gate with it if its turn had come. Duplicates of its
+/// token get an error that says that nothing
+/// [has begun](crate::error::Aborted::has_begun).
 ///
 /// # Panics
 ///
@@ -260,7 +267,7 @@ enum TurnState<K, T> {
 }
 
 impl<K, T> Turn<K, T> {
-    /// Whether it still waits for its turn.
+    /// Returns true if it still waits for its turn.
     pub fn is_queued(&self) -> bool {
         matches!(&self.state, TurnState::Queued(_, ticket) if !ticket.is_called())
     }
@@ -282,7 +289,10 @@ impl<K, T> Future for Turn<K, T> {
             }
         }
         match core::mem::replace(&mut self.state, TurnState::Done) {
-            TurnState::Queued(primary, _) => Poll::Ready(Begin::Primary(primary)),
+            TurnState::Queued(primary, _) => {
+                primary.flight().cell.begin();
+                Poll::Ready(Begin::Primary(primary))
+            }
             TurnState::Ready(begin) => Poll::Ready(begin),
             TurnState::Done => panic!("`Turn` polled after it was ready"),
         }

@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | a read, harmless to repeat | to be cheap | [`work_rerun`] | another caller runs its own |
 //! | a costly call, say a model | never to be paid twice | [`work`] | another caller continues |
-//! | an effect: a payment | to run to its end | `spawn`, [`retain`], [`Fingerprint`] | nothing |
+//! | an effect: a payment | to finish | `spawn`, [`retain_ok_for`], [`Fingerprint`] | nothing |
 //! | a blocking call: a driver | one thread, and none for duplicates | `spawn_blocking` | nothing |
 //! | your own control flow | a guard | [`begin`], [`Primary`] | waiters get [`Aborted`] |
 //! | one resource: an agent, a device | a turn | [`Gate`] | the next one is let in |
@@ -16,7 +16,7 @@
 //! [`work`]: crate::Group::work
 //! [`work_rerun`]: crate::Group::work_rerun
 //! [`begin`]: crate::Group::begin
-//! [`retain`]: crate::GroupBuilder::retain
+//! [`retain_ok_for`]: crate::GroupBuilder::retain_ok_for
 //! [`Fingerprint`]: crate::Fingerprint
 //! [`Primary`]: crate::Primary
 //! [`Aborted`]: crate::error::Aborted
@@ -33,7 +33,7 @@
 //! # futures_lite::future::block_on(async {
 //! let group: Group<u64, Result<String, std::io::Error>> = Group::new();
 //! let path = String::from("Cargo.toml");
-//! // The operation stays in this future, so it may borrow.
+//! // The operation stays in this future, so it can borrow.
 //! let file = group.work_rerun(7, Budget::times(2), || async { std::fs::read_to_string(&path) });
 //! assert!(file.await.unwrap().is_ok());
 //! # });
@@ -45,9 +45,10 @@
 //! eleventh still wants the answer, it gets it. When the last one has gone, the operation is
 //! dropped, which cancels the request.
 //!
-//! The operation is polled by whichever caller drives. A caller that is kept but not polled stalls
-//! the others: where callers sit in a `select!` loop, use `spawn` and abort it by its
-//! [`AbortHandle`](crate::handle::AbortHandle) if you must.
+//! The operation is polled by the caller that drives. A driver that is kept but not polled stalls
+//! the others. If a caller can stay in a `select!` loop without being polled, use `spawn`. To stop
+//! it early, use its [`AbortHandle`](crate::handle::AbortHandle), or
+//! [`Group::abort`](crate::Group::abort).
 //!
 //! ```
 //! use oneflight_core::Group;
@@ -64,11 +65,11 @@
 //! Four things belong together:
 //! 1. **The key is the client's idempotency token.** The client makes it once and sends it with
 //!    each retry.
-//! 2. **`spawn`**, so that no caller can take the operation with it halfway.
+//! 2. **`spawn`**, so that a dropped caller cannot stop the operation halfway.
 //! 3. **A [`Fingerprint`](crate::Fingerprint) of the payload**, so that a token used twice by
 //!    mistake is rejected and not answered with another payment's receipt.
 //! 4. **A replay window** for what is final: a retry that comes after the answer gets the same
-//!    answer. A failure that may be tried again is not retained. At most 65,536 outcomes are
+//!    answer. A failure that can be tried again is not retained. At most 65,536 outcomes are
 //!    retained, unless you choose another number with
 //!    [`max_retained`](crate::GroupBuilder::max_retained). Choose one well above what settles in
 //!    one window, because a retry whose outcome was given up early runs the charge again. Watch
@@ -111,7 +112,8 @@
 //! # let Begin::Primary(running) = group.begin("k") else { unreachable!() };
 //! group.close(); // Nothing new begins; duplicates of what runs still join.
 //! # running.settle(1).unwrap();
-//! // Race this against your deadline, and call `abort_all` when the deadline wins.
+//! // Race this against your deadline, and call `abort_all` if the deadline comes first. Then it
+//! // still waits for what cannot be stopped: a guard that is held, a blocking call that runs.
 //! group.drained().await;
 //! # });
 //! ```

@@ -1,13 +1,13 @@
-//! One execution for each key; every duplicate waits for it without a thread and gets the same
+//! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
 //! Clients retry. A duplicate of a request that is still running must not run again: it waits for
-//! the first and gets the same outcome. Here a waiter is two words and a waker. It holds no thread,
-//! is not polled while it waits, and costs nobody anything when it leaves. No runtime is needed,
-//! and no `std`.
+//! the first and gets the same outcome. Here a waiter is two words and a waker. It holds no thread
+//! and is not polled while it waits. Dropping it has no effect on other waiters. No runtime is
+//! needed, and no `std`.
 //!
 //! - [`Group`] is the registry. [`Group::begin`] makes its caller the [`Primary`] or a [`Waiter`];
-//!   [`Group::work`] runs an operation that any caller may carry on.
+//!   [`Group::work`] runs an operation that any caller can continue.
 //! - [`SettleCell`] is the part that waits, on its own: one value, no key.
 //! - [`rt`] is what an executor's adapter supplies, for operations that outlive their callers.
 //!
@@ -41,15 +41,15 @@
 //!
 //! # What it is not
 //!
-//! No cache: when a flight has ended its key is free. No "exactly once": there is one successful
-//! settle for a flight; an effect happens once only if the effect itself is idempotent or checks
-//! the [`FlightId`].
+//! No cache: when a flight has ended its key is free, or its outcome is retained for the time that
+//! you have set. No "exactly once": there is one successful settle for a flight. An effect happens
+//! once only if the effect itself is idempotent or checks the [`FlightId`].
 //!
 //! # Features
 //!
 //! | feature | default | what it does |
 //! |---|---|---|
-//! | `std` | yes | blocking waits, `parking_lot` locks, panics of others' wakers isolated |
+//! | `std` | yes | blocking waits, `parking_lot` locks, a clock, panics isolated, [re-entry] seen |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
 //! | `tracing` | no | a span for each flight, an event for each duplicate: see below |
@@ -58,26 +58,31 @@
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |
 //!
+//! [re-entry]: crate::error::Rejected::Reentrant
+//!
 //! With `tracing`, the span of a flight is a root, so the span of its first caller can close while
 //! the flight continues. It *follows from* that caller's span, and the span of each duplicate
 //! follows from it. With `metrics`, `aborted` has the label `cause`, `rejected` the label `why`.
 //!
-//! Without `std` and without `critical-section` the locks spin. A task that is preempted while it
-//! holds one (by a higher-priority task or an interrupt handler that wants the same lock) blocks
-//! the other forever: on such targets enable `critical-section`. `event-listener`, which this
-//! crate stands on, says the same of its own.
+//! Without `std` and without `critical-section` the locks spin. If a task is preempted while it
+//! holds such a lock, a higher-priority task or an interrupt handler that needs the same lock spins
+//! forever. On such targets enable `critical-section`. The crate `event-listener`, which this crate
+//! uses, has the same limitation.
 //!
-//! A target without compare-and-swap (`thumbv6m-none-eabi`, say) needs `portable-atomic`, and the
-//! final program must say how `portable-atomic` makes it there: by that crate's own feature
-//! `critical-section`, say, with an implementation of critical sections. No 64-bit atomics are
-//! needed anywhere. On wasm nothing blocks, so the blocking waits are not there; on
-//! `wasm32-unknown-unknown` there is no clock either, so a group that retains or ages needs one.
+//! A target without compare-and-swap, for example `thumbv6m-none-eabi`, needs `portable-atomic`.
+//! The final program must choose how `portable-atomic` provides it there, for example with the
+//! feature `critical-section` of that crate and an implementation of critical sections. No 64-bit
+//! atomics are needed.
+//!
+//! A wasm thread cannot block, so the blocking waits do not exist on wasm. `wasm32-unknown-unknown`
+//! has no clock either, so a group that retains outcomes or has
+//! [`supersede_after`](GroupBuilder::supersede_after) needs one from [`GroupBuilder::clock`].
 //!
 //! # The waker contract
 //!
 //! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held.
-//! Wakers run in batches of at most 64 after the outcome is published. One that panics strands
-//! nobody: the others are woken, then the panic goes on.
+//! Wakers run in batches of at most 64 after the outcome is published. If one of them panics, the
+//! other waiters are woken first, and then the panic propagates.
 
 #![no_std]
 #![deny(unsafe_code)]

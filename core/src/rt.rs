@@ -44,7 +44,7 @@ use crate::error::Error;
 
 /// An executor. See the [module](self) for the contract.
 pub trait Spawn {
-    /// Runs a task to its end, whoever waits for it. The task never unwinds (with `std`).
+    /// Runs a task to its end, also if no caller waits for it. The task never unwinds (with `std`).
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
 }
 

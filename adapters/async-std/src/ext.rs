@@ -14,7 +14,8 @@ use crate::AsyncStd;
 
 /// Policy *Detach* on async-std: the operation belongs to the runtime and outlives every caller.
 ///
-/// Of a [`Group`] and a [`Gate`]. These are short forms of [`EntryExt`]'s calls on `entry(key)`.
+/// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
+/// on `entry(key)`.
 ///
 /// ```
 /// use oneflight_async_std::GroupExt;
@@ -149,7 +150,7 @@ where
 
 /// Waiting for a limited time, on async-std's clock.
 ///
-/// Of every future that a call returns, if it is `Unpin` or pinned.
+/// It is implemented for every future that a call returns, if the future is `Unpin` or pinned.
 ///
 /// ```
 /// use oneflight_async_std::HandleExt;
@@ -162,7 +163,7 @@ where
 ///     let Begin::Waiter(mut waiter) = group.begin("k") else { unreachable!() };
 ///     let early = waiter.wait_timeout(Duration::from_millis(1)).await;
 ///     assert_eq!(early.unwrap_err(), Error::TimedOut);
-///     // Giving up touched nobody, and the waiter can wait again.
+///     // That left the flight as it was, and the waiter can wait again.
 ///     primary.settle(7).unwrap();
 ///     assert_eq!(*waiter.wait_timeout(Duration::from_secs(1)).await.unwrap(), 7);
 /// });

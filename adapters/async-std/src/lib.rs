@@ -2,7 +2,7 @@
 //! a leaf: nothing else depends on it, and it serves services that have not moved yet. For new work
 //! take `oneflight-smol`.
 //!
-//! oneflight on async-std: operations that outlive their callers, and waiting for a while.
+//! oneflight on async-std: operations that outlive their callers, and waiting with a timeout.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -1,16 +1,16 @@
-//! One execution for each key; every duplicate waits for it without a thread and gets the same
+//! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
-//! Which policy is for which operation: see the [`guide`]. This crate is the one to depend on. It
-//! has no logic: it re-exports [`oneflight_core`] and, behind features that add and never exclude
-//! one another, the adapters.
+//! The [`guide`] says which policy is for which operation. Applications depend on this crate. It
+//! only re-exports [`oneflight_core`] and, each behind a feature, the adapters. The features can be
+//! combined.
 //!
 //! | use case | take | feature |
 //! |---|---|---|
 //! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
-//! | an `async` operation that any caller may carry on | [`Group::work`] | none |
+//! | an `async` operation that any caller can continue | [`Group::work`] | none |
 //! | an operation that is harmless to run again | [`Group::work_rerun`] | none |
-//! | a late retry gets the same outcome | [`GroupBuilder::retain`] | none |
+//! | a late retry gets the same outcome | [`GroupBuilder::retain_for`] | none |
 //! | the same key with another payload is rejected | [`Entry::fingerprint`] | none |
 //! | limits, and primaries that hang | [`GroupBuilder`] | none |
 //! | one invocation at a time | [`gate::Gate`] | none |

@@ -1,4 +1,4 @@
-//! oneflight on tokio: operations that outlive their callers, and waiting for a while.
+//! oneflight on tokio: operations that outlive their callers, and waiting with a timeout.
 //!
 //! | file | what it holds |
 //! |---|---|

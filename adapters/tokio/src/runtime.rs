@@ -30,11 +30,11 @@ pub struct Tokio {
 }
 
 impl Tokio {
-    /// The runtime this is called in.
+    /// Returns the runtime that this is called in.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime, as `tokio::spawn` does.
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`.
     #[track_caller]
     pub fn current() -> Self {
         Self {
@@ -42,21 +42,22 @@ impl Tokio {
         }
     }
 
-    /// The runtime this is called in.
+    /// Returns the runtime that this is called in.
     ///
     /// # Errors
     ///
-    /// Outside a tokio runtime.
+    /// Returns an error if the thread is not inside a tokio runtime.
     pub fn try_current() -> Result<Self, TryCurrentError> {
         Ok(Self {
             handle: Handle::try_current()?,
         })
     }
 
-    /// Lets any executor poll an operation that needs tokio: enters this runtime at each poll.
+    /// Lets any executor poll and drop an operation that needs tokio. The returned future enters
+    /// this runtime for each poll, and for the drop of the operation.
     ///
-    /// An operation of `Group::work` is polled wherever one of its callers is, which may be another
-    /// executor.
+    /// An operation of `Group::work` is polled and dropped wherever one of its callers is, which
+    /// can be another executor.
     ///
     /// ```
     /// use oneflight_core::Group;
@@ -151,10 +152,13 @@ impl<F: Future> Future for InContext<F> {
 
 /// A clock for groups and gates that follows tokio's.
 ///
-/// Use it in tests: where [`tokio::time::pause`] has stopped the time of a runtime and
-/// [`tokio::time::advance`] moves it, replay windows and ages follow. Elsewhere it shows the same
-/// time as the default clock, so a group can have it in production too. It needs tokio's feature
-/// `time` only; `pause` and `advance` need `test-util`.
+/// Use it in tests. If [`pause`] has stopped the time of a runtime and [`advance`] moves it, replay
+/// windows and ages follow. Elsewhere it shows the same time as the default clock, so a group can
+/// have it in production too. It needs tokio's feature `time` only; `pause` and `advance` need
+/// `test-util`.
+///
+/// [`pause`]: https://docs.rs/tokio/latest/tokio/time/fn.pause.html
+/// [`advance`]: https://docs.rs/tokio/latest/tokio/time/fn.advance.html
 ///
 /// Its zero is the moment when it is made, also outside every runtime. Clones have the same zero.
 ///

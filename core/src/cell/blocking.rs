@@ -16,8 +16,8 @@ impl<T> SettleCell<T> {
     ///
     /// # Deadlocks
     ///
-    /// The thread is gone until the settle. On a thread that an executor needs, this is the mistake
-    /// this crate exists to avoid: use [`wait`](Self::wait) there.
+    /// The thread is blocked until the settle. Do not call it on a thread that an executor needs:
+    /// use [`wait`](Self::wait) there.
     pub fn wait_blocking(&self) -> &T {
         self.raw.block(None);
         self.get()

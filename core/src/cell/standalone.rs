@@ -92,14 +92,17 @@ impl<T> SettleCell<T> {
 
     /// Records the value and wakes everyone who waits, unless it was settled before.
     ///
-    /// The wakers run in this call, in batches, under no lock. If one of them panics, the others
-    /// are woken all the same and the panic goes on afterwards (unless this thread is unwinding
-    /// already: then it ends here).
+    /// The wakers run in this call, in batches, under no lock.
     ///
     /// # Errors
     ///
-    /// The value comes back if another settle was first. It may be a moment until the winner's
-    /// value is visible to [`get`](Self::get); [`wait`](Self::wait) for it.
+    /// If another settle was first, the error returns the value. The winner's value might not be
+    /// visible to [`get`](Self::get) yet; [`wait`](Self::wait) for it.
+    ///
+    /// # Panics
+    ///
+    /// If a waker panics, the other waiters are woken first. Then the panic propagates from this
+    /// call, unless this thread is unwinding already.
     #[doc(alias = "set")]
     pub fn settle(&self, value: T) -> Result<&T, AlreadySettled<T>> {
         match self.raw.record(value) {
@@ -111,7 +114,7 @@ impl<T> SettleCell<T> {
         }
     }
 
-    /// The value, if it is settled.
+    /// Returns the value, if the cell is settled.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.raw.get()
@@ -148,8 +151,8 @@ impl<T> SettleCell<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future, at any point, loses nothing and is noticed by nobody.
-    #[doc(alias = "join")]
+    /// The future can be dropped at any point. That loses nothing and does not affect other
+    /// waiters.
     pub fn wait(&self) -> Wait<'_, T> {
         Wait::new(self)
     }
@@ -173,7 +176,7 @@ impl<T> SettleCell<T> {
         self.raw.take()
     }
 
-    /// The value, if it was settled.
+    /// Returns the value, if the cell was settled.
     pub fn into_inner(mut self) -> Option<T> {
         self.take()
     }
@@ -210,11 +213,11 @@ impl<T> fmt::Debug for SettleCell<T> {
 
 /// Waits for a [`SettleCell`] to be settled. From [`SettleCell::wait`].
 ///
-/// Not polled again until the value is there. Polling it after that is ready again.
+/// It is woken once, when the value is there. Polling it after that returns the value again.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, at any point, loses nothing: its waker is taken back, and nobody else notices.
+/// It can be dropped at any point. That loses nothing and does not affect other waiters.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Wait<'a, T> {
     cell: &'a SettleCell<T>,

@@ -52,7 +52,7 @@ impl FlightId {
         Self(NonZeroU64::MIN.saturating_add(first + (count - 1) * u64::from(step)))
     }
 
-    /// As a number.
+    /// Returns the id as a number.
     pub const fn get(self) -> u64 {
         self.0.get()
     }

@@ -18,11 +18,11 @@ use crate::sync::Arc;
 /// What [`Group::begin`] came to: exactly three paths.
 #[must_use = "dropping a primary aborts its flight, dropping a waiter leaves it"]
 pub enum Begin<K, T> {
-    /// Nobody runs this key: the caller does, and owes an outcome.
+    /// No flight of the key was in progress. The caller runs it now, and must end the flight.
     Primary(Primary<K, T>),
-    /// Somebody runs it: the caller waits for the same outcome.
+    /// Another caller runs it, or its outcome is retained. The caller gets the same outcome.
     Waiter(Waiter<K, T>),
-    /// Rejected at once, with the reason. Nothing is held.
+    /// The call is rejected, with the reason. It holds nothing.
     Rejected(Rejected),
 }
 
@@ -37,10 +37,11 @@ impl<K, T> fmt::Debug for Begin<K, T> {
 }
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Becomes the primary of `key`, or a waiter of the one there is. Never waits.
+    /// Makes the caller the primary of `key`, or a waiter if a flight of `key` is in progress or
+    /// its outcome is retained. This call never waits.
     ///
-    /// Of N callers that begin one key at once, exactly one becomes the primary. A flight that has
-    /// ended without a value never takes a waiter: whoever finds one begins the next.
+    /// Of N callers that begin one key at once, exactly one becomes the primary. A begin that finds
+    /// an aborted flight starts a new one. It never joins the aborted flight.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -54,7 +55,6 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// assert_eq!(*outcome, Ok(42));
     /// # });
     /// ```
-    #[doc(alias = "join")]
     #[doc(alias = "Do")]
     pub fn begin(&self, key: K) -> Begin<K, T> {
         self.entry(key).begin()

@@ -9,16 +9,18 @@ use crate::group::waiter::Waiter;
 impl<K, T> Waiter<K, T> {
     /// Waits by parking the calling thread.
     ///
-    /// Threads and tasks may wait on the same flight.
+    /// Threads and tasks can wait on the same flight.
     ///
     /// # Errors
     ///
-    /// [`Error::Aborted`] when the flight ends without a value.
+    /// Returns [`Error::Aborted`] if the flight ends without a value, and [`Error::Rejected`] with
+    /// [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this thread is inside of the
+    /// flight's operation.
     ///
     /// # Deadlocks
     ///
-    /// The thread is gone until the flight ends. On a thread that an executor or the primary needs,
-    /// this is the mistake this crate exists to avoid: `await` the waiter there.
+    /// The thread is blocked until the flight ends. Do not call it on a thread that an executor or
+    /// the primary needs: `await` the waiter there.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -34,18 +36,18 @@ impl<K, T> Waiter<K, T> {
         self.watch().block(None)
     }
 
-    /// Waits by parking the calling thread, until `deadline` at the latest.
+    /// Waits by parking the calling thread, until `deadline` at most.
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] when the time is up: the flight goes on, the waiter keeps its place
-    /// and may wait again, in any way. [`Error::Aborted`] when the flight ends without a
-    /// value.
+    /// Returns [`Error::TimedOut`] if the deadline comes first: the flight continues, and the
+    /// waiter keeps its place and can wait again, in any way. All other errors are those of
+    /// [`wait_blocking`](Self::wait_blocking).
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use the adapter's
-    /// `timeout`.
+    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use `wait_timeout`
+    /// of an adapter's `HandleExt`.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group, Error};

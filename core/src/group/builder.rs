@@ -16,7 +16,7 @@ const MOST_SHARDS: usize = 1 << 12;
 
 /// Makes a [`Group`] that differs from the default. From [`Group::builder`].
 ///
-/// What is not asked for costs nothing.
+/// Options that you do not set have no cost.
 ///
 /// ```
 /// use oneflight_core::{Begin, Group};
@@ -68,8 +68,8 @@ impl<K, T> GroupBuilder<K, T> {
 }
 
 impl<K, T, S> GroupBuilder<K, T, S> {
-    /// How many parts the registry has, each with a lock of its own: rounded up to a power of two,
-    /// at least 1 and at most 4,096. The default is 64 (about 16 KiB), and 1 without `std`.
+    /// Sets how many parts the registry has, each with a lock of its own: rounded up to a power of
+    /// two, at least 1 and at most 4,096. The default is 64 (about 21 KiB), and 1 without `std`.
     ///
     /// Calls for different keys meet only in a shard. More shards also bound the time a single
     /// begin takes when its shard's table grows.
@@ -78,7 +78,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The hasher of keys.
+    /// Sets the hasher of keys.
     pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         let Self {
             shards,
@@ -105,9 +105,10 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         }
     }
 
-    /// Where time comes from, for what is retained and for
-    /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std`;
-    /// without `std`, and on `wasm32-unknown-unknown`, there is none.
+    /// Sets where time comes from, for what is retained and for
+    /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std` (see
+    /// [`Clock`] for what it does while the machine sleeps). Without `std`, and on
+    /// `wasm32-unknown-unknown`, there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Box::new(clock));
         self
@@ -120,8 +121,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// last one wins. At most [`max_retained`](Self::max_retained) outcomes are retained: 65,536,
     /// if you do not say otherwise.
     ///
-    /// An expired outcome is never given out. No timer and no thread frees its memory: later
-    /// settles of the group do that, two outcomes each, a begin of its key,
+    /// An expired outcome is never returned. No timer and no thread frees its memory. Later settles
+    /// of the group do that, two outcomes each, and so do a begin of its key,
     /// [`Group::purge_expired`] and [`Group::stats`].
     ///
     /// ```
@@ -172,7 +173,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The maximum number of outcomes that the group retains, however many shards it has. The
+    /// Sets the maximum number of outcomes that the group retains, for any number of shards. The
     /// default is 65,536. With zero nothing is retained.
     ///
     /// If there is no place for a new outcome, those that have expired are given up first, then the
@@ -239,8 +240,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The maximum number of waiters on one flight: one more is
-    /// [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters), at once.
+    /// Sets the maximum number of waiters on one flight. A call beyond it is rejected at once as
+    /// [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters).
     ///
     /// A caller of another key with the same whole hash takes a place while its key is compared:
     /// see [`Group::waiters`].
@@ -249,11 +250,14 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The most flights in the group: one more is
-    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights), at once. A flight
-    /// counts until its operation is gone, however it ended, as for
-    /// [`Group::drained`]; [`Stats::ending`](crate::Stats::ending) shows those that have ended
-    /// already. Retained outcomes do not count.
+    /// Sets the maximum number of flights in the group. A call beyond it is rejected at once as
+    /// [`Rejected::TooManyFlights`](crate::error::Rejected::TooManyFlights).
+    ///
+    /// A flight counts until its operation is gone, however it ended, as for [`Group::drained`].
+    /// [`Stats::ending`](crate::Stats::ending) shows the flights that have ended already. Retained
+    /// outcomes do not count. At the limit a begin can supersede a `work` (see
+    /// [`supersede_after`](Self::supersede_after)). Then the old operation is one more than the
+    /// limit until that begin has dropped it.
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
@@ -261,17 +265,24 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// A flight older than this is superseded by the next begin of its key: its waiters get
-    /// [`Cause::Superseded`](crate::error::Cause::Superseded), the caller is primary of a new
-    /// flight, and the late settle of the old one returns its value to its caller. There is no
-    /// timer: nothing happens until that begin.
+    /// The next begin of a key supersedes a flight that is older than this: its waiters get
+    /// [`Cause::Superseded`](crate::error::Cause::Superseded), and the caller is primary of a new
+    /// flight. If the old primary settles later, it gets its value back in the error. There is no
+    /// timer: nothing happens until that begin. Without this setting no flight is too old.
+    ///
+    /// The old operation is not always stopped at once. That begin drops the operation of a `work`,
+    /// unless a caller polls it right now. An operation of `run`, `spawn` or `work_rerun` is
+    /// dropped when its future or task is polled next. A guard and a blocking call continue. So two
+    /// operations of one key can run at the same time. An effect that must not happen twice has to
+    /// be idempotent, or check the [`FlightId`](crate::FlightId).
     ///
     /// An old flight ends only for a call that begins. Where no new flight can begin, the call
-    /// joins the old one instead: in a group that is closed, and at
-    /// [`max_flights`](Self::max_flights). There it is superseded all the same if its operation can
-    /// be dropped at once, since its successor then takes its place. That is so for a `work` whose
-    /// operation nobody polls at this moment. Behind a guard, a `run` or a `spawn` that hangs,
-    /// callers join the old flight until there is room.
+    /// joins the old one instead. That is so in a group that is closed, at
+    /// [`max_flights`](Self::max_flights), and for a call from inside of the old flight's
+    /// operation. At `max_flights` there is one exception: if the operation can be dropped at once,
+    /// the flight is superseded, because its successor then takes its place. That is so for a
+    /// `work` whose operation nobody polls at this moment, and for a `work_rerun` that nobody runs.
+    /// If a guard, a `run` or a `spawn` hangs, callers join the old flight until there is room.
     ///
     /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
     /// slower than this never finishes while callers keep coming, because each of its runs is

@@ -49,7 +49,8 @@ pub(crate) mod sealed {
 
 /// The key of one call, and what belongs to that call alone.
 ///
-/// From [`Group::entry`](crate::Group::entry), [`Group::entry_ref`](crate::Group::entry_ref) and
+/// From [`Group::entry`](crate::Group::entry), [`Group::entry_ref`](crate::Group::entry_ref),
+/// [`Group::entry_ref_with`](crate::Group::entry_ref_with) and
 /// [`Gate::entry`](crate::gate::Gate::entry). It holds no lock and no place: nothing happens until
 /// one of its calls is made.
 ///
@@ -94,7 +95,7 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
         }
     }
 
-    /// Adds the payload's fingerprint: a call of the same key with another payload is
+    /// Adds the payload's fingerprint: a call of the same key with another payload is rejected as
     /// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). See [`Fingerprint`].
     ///
     /// A later call replaces an earlier one.
@@ -109,7 +110,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// This call never waits.
     ///
     /// See [`Group::begin`](crate::Group::begin). On a gate, a call that finds another token in
-    /// flight is [`Rejected::Busy`](crate::error::Rejected::Busy), except with
+    /// flight is rejected as [`Rejected::Busy`](crate::error::Rejected::Busy), except with
     /// [`Mode::Open`](crate::gate::Mode::Open).
     #[inline(always)]
     pub fn begin(self) -> Begin<G::Key, G::Value> {

@@ -28,14 +28,16 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// Use it where the caller can wait for an outcome but can't make one. A retained outcome is
     /// joined as it is by [`begin`](Self::begin): the waiter is ready. A flight that is older than
-    /// the group's limit of age is joined too, since this call has no newer one to put in its
-    /// place. It also joins after [`close`](Self::close). To compare the payload as well, join an
-    /// entry with a fingerprint.
+    /// [`supersede_after`] is joined too, because this call begins no flight that could replace it.
+    /// It also joins after [`close`](Self::close). The payload is not compared. To compare it, use
+    /// [`Entry::join`](crate::Entry::join) with a fingerprint.
+    ///
+    /// [`supersede_after`]: crate::GroupBuilder::supersede_after
     ///
     /// # Errors
     ///
-    /// The call is rejected if the flight has as many waiters as it may have, or was begun for
-    /// another payload.
+    /// Returns [`Rejected::TooManyWaiters`](crate::error::Rejected::TooManyWaiters) if the flight
+    /// has reached [`max_waiters`](crate::GroupBuilder::max_waiters).
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -77,7 +79,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Some(Settled::new(flight))
     }
 
-    /// Whether the key is in flight.
+    /// Returns true if the key is in flight. A retained outcome is not.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -91,8 +93,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// also counts waiters that were never polled.
     ///
     /// A caller joins the flight that has its key's hash before the keys are compared, so that no
-    /// limit is passed. If another key has the same whole 64-bit hash, its caller counts here for
-    /// the time of that comparison. With a random seed that happens by malice alone.
+    /// limit is exceeded. If another key has the same whole 64-bit hash, its caller counts here
+    /// during that comparison. With a random seed, that happens only if somebody searches for such
+    /// keys.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -103,9 +106,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Renews the age of the key's flight: the age that [`supersede_after`] limits starts again
     /// from now. Returns true if the key is in flight.
     ///
-    /// It is a heartbeat for an operation that takes long and makes progress. It may be called from
-    /// anywhere, also from inside the operation. Without a limit of age it has no effect. Retained
-    /// outcomes keep their deadlines.
+    /// It is a heartbeat for an operation that takes long and makes progress. It can be called from
+    /// anywhere, also from inside the operation. In a group without `supersede_after` it changes
+    /// nothing. Retained outcomes keep their deadlines.
     ///
     /// [`supersede_after`]: crate::GroupBuilder::supersede_after
     ///
@@ -167,9 +170,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// As [`forget`](Self::forget), for one flight of the key: a newer flight of the key keeps it.
     /// Returns true if this flight was in flight or retained, and had the key.
     ///
-    /// Use it where the reason to forget is an outcome that the caller has seen: a token that was
-    /// refused, say. Of many callers that have seen it, the first one forgets it, and the others do
-    /// not take the key from the flight that has begun since.
+    /// Use it if the reason to forget is an outcome that the caller has seen, for example a token
+    /// that was refused. If many callers have seen it, the first of them forgets it. The later
+    /// calls do not take the key from the flight that has begun since.
     ///
     /// An id of another key's flight, or of another group, forgets nothing. (Without `std`, and in
     /// rare cases with it, two groups use the same ids: pass an id to the group that gave it.)
@@ -200,10 +203,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Ends the key's flight without a value: its waiters get [`Cause::Cancelled`]. Returns true if
     /// this call ended it.
     ///
-    /// The key is free before the waiters are woken. The operation of a `work` is dropped here, or
-    /// by its poller when that poll returns. An operation that a caller runs itself is dropped when
-    /// that caller is polled next, and the value of a primary that settles later is returned to it.
-    /// A flight that was forgotten, and a retained outcome, are left alone.
+    /// The key is free before the waiters are woken. What becomes of the operation is said at
+    /// [`abort_all`](Self::abort_all): that of a `work` is dropped by this call, another one when
+    /// its caller or task is polled next, and a blocking call that runs is not stopped. A primary
+    /// that settles later gets its value back in the error. A flight that was forgotten, and a
+    /// retained outcome, are not changed.
     ///
     /// ```
     /// use oneflight_core::error::{Aborted, Cause};
@@ -276,8 +280,8 @@ impl<K, T, S> Group<K, T, S> {
     /// As [`forget`](Self::forget), for every key that the closure picks: in flight or retained.
     /// Returns how many it forgot.
     ///
-    /// The closure is called under no lock, once for each key, and may call back into the group.
-    /// Keys that come while this call runs are left alone.
+    /// The closure is called under no lock, once for each key, and can call back into the group.
+    /// Keys that come while this call runs are not forgotten.
     ///
     /// # Panics
     ///
@@ -305,8 +309,8 @@ impl<K, T, S> Group<K, T, S> {
     /// As [`abort`](Self::abort), for every key in flight that the closure picks. Returns how many
     /// flights it ended.
     ///
-    /// The closure is called under no lock, once for each key, and may call back into the group.
-    /// Flights that begin while this call runs are left alone, and so are forgotten ones.
+    /// The closure is called under no lock, once for each key, and can call back into the group.
+    /// Flights that begin while this call runs are not ended, and neither are forgotten ones.
     ///
     /// # Panics
     ///

@@ -53,18 +53,19 @@ use stats::gather;
 
 /// The registry: one flight for each key.
 ///
-/// The first caller of a key becomes its [`Primary`] and executes; whoever comes while that runs
-/// becomes a [`Waiter`] and gets the same outcome. When the flight has ended the key is free, and
-/// the next call begins a new one: this is no cache.
+/// The first caller of a key becomes its [`Primary`] and executes. A caller that comes while that
+/// runs becomes a [`Waiter`] and gets the same outcome. When the flight has ended the key is free,
+/// and the next call begins a new flight. (It gets the old outcome only in a group that retains
+/// outcomes, see [`GroupBuilder::retain_for`].)
 ///
 /// A group is a handle; cloning it gives another one to the same registry. Flights in progress
-/// outlive the last handle: they finish and settle.
+/// outlive the last handle: they finish and settle. Retained outcomes are dropped with it.
 ///
 /// # Choosing a call
 ///
 /// | you have | use | if the caller that runs it goes away |
 /// |---|---|---|
-/// | an `async` operation that any caller may carry on | [`work`] | another caller continues it |
+/// | an `async` operation that any caller can continue | [`work`] | another caller continues it |
 /// | an operation that must run to its end | an adapter's `spawn` | it runs on, on the runtime |
 /// | your own control flow, or a `!Send` operation | [`begin`] | waiters get [`Aborted`] |
 ///
@@ -173,18 +174,20 @@ impl<K, T, S> Group<K, T, S> {
         }
     }
 
-    /// Keys in flight. Forgotten flights and retained outcomes are not counted.
+    /// Returns the number of keys in flight. Forgotten flights and retained outcomes are not
+    /// counted.
     pub fn len(&self) -> usize {
         self.inner.shards.iter().map(|shard| shard.len()).sum()
     }
 
-    /// Whether no key is in flight.
+    /// Returns true if no key is in flight.
     pub fn is_empty(&self) -> bool {
         self.inner.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// What the group has done and holds. Looks at every flight in progress, one shard at a time,
-    /// and drops what has expired first: for a metrics page, not for each request.
+    /// Returns what the group has done and holds. This looks at every flight in progress, one shard
+    /// at a time, and drops what has expired first. Call it for a metrics page and not for each
+    /// request.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -204,7 +207,7 @@ impl<K, T, S> Group<K, T, S> {
 
     /// Drops the retained outcomes whose window is over, and returns how many it dropped.
     ///
-    /// Expired outcomes are never given out, and later settles drop them, two each. Call this to
+    /// Expired outcomes are never returned, and later settles drop them, two each. Call this to
     /// free their memory in a group that is seldom used. [`stats`](Self::stats) does the same.
     ///
     /// ```
@@ -224,7 +227,7 @@ impl<K, T, S> Group<K, T, S> {
     }
 
     /// Drops all retained outcomes, and returns how many it dropped. Flights in progress are not
-    /// changed: they are retained when they settle.
+    /// changed, and are retained when they settle.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

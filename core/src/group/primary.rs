@@ -15,24 +15,28 @@ use crate::group::shard::Shard;
 use crate::sync::Arc;
 use crate::unwind::{FragilePin, OnDrop};
 
-/// The caller that executes. It owes the flight an outcome.
+/// The caller that executes. It must end the flight: by [`settle`](Self::settle),
+/// [`run`](Self::run) or [`abort`](Self::abort).
 ///
-/// [`settle`](Self::settle) pays it. Dropping the guard unsettled, on whatever path, ends the
-/// flight: its waiters get [`Aborted`](crate::error::Aborted) at once, the key is free, and nothing
-/// is left in the registry. So a lost primary hangs nobody.
+/// If the guard is dropped without a settle, for any reason, the flight ends. Its waiters get
+/// [`Aborted`](crate::error::Aborted) at once, the key is free, and nothing is left in the
+/// registry.
 ///
-/// It refers to the key's shard and not to the whole group: it may outlive every
+/// It refers to the key's shard and not to the whole group, so it can outlive every
 /// [`Group`](crate::Group) handle.
 ///
 /// # Cancel safety
 ///
-/// A guard held across an `await` in a future that is dropped is dropped with it: waiters get
-/// [`Cause::Dropped`]. Where the operation must outlive its caller, use an adapter's `spawn`; where
-/// another caller shall take over, use [`Group::work`](crate::Group::work).
+/// If a future is dropped while it holds the guard across an `await`, the guard is dropped too, and
+/// the waiters get [`Cause::Dropped`]. If the operation must outlive its caller, use an adapter's
+/// `spawn`. If another caller has to continue it, use [`Group::work`](crate::Group::work).
 ///
 /// # Deadlocks
 ///
-/// Leaking it (`mem::forget`) leaves the flight open forever.
+/// If it is leaked (`mem::forget`), the flight stays open.
+///
+/// A guard that is kept counts for [`max_flights`](crate::GroupBuilder::max_flights) and keeps
+/// [`Group::drained`](crate::Group::drained) waiting, also if something else has ended its flight.
 ///
 /// # Examples
 ///
@@ -118,13 +122,19 @@ impl<K, T> Primary<K, T> {
 
     /// Records the outcome and wakes every waiter.
     ///
-    /// The value is published, then the key is freed, then the wakers run: in this call, in
-    /// batches, under no lock. A waker that panics strands nobody; its panic goes on from here
-    /// when the others have been woken.
+    /// The value is published, then the key is freed (or the outcome retained), and then the wakers
+    /// run: in this call, in batches, under no lock.
     ///
     /// # Errors
     ///
-    /// The value comes back, with the cause, if something else ended the flight before.
+    /// If something else has ended the flight before, the error returns the value and the cause.
+    ///
+    /// # Panics
+    ///
+    /// If a waker panics, the other waiters are woken first. Then the panic propagates from this
+    /// call. If a closure of [`retain_by`](crate::GroupBuilder::retain_by) or
+    /// [`max_retained_weight`](crate::GroupBuilder::max_retained_weight) panics, the flight ends as
+    /// [`Cause::Panicked`] and the panic propagates from this call.
     #[inline(always)]
     pub fn settle(self, value: T) -> Result<Settled<K, T>, SettleError<T>> {
         self.settle_registered(value).map(|(settled, _)| settled)
@@ -142,6 +152,10 @@ impl<K, T> Primary<K, T> {
     /// something else ended the flight, take the value out of the cache again.
     ///
     /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    ///
+    /// # Panics
     ///
     /// As [`settle`](Self::settle).
     ///
@@ -176,7 +190,7 @@ impl<K, T> Primary<K, T> {
         }
     }
 
-    /// Ends the flight without a value: waiters get [`Cause::Cancelled`].
+    /// Ends the flight without a value: its waiters get [`Cause::Cancelled`].
     pub fn abort(mut self) {
         if let Some(flight) = self.flight.take() {
             self.shard.lose(&flight, Cause::Cancelled);
@@ -185,15 +199,15 @@ impl<K, T> Primary<K, T> {
 
     /// Runs `operation` and settles with its output.
     ///
-    /// The future is as `!Send` as the operation is: on a single-threaded executor neither needs to
-    /// be `Send`. It is woken when something else ends the flight, and then drops the
-    /// operation.
+    /// The future is `Send` if the operation is `Send` and the key and value are `Send + Sync`. On
+    /// a single-threaded executor the operation does not have to be `Send`. If something else ends
+    /// the flight, this future is woken. When it is polled then, it drops the operation.
     ///
     /// # Errors
     ///
-    /// [`Error::Aborted`] if something else ended the flight before. If the operation finishes too
-    /// late, its value is dropped. A caller that needs it settles by hand, because
-    /// [`settle`](Self::settle) gives the value back.
+    /// Returns [`Error::Aborted`] if something else has ended the flight before. If the operation
+    /// finishes too late, its value is dropped. A caller that needs it settles by hand, because the
+    /// error of [`settle`](Self::settle) returns the value.
     ///
     /// # Panics
     ///
@@ -245,17 +259,17 @@ impl<K, T> Primary<K, T> {
         self.shard.touch(self.flight(), self.shard.now());
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
         &self.flight().key
     }
 
-    /// The identity of this flight: tag effects with it.
+    /// Returns the identity of this flight. Tag effects with it.
     pub fn id(&self) -> FlightId {
         self.flight().id
     }
 
-    /// How many duplicates wait for this flight now: joined, and neither dropped nor resolved.
+    /// Returns the number of duplicates that have joined and are neither dropped nor resolved.
     pub fn waiters(&self) -> usize {
         self.flight().waiting()
     }

@@ -120,6 +120,13 @@ impl<T> Rules<T> {
                 .is_ok()
     }
 
+    /// As [`count_in`](Self::count_in), whatever the limit allows.
+    pub(crate) fn count_in_beyond(&self) {
+        if self.max_flights != usize::MAX {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Whether the limit allows one more flight at this moment.
     pub(crate) fn has_room(&self) -> bool {
         self.max_flights == usize::MAX || self.in_flight.load(Ordering::Acquire) < self.max_flights

@@ -5,29 +5,34 @@ use crate::error::{Cause, Rejected};
 
 /// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
 ///
-/// Exact when nothing is running. While calls are running each figure was right for each shard at
-/// the moment that shard was read, so two figures may disagree by the calls between.
+/// Each shard is read in one critical section. While calls are running, the figures of two shards
+/// are of two moments, so a sum can miss calls that were made in between.
 ///
-/// At every moment `begun == settled + aborted + in_flight` and `joined == waited + cancelled +
-/// waiting`, where `waited` are the duplicates that were there when their flight ended.
+/// These two equations hold at every moment, also while calls are running:
+/// `begun == settled + aborted + in_flight`, and `joined == waited + cancelled + waiting`. For the
+/// second there is one exception. A caller that has joined the flight of another key with the same
+/// whole hash takes that back after the comparison, and the figures can be off by that caller until
+/// then.
+///
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Flights begun: calls that became primary.
     pub begun: u64,
-    /// Calls that joined a flight as its waiter. A call from inside of the flight's own operation
-    /// is in none of these figures.
+    /// Calls that joined a flight as its waiter, or got a retained outcome. A call from inside of
+    /// the flight's own operation is in none of these figures.
     pub joined: u64,
     /// Flights that settled.
     pub settled: u64,
     /// Flights that ended without a value, for whatever cause.
     pub aborted: u64,
-    /// Waiters that were there when their flight ended.
+    /// Waiters that were there when their flight ended, and calls that came after it had settled.
     pub waited: u64,
-    /// Waiters dropped before their flight ended. Counts a begin whose key comparison panicked,
-    /// too.
+    /// Waiters that were dropped before their flight ended, or that left it with
+    /// [`Rejected::Reentrant`]. A begin whose key comparison panicked is counted, too.
     pub cancelled: u64,
-    /// Flights that have not ended, forgotten ones included.
+    /// Flights in progress, forgotten ones included. A flight whose end is not counted yet is among
+    /// them.
     pub in_flight: usize,
     /// Flights that have ended while their operation or their [`Primary`](crate::Primary) is still
     /// here. They count for [`max_flights`](crate::GroupBuilder::max_flights), and
@@ -41,14 +46,15 @@ pub struct Stats {
     pub largest_flight: usize,
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
-    /// Calls that were rejected. [`Rejected::Reentrant`] is not among them: it is the error of a
-    /// wait.
+    /// Calls that were rejected. [`Rejected::Reentrant`] is not among them, because it is the error
+    /// of a wait. (The counters of the feature `metrics` do count it.)
     pub rejected: u64,
     /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,
-    /// Outcomes that were given up before their window was over, because there was no place for
-    /// more (`max_retained`, `max_retained_weight`). A later call of such a key runs its operation
-    /// again.
+    /// Outcomes that were given up before their window was over, or not retained at all, because
+    /// there was no place for more (`max_retained`, `max_retained_weight`). A later call of such a
+    /// key runs its operation again. An outcome that alone is heavier than `max_retained_weight` is
+    /// not counted.
     pub given_up: u64,
     aborted_by: [u64; Cause::COUNT],
     rejected_by: [u64; Rejected::COUNT],

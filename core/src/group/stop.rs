@@ -15,10 +15,10 @@ use crate::sync::Arc;
 use crate::unwind::for_each;
 
 impl<K, T, S> Group<K, T, S> {
-    /// Begins nothing more: a key that is not in flight is
+    /// After this call no new flight begins: a key that is not in flight is rejected as
     /// [`Rejected::Closed`](crate::error::Rejected::Closed). Duplicates of a flight still join, and
-    /// retained outcomes are still given out. From any thread, any number of times; there is no way
-    /// back.
+    /// a retained outcome is still returned. It can be called from any thread and more than once,
+    /// and can't be undone.
     ///
     /// ```
     /// use oneflight_core::error::Rejected;
@@ -41,16 +41,16 @@ impl<K, T, S> Group<K, T, S> {
         }
     }
 
-    /// Ends every flight there is, forgotten ones too: their waiters get [`Cause::AbortedAll`],
-    /// their drivers are woken, and the value of a primary that settles later comes back to it. To
-    /// begin nothing new either, [`close`](Self::close) first.
+    /// Ends all flights, also those that were forgotten. Their waiters get [`Cause::AbortedAll`],
+    /// and their drivers are woken. A primary that settles after this call gets its value back in
+    /// the error. To begin nothing new either, call [`close`](Self::close) first.
     ///
-    /// This call drops the operation of a `work`. If a caller is polling that right now, the caller
+    /// This call drops the operation of a `work`. If a caller is polling it right now, that caller
     /// drops it when the poll returns. An operation of [`Primary::run`](crate::Primary::run), of
     /// `spawn` or of [`work_rerun`](Self::work_rerun) is dropped when its future or task is polled
-    /// next. A blocking call that runs is not stopped; its value is dropped. A task or a blocking
-    /// call that has not begun never begins. Until then the flight is
-    /// [`ending`](crate::Stats::ending).
+    /// next. A blocking call that runs is not stopped, and its value is dropped. Until its
+    /// operation is gone, such a flight is [`ending`](crate::Stats::ending). A task or a blocking
+    /// call that has not begun never begins.
     ///
     /// ```
     /// use oneflight_core::error::Cause;
@@ -78,8 +78,8 @@ impl<K, T, S> Group<K, T, S> {
         });
     }
 
-    /// Resolves when the group is closed and none of its operations is left. Forgotten flights
-    /// count.
+    /// Returns a future that is ready when the group is closed and none of its operations is left.
+    /// Forgotten flights count.
     ///
     /// However a flight ends, it counts until its operation is gone. An `async` operation counts
     /// from its making until it is ready or dropped, a blocking call until it has returned or
@@ -89,11 +89,16 @@ impl<K, T, S> Group<K, T, S> {
     ///
     /// It waits forever if nobody calls [`close`](Self::close).
     ///
-    /// A caller that has an operation and neither polls nor drops it keeps this waiting:
-    /// [`abort_all`](Self::abort_all) ends the flights, but it cannot drop what is in the hands of
-    /// such a caller. That is a [`Primary`](crate::Primary) that is held, a
-    /// [`Run`](crate::handle::Run) or a [`Rerun`](crate::handle::Rerun) that is kept, unfinished
-    /// and not polled, and a blocking call that does not return.
+    /// A caller that has an operation and neither polls nor drops it keeps this future waiting.
+    /// [`abort_all`](Self::abort_all) ends the flights, but it can't drop what such a caller has:
+    ///
+    /// - a [`Primary`](crate::Primary) that is held;
+    /// - a [`Run`](crate::handle::Run) or a [`Rerun`](crate::handle::Rerun) that is kept,
+    ///   unfinished and not polled;
+    /// - a task that its runtime neither polls nor drops;
+    /// - a blocking call that does not return.
+    ///
+    /// An operation that awaits this future waits for itself.
     ///
     /// # Cancel safety
     ///

@@ -12,19 +12,24 @@ use crate::sync::Arc;
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
-/// A future of `Result<Settled, Error>`. It holds no thread while it waits, is woken once, and
-/// resolves on its own: no other waiter has to be polled for it. Polled again after it was ready,
-/// it is ready again.
+/// It is a future that yields `Result<Settled, Error>`. It holds no thread while it waits, is woken
+/// once, and resolves even if no other waiter is polled. Polling it again after that returns the
+/// same outcome.
 ///
-/// It begins to count as a waiter at [`Group::begin`](crate::Group::begin), polled or not. One that
-/// was begun from inside of its own flight's operation counts for no limit and in no figure
-/// (with `std`; without it, it counts as any other).
+/// It counts as a waiter from the call that joined the flight, even before it is polled. There is
+/// one exception, with `std` only: a waiter that was begun from inside of its own flight's
+/// operation counts for no limit and in no figure.
+///
+/// # Errors
+///
+/// It yields [`Error::Aborted`] if the flight ends without a value, and [`Error::Rejected`] with
+/// [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if it would wait for itself.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, at any point, costs the same however many others wait, and none of them notices.
-/// The primary goes on. To stop waiting and keep the place, poll it by reference (`(&mut
-/// waiter).await`).
+/// It can be dropped at any point. That takes the same time for any number of waiters and does not
+/// affect the others. The primary continues. To stop waiting for a limited time without losing the
+/// place, await `&mut waiter`.
 ///
 /// # Deadlocks
 ///
@@ -45,7 +50,6 @@ use crate::sync::Arc;
 /// # });
 /// ```
 #[doc(alias = "follower")]
-#[doc(alias = "join")]
 #[must_use = "it has joined the flight; dropping it leaves, and touches nobody"]
 pub struct Waiter<K, T> {
     watch: Watch<K, T>,
@@ -83,23 +87,23 @@ impl<K, T> Waiter<K, T> {
         &mut self.watch
     }
 
-    /// The outcome, if the flight has ended, without polling.
+    /// Returns the outcome, if the flight has ended. It does not poll.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.watch.get()
     }
 
-    /// The key it waits on.
+    /// Returns the key of the flight.
     pub fn key(&self) -> &K {
         &self.flight().key
     }
 
-    /// Whether the flight had settled before this call came. The outcome is then a replay: it was
-    /// retained, or it had just been recorded.
+    /// Returns true if the flight had settled before this call came. The outcome is then a replay:
+    /// it was retained, or it had just been recorded.
     pub fn is_replayed(&self) -> bool {
         self.watch.is_replayed()
     }
 
-    /// The identity of the flight it waits on.
+    /// Returns the identity of the flight.
     pub fn id(&self) -> FlightId {
         self.flight().id
     }

@@ -59,7 +59,8 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
+    /// thread is inside of the flight's operation.
     ///
     /// # Panics
     ///
@@ -117,7 +118,8 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
+    /// thread is inside of the flight's operation.
     ///
     /// # Panics
     ///
@@ -147,7 +149,8 @@ impl<K, T> Spawned<K, T> {
     ///
     /// # Errors
     ///
-    /// Those of the future.
+    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
+    /// thread is inside of the flight's operation.
     ///
     /// # Deadlocks
     ///

@@ -5,6 +5,7 @@
 //! | `work` | *Continue* | another participant continues the same operation |
 //! | `rerun` | *Rerun* | another participant runs its own operation |
 //! | `spawn` | *Detach* | nothing: the operation is a task of a runtime |
+//! | `work_blocking` | a call on the caller's own thread | it unwinds, and the flight ends |
 //!
 //! `blocking` holds the threads that wait for these calls.
 //!
@@ -16,6 +17,8 @@ mod participant;
 mod rerun;
 mod spawn;
 mod work;
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
+mod work_blocking;
 
 pub use rerun::{Budget, Rerun};
 pub use spawn::{AbortHandle, Spawned};

@@ -19,13 +19,13 @@ use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
 use crate::unwind::{FragilePin, OnDrop};
 
-/// How often a lost operation is run again, for a whole flight. The one that begins the flight
-/// decides.
+/// How often a lost operation is run again, for a whole flight. The budget of the call that begins
+/// the flight counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Budget(usize);
 
 impl Budget {
-    /// Up to `reruns` runs after the first one.
+    /// Allows up to `reruns` runs after the first one.
     pub const fn times(reruns: usize) -> Self {
         Self(reruns)
     }
@@ -35,36 +35,39 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or waits for the one that runs, ready to run its own if that
     /// one is lost.
     ///
-    /// Each caller brings its own operation, made only when it is its turn. It stays in its
-    /// caller's future, so it may be `!Send` and may borrow. When the driver is lost (dropped,
-    /// or its operation panicked), its operation is dropped first; then everyone is woken, and
-    /// the first one that is polled runs its own, from the beginning. Exactly one does; one
-    /// that is idle stalls nobody. The flight stays registered throughout.
+    /// Each caller brings its own operation, which is made only when it is that caller's turn. It
+    /// stays in its caller's future, so it can be `!Send` and can borrow. If the driver is lost
+    /// (dropped, or its operation panicked), its operation is dropped first. Then all participants
+    /// are woken, and the first one that is polled runs its own, from the beginning. Exactly one
+    /// does. A participant that nobody polls does not stall the others, unless it drives. The
+    /// flight stays registered throughout.
     ///
     /// Use it where running the operation again is harmless. Where it is not, use
     /// [`work`](Self::work), which never restarts, or an adapter's `spawn`.
     ///
     /// # Errors
     ///
-    /// [`Error::Aborted`] when the flight ends without a value: with [`Cause::Exhausted`] when
-    /// the budget is used up, with [`Cause::Dropped`] when nobody is left.
-    /// [`Error::Rejected`] when the call was rejected, at the first poll.
+    /// The future yields [`Error::Aborted`] if the flight ends without a value. The cause is
+    /// [`Cause::Exhausted`] if the budget is used up. If no participant is left, callers that came
+    /// by another call get [`Cause::Dropped`], or [`Cause::Panicked`] if the last operation
+    /// panicked. If the call was rejected, the first poll yields [`Error::Rejected`].
     ///
     /// # Panics
     ///
-    /// A panic of the operation goes on in the caller that ran it, and counts as a loss for the
-    /// others.
+    /// A panic of the operation propagates to the caller that ran it, and counts as a loss for the
+    /// others. If that caller's future is polled again while the flight continues, it yields
+    /// [`Error::Aborted`] with [`Cause::Panicked`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the flight; if it drove, the operation is lost and another
+    /// Dropping the future leaves the flight. If it drove, its operation is lost and another
     /// participant runs its own.
     ///
     /// # Deadlocks
     ///
-    /// As [`work`](Self::work): a driver that is kept but no longer polled stalls the others. After
-    /// the flight has been ended from outside, it also keeps [`drained`](Self::drained) waiting,
-    /// because its operation is dropped when it is polled next, or dropped.
+    /// As for [`work`](Self::work), a driver that is kept but no longer polled stalls the others.
+    /// If something else ends the flight, such a driver keeps [`drained`](Self::drained) waiting,
+    /// because its operation is dropped only when its future is polled next, or dropped.
     ///
     /// # Examples
     ///
@@ -110,13 +113,17 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 pin_project! {
     /// A caller of [`Group::work_rerun`]: takes part in the flight, with an operation of its own.
     ///
-    /// A future of `Result<Settled, Error>`. It has begun already; polling it again after it
-    /// was ready is ready again.
+    /// It is a future that yields `Result<Settled, Error>`. It has begun already. Polling it again
+    /// after it was ready returns the same outcome.
     ///
     /// # Cancel safety
     ///
     /// Dropping it leaves the flight. If it drove, its operation is dropped and another participant
     /// runs its own.
+    ///
+    /// # Deadlocks
+    ///
+    /// If it drives and is kept, unfinished and not polled, it keeps [`Group::drained`] waiting.
     #[must_use = "dropping it passes the flight on to the next participant"]
     pub struct Rerun<K, T, M, F> {
         pub(super) role: Role<K, T>,
@@ -159,22 +166,22 @@ impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
 }
 
 impl<K, T, M, F> Rerun<K, T, M, F> {
-    /// The identity of the flight it takes part in; `None` if it was rejected.
+    /// Returns the identity of the flight, or `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
     }
 
-    /// Whether this call began the flight.
+    /// Returns true if this call began the flight.
     pub fn is_primary(&self) -> bool {
         self.role.is_primary()
     }
 
-    /// Whether the flight had settled before this call came.
+    /// Returns true if the flight had settled before this call came.
     pub fn is_replayed(&self) -> bool {
         self.role.is_replayed()
     }
 
-    /// The outcome, if the flight has ended (or the call was rejected), without polling.
+    /// Returns the outcome, if the flight has ended or the call was rejected. It does not poll.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
     }

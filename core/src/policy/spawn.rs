@@ -28,9 +28,9 @@ where
 {
     /// Runs the operation for the key as a task of `runtime`, or waits for the one that runs.
     ///
-    /// The operation belongs to the runtime and not to any caller: it runs to its end and settles,
-    /// also when every caller has left. Callers that come before that share it. The adapters
-    /// provide this as `GroupExt::spawn` and `EntryExt::spawn`.
+    /// The operation belongs to the runtime and not to any caller. It runs to its end and settles,
+    /// also if every caller has left. Callers that come before that share it. The adapters provide
+    /// this call as `GroupExt::spawn` and `EntryExt::spawn`.
     ///
     /// # Errors
     ///
@@ -69,15 +69,21 @@ where
     /// Runs a blocking call for the key where `runtime` keeps threads for that, or waits for the
     /// one that runs.
     ///
-    /// Each flight takes one thread of that pool, however many callers wait: no waiter ever enters
-    /// the pool. Otherwise as [`spawn_on`](Self::spawn_on). The adapters provide this as
-    /// `GroupExt::spawn_blocking` and `EntryExt::spawn_blocking`.
+    /// Each flight takes one thread of that pool for any number of callers, because no waiter
+    /// enters the pool. Otherwise as [`spawn_on`](Self::spawn_on). The adapters provide this call
+    /// as `GroupExt::spawn_blocking` and `EntryExt::spawn_blocking`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future only stops waiting. If the flight is ended from outside, a call that has
+    /// not begun never begins. A call that runs can't be stopped. Its value is dropped, and
+    /// [`Group::drained`](crate::Group::drained) waits until it has returned.
     ///
     /// # Deadlocks
     ///
-    /// A call that blocks on its own key waits for itself: a `wait_blocking` there fails with
-    /// [`Rejected::Reentrant`], a `block_on` is not detected. Calls that block on each other's keys
-    /// need a thread each, as they would without this crate.
+    /// A call that blocks on its own key waits for itself. A `wait_blocking` there fails with
+    /// [`Rejected::Reentrant`], but a `block_on` is not detected. Calls that block on each other's
+    /// keys need a thread each, as they would without this crate.
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
         R: SpawnBlocking,
@@ -189,11 +195,12 @@ impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> 
 /// A caller of `spawn` or `spawn_blocking`: waits for the outcome of an operation that runs apart
 /// from it.
 ///
-/// A future of `Result<Settled, Error>`. Polled again after it was ready, it is ready again.
+/// It is a future that yields `Result<Settled, Error>`. Polling it again after it was ready returns
+/// the same outcome.
 ///
 /// # Cancel safety
 ///
-/// Dropping it only stops waiting: the operation runs on.
+/// Dropping it only stops waiting. The operation continues.
 ///
 /// # Examples
 ///
@@ -214,7 +221,7 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    /// A handle that aborts the operation; `None` if this call did not start it.
+    /// Returns a handle that aborts the operation, or `None` if this call did not start it.
     ///
     /// ```
     /// # use oneflight_core::{Group, Error, error::Cause, rt::Spawn};
@@ -245,17 +252,17 @@ where
 }
 
 impl<K, T> Spawned<K, T> {
-    /// Whether this call started the operation.
+    /// Returns true if this call started the operation.
     pub fn is_primary(&self) -> bool {
         matches!(self.caller, Caller::Owner(..))
     }
 
-    /// Whether the flight had settled before this call came.
+    /// Returns true if the flight had settled before this call came.
     pub fn is_replayed(&self) -> bool {
         matches!(&self.caller, Caller::Waiter(waiter) if waiter.is_replayed())
     }
 
-    /// The identity of the flight; `None` if the call was rejected.
+    /// Returns the identity of the flight, or `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         match &self.caller {
             Caller::Owner(watch, _) => Some(watch.flight().id),
@@ -264,7 +271,7 @@ impl<K, T> Spawned<K, T> {
         }
     }
 
-    /// The outcome, if the flight has ended (or the call was rejected), without polling.
+    /// Returns the outcome, if the flight has ended or the call was rejected. It does not poll.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match &self.caller {
             Caller::Owner(watch, _) => watch.get(),
@@ -299,10 +306,10 @@ impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
 }
 
 impl AbortHandle {
-    /// Ends the flight if it is still in progress. Everyone who waits gets [`Cause::Cancelled`] at
-    /// once, and the task is woken to drop the operation. A blocking call that runs cannot be
-    /// stopped; its value is dropped. A task or a blocking call that has not begun never begins.
-    /// Returns true if this call ended the flight.
+    /// Ends the flight if it is still in progress, also one that was forgotten. Its waiters get
+    /// [`Cause::Cancelled`] at once, and its task is woken to drop the operation. A blocking call
+    /// that runs can't be stopped, and its value is dropped. A task or a blocking call that has not
+    /// begun never begins. Returns true if this call ended the flight.
     pub fn abort(&self) -> bool {
         self.shard.abort(self.hash, self.id)
     }

@@ -26,39 +26,45 @@ where
 {
     /// Runs the operation for `key`, or takes part in the one that runs.
     ///
-    /// The call begins at once, and the future it returns is small. Only the first caller's `make`
-    /// is called; a duplicate's operation is never even made. Each caller's future resolves to
-    /// the same outcome. The operation is polled by one of the callers, the *driver*; when that
-    /// one is dropped, the **same operation** goes on where it stood, driven by another. It
-    /// ends unfinished only when every participant has left.
+    /// The flight begins in this call, and the future that it returns is small. Only the first
+    /// caller's `make` is called; the operation of a duplicate is never made. Each caller's future
+    /// resolves to the same outcome. The operation is polled by one of the callers, the *driver*.
+    /// If the driver is dropped, another caller continues the **same operation** from where it
+    /// stopped. The operation is dropped unfinished only if the last participant leaves, if the
+    /// operation panics, or if something else ends the flight.
     ///
-    /// Progress of the operation wakes its driver and nobody else.
+    /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
+    /// moment, all participants are woken.
     ///
-    /// Callers that come by `begin` or `spawn` share the outcome and never drive.
+    /// Callers that come by `begin`, `work_rerun` or `spawn` share the outcome and never drive.
     ///
     /// # Errors
     ///
-    /// [`Error::Aborted`] when the flight ends without a value; [`Error::Rejected`] when
-    /// the call was rejected, at the first poll. An error of the operation's own is an
+    /// The future yields [`Error::Aborted`] if the flight ends without a value. If the call was
+    /// rejected, the first poll yields [`Error::Rejected`]. An error of the operation's own is an
     /// outcome: let `T` be a `Result`.
     ///
     /// # Panics
     ///
-    /// A panic while the operation is made or polled ends the flight as
-    /// [`Cause::Panicked`](crate::error::Cause::Panicked) for the others and goes on in the caller
+    /// If the operation panics while it is made or polled, the flight ends as
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked), and the panic propagates to the caller
     /// that made or polled it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the flight. The last participant to leave ends it as
-    /// [`Cause::Dropped`](crate::error::Cause::Dropped); a newcomer after that begins anew and
-    /// never inherits the cancellation.
+    /// Dropping the future leaves the flight. If the last participant leaves, the flight ends as
+    /// [`Cause::Dropped`](crate::error::Cause::Dropped) (as
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked), if its thread unwinds). After that the
+    /// operation is dropped, also in this drop. A caller that comes after the end starts its own
+    /// operation, and never inherits the cancellation. It might do so before the old operation is
+    /// dropped, so it can meet a lock that the old operation still holds.
     ///
     /// # Deadlocks
     ///
-    /// - A driver that is kept but no longer polled (held in a `select!` arm that is not taken
-    ///   again, say) stalls the others, unless something polls one of them. Where that can happen,
-    ///   use an adapter's `spawn`: the operation is then a task of its own.
+    /// - A driver that is kept but no longer polled (for example in a `select!` arm that is not
+    ///   taken again) stalls the others, unless something polls one of them, and keeps
+    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn`: the
+    ///   operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself. A call from inside of it is a
@@ -71,7 +77,7 @@ where
     /// ```
     /// use oneflight_core::Group;
     /// # futures_lite::future::block_on(async {
-    /// // `T` needs no `Clone`, and the error may be anything.
+    /// // `T` needs no `Clone`, and the error can be any type.
     /// let group: Group<u32, Result<String, std::io::Error>> = Group::new();
     /// let first = group.work(1, || async { Ok("model output".to_string()) });
     /// let second = group.work(1, || async { unreachable!("never made") });
@@ -118,36 +124,40 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 
 /// A caller of [`Group::work`]: takes part in the flight, and drives it when it has to.
 ///
-/// A future of `Result<Settled, Error>`. It has begun already; polling it again after it was
-/// ready is ready again.
+/// It is a future that yields `Result<Settled, Error>`. It has begun already. Polling it again
+/// after it was ready returns the same outcome.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the flight. If it drove, another participant goes on with the same operation.
-/// If it was the last, the flight ends as [`Cause::Dropped`](crate::error::Cause::Dropped) and the
-/// operation is dropped.
+/// Dropping it leaves the flight. If it drove, another participant continues the same operation. If
+/// it was the last participant, the flight ends as
+/// [`Cause::Dropped`](crate::error::Cause::Dropped), and then the operation is dropped.
+///
+/// # Errors
+///
+/// Those of [`Group::work`]. See there for its panics and deadlocks, too.
 #[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
     pub(super) role: Role<K, T>,
 }
 
 impl<K, T> Work<K, T> {
-    /// The identity of the flight it takes part in; `None` if it was rejected.
+    /// Returns the identity of the flight, or `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         self.role.id()
     }
 
-    /// Whether this call began the flight.
+    /// Returns true if this call began the flight.
     pub fn is_primary(&self) -> bool {
         self.role.is_primary()
     }
 
-    /// Whether the flight had settled before this call came.
+    /// Returns true if the flight had settled before this call came.
     pub fn is_replayed(&self) -> bool {
         self.role.is_replayed()
     }
 
-    /// The outcome, if the flight has ended (or the call was rejected), without polling.
+    /// Returns the outcome, if the flight has ended or the call was rejected. It does not poll.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         self.role.get()
     }

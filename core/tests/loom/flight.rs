@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use loom::future::block_on;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use oneflight_core::error::Cause;
 use oneflight_core::{Begin, Error};
 
-use crate::{bounded_model, cause_of, group, model, primary, waiter};
+use crate::{Registry, bounded_model, cause_of, group, model, primary, waiter};
 
 #[test]
 fn of_two_begins_one_is_primary_and_both_get_its_outcome() {
@@ -198,5 +199,27 @@ fn a_caller_of_another_key_that_is_compared_during_the_settle_is_not_counted() {
         let stats = group.stats();
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (0, 0, 0));
         assert_eq!((stats.begun, stats.settled), (2, 2));
+    });
+}
+
+#[test]
+fn of_two_blocking_calls_one_runs_and_the_other_gets_its_outcome() {
+    bounded_model(3, || {
+        let group = group::<u32>();
+        let runs = loom::sync::Arc::new(AtomicUsize::new(0));
+        let call = |group: Registry<u32>, runs: loom::sync::Arc<AtomicUsize>| {
+            let run = move || 7 + runs.fetch_add(1, Ordering::Relaxed) as u32;
+            *group.work_blocking(1, run).unwrap()
+        };
+        let (other, counted) = (group.clone(), runs.clone());
+        let other = thread::spawn(move || call(other, counted));
+        let mine = call(group.clone(), runs.clone());
+        let theirs = other.join().unwrap();
+        // They share one run, or the first one was over when the second one came.
+        match runs.load(Ordering::Relaxed) {
+            1 => assert_eq!((mine, theirs), (7, 7)),
+            _ => assert_eq!(mine + theirs, 15),
+        }
+        assert_eq!((group.stats().in_flight, group.stats().ending), (0, 0));
     });
 }

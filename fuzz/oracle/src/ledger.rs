@@ -102,7 +102,7 @@ impl Borrow<u8> for Key {
     }
 }
 
-/// What `keep` says of a value.
+/// What the closure of `retain_by` says of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
 pub(crate) enum Wish {
     Keep,

@@ -1,5 +1,7 @@
 //! Threads that park until a ready-made call has its outcome.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use oneflight::error::{Cause, Rejected};
 use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{TestRuntime, cause_of, scripted, until, waiter};
+use crate::{TestRuntime, cause_of, quiet_panic, scripted, until, waiter};
 
 fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
@@ -132,4 +134,104 @@ pub async fn threads_wait_behind_a_guard<R: TestRuntime>(rt: R) {
     for thread in threads {
         assert_eq!(thread.join().unwrap(), 7);
     }
+}
+
+/// One of them runs its call; nobody else's is run. The others park.
+pub async fn threads_that_share_a_blocking_call_run_it_once<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let (begun, runs) = (channel(), channel());
+    let (start, go) = (begun.0, runs.1);
+    let first = {
+        let group = group.clone();
+        let run = move || {
+            start.send(thread::current().id()).unwrap();
+            go.recv().unwrap()
+        };
+        thread::spawn(move || *group.work_blocking("k", run).unwrap())
+    };
+    assert_eq!(begun.1.recv().unwrap(), first.thread().id());
+    let others = [0; 3].map(|_| {
+        let group = group.clone();
+        let never = || unreachable!("never run");
+        thread::spawn(move || *group.entry_ref(&"k").work_blocking(never).unwrap())
+    });
+    let task = rt.task(waiter(group.begin("k")));
+    until(|| group.waiters("k") == 4).await;
+    runs.0.send(7).unwrap();
+    assert_eq!(*task.await.unwrap(), 7);
+    assert_eq!(first.join().unwrap(), 7);
+    for other in others {
+        assert_eq!(other.join().unwrap(), 7);
+    }
+    group.close();
+    let closed = group.work_blocking("k", || unreachable!("never run"));
+    assert_eq!(closed.unwrap_err(), Error::Rejected(Rejected::Closed));
+}
+
+/// What the call holds is dropped before anybody is told.
+pub async fn a_blocking_call_that_panics_is_told_after_its_drop<R: TestRuntime>(rt: R) {
+    struct Holds(oneflight::Waiter<&'static str, usize>);
+    impl Drop for Holds {
+        fn drop(&mut self) {
+            assert!(self.0.get().is_none(), "told before the drop");
+        }
+    }
+    let group = Group::new();
+    let (inner, told) = (group.clone(), channel());
+    let tell = told.0;
+    let call = move || -> usize {
+        // Made outside of it, so it is a duplicate as any other.
+        let look = inner.clone();
+        let plain = thread::spawn(move || waiter(look.begin("k")))
+            .join()
+            .unwrap();
+        let _held = Holds(plain);
+        let look = inner.clone();
+        let other = thread::spawn(move || waiter(look.begin("k")))
+            .join()
+            .unwrap();
+        tell.send(other).unwrap();
+        quiet_panic()
+    };
+    let outer = group.clone();
+    let panicked = catch_unwind(AssertUnwindSafe(|| outer.work_blocking("k", call)));
+    assert!(panicked.is_err());
+    assert_eq!(
+        cause_of(rt.task(told.1.recv().unwrap()).await),
+        Cause::Panicked
+    );
+    assert_eq!((group.stats().in_flight, group.stats().ending), (0, 0));
+}
+
+/// As a pool does that runs another job on the thread of one that waits.
+pub async fn a_blocking_call_that_waits_for_itself_is_told<R: TestRuntime>(_: R) {
+    let group = Group::new();
+    let inner = group.clone();
+    let outcome = group.work_blocking("k", move || {
+        let never = || unreachable!("never run");
+        let nested = inner.work_blocking("k", never).unwrap_err();
+        assert_eq!(nested, Error::Rejected(Rejected::Reentrant));
+        // Another key is another call.
+        *inner.work_blocking("other", || 7).unwrap()
+    });
+    assert_eq!(*outcome.unwrap(), 7);
+}
+
+/// It can't be stopped: it runs to its end, and counts until then.
+pub async fn a_blocking_call_that_is_aborted_keeps_its_place<R: TestRuntime>(rt: R) {
+    let group = oneflight::Group::builder().max_flights(1).build();
+    let inner = group.clone();
+    let outcome = group.work_blocking("k", move || {
+        assert!(inner.abort("k"));
+        let stats = inner.stats();
+        assert_eq!((stats.in_flight, stats.ending), (0, 1));
+        assert_eq!(
+            crate::rejected(inner.begin("other")),
+            Rejected::TooManyFlights
+        );
+        7
+    });
+    assert_eq!(cause_of(outcome), Cause::Cancelled);
+    group.close();
+    rt.task(group.drained()).await;
 }

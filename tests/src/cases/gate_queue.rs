@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use oneflight::error::Cause;
+use oneflight::Error;
+use oneflight::error::{Aborted, Cause};
 use oneflight::gate::{Mode, Turn};
 
-use crate::{CountingWaker, TestRuntime, cause_of, poll, primary, waiter};
+use crate::{CountingWaker, TestRuntime, poll, primary, waiter};
 
 type Gate = oneflight::gate::Gate<&'static str, usize>;
 
@@ -82,14 +83,20 @@ pub async fn a_queued_caller_that_leaves_takes_its_claim_with_it<R: TestRuntime>
     let duplicate = rt.task(waiter(gate.begin(Some("b"))));
     cancel.cancel();
     assert!(leaves.await.is_none());
-    assert_eq!(cause_of(duplicate.await), Cause::Dropped);
+    // Nothing of it has run.
+    let never = Error::Aborted(Aborted::never_begun(Cause::Dropped));
+    assert_eq!(duplicate.await.unwrap_err(), never);
     assert_eq!(gate.queued(), 1);
     // The token is free again, at the end of the queue.
     let again = gate.turn(Some("b"));
     drop(holder);
     let behind = primary(rt.task(behind).await);
     assert!(again.is_queued());
+    // Its caller has the gate now, and can have run anything.
+    let duplicate = rt.task(waiter(gate.begin(Some("c"))));
     drop(behind);
+    let begun = Error::Aborted(Aborted::new(Cause::Dropped));
+    assert_eq!(duplicate.await.unwrap_err(), begun);
     drop(primary(rt.task(again).await));
     assert!(!gate.is_busy());
 }

@@ -37,7 +37,11 @@ macro_rules! on {
                     a_thread_whose_time_is_up_has_polled_once_and_keeps_its_part
                     a_thread_that_waits_by_work_rerun_runs_its_own
                     threads_wait_for_a_spawned_operation
-                    threads_wait_behind_a_guard;
+                    threads_wait_behind_a_guard
+                    threads_that_share_a_blocking_call_run_it_once
+                    a_blocking_call_that_panics_is_told_after_its_drop
+                    a_blocking_call_that_waits_for_itself_is_told
+                    a_blocking_call_that_is_aborted_keeps_its_place;
                 detach:
                     a_spawned_operation_runs_to_its_end_without_callers
                     a_spawned_operation_settles_though_nobody_waits

@@ -27,8 +27,8 @@ pub(super) struct Pending<K, T> {
     /// A flight that was ended under the lock: its waiters are to be woken, and its shared
     /// operation is to be dropped.
     pub(super) superseded: Option<Superseded<K, T>>,
-    /// Its shared operation, if that was taken out under the lock.
-    pub(super) operation: Option<Operation<T>>,
+    /// That operation, if it was taken out under the lock.
+    operation: Option<Operation<T>>,
     /// The next flight has the gate: its caller is to be woken.
     pub(super) turn: Option<Signal>,
     /// This shard is closed and has no flight left.
@@ -97,17 +97,19 @@ impl<K, T> Drop for Pending<K, T> {
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 6] = [
+        let steps: [&mut dyn FnMut(); 5] = [
             &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((shard, flight, before)) = superseded.take() {
                     let _reported_last =
                         flight.observed.report_end_on_drop(Some(Cause::Superseded));
-                    let _in_hand = InHand::take(&shard, &flight, before);
+                    let _in_hand = match operation.take() {
+                        None => InHand::take(&shard, &flight, before),
+                        taken => InHand::new(&shard, &flight, taken),
+                    };
                     flight.tell(before);
                 }
             },
-            &mut || drop(operation.take()),
             &mut || {
                 if let Some(signal) = turn.take() {
                     let _ = signal.settle(());

@@ -275,7 +275,7 @@ impl<K, T> Shard<K, T> {
 impl<K, T> Table<K, T> {
     /// The key of an aborted flight is free. If its operation or guard is still here, the flight is
     /// kept without its key.
-    fn free_aborted(
+    pub(super) fn free_aborted(
         &mut self,
         shard: &Shard<K, T>,
         flight: &Arc<Flight<K, T>>,

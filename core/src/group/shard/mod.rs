@@ -115,6 +115,13 @@ impl<K, T> Shard<K, T> {
         self.rules().is_none_or(Rules::count_in)
     }
 
+    /// For a flight whose place another one is about to give back.
+    fn count_in_beyond(&self) {
+        if let Some(rules) = self.rules() {
+            rules.count_in_beyond();
+        }
+    }
+
     /// Whether the limit allows one more flight at this moment.
     fn has_room(&self) -> bool {
         self.rules().is_none_or(Rules::has_room)

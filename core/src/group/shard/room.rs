@@ -70,7 +70,8 @@ impl<'a, K, T> Room<'a, K, T> {
         }
         let superseded = table.supersede_idle(self.shard, old, after);
         if superseded {
-            // It was not counted out.
+            // One more than the limit, until this search has dropped the old operation.
+            self.shard.count_in_beyond();
             self.reserved = Some(Reserved(self.shard));
         }
         superseded
@@ -78,8 +79,8 @@ impl<'a, K, T> Room<'a, K, T> {
 }
 
 impl<K, T> Table<K, T> {
-    /// Ends a flight that is too old, if its operation can be dropped at once. The flight is not
-    /// counted out: the caller takes over its place. Returns false if it has not ended the flight.
+    /// Ends a flight that is too old, if its operation can be dropped at once. It counts until that
+    /// is done. Returns false if it has not ended the flight.
     fn supersede_idle(
         &mut self,
         shard: &Arc<Shard<K, T>>,
@@ -97,8 +98,7 @@ impl<K, T> Table<K, T> {
         self.counts
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.remove(flight);
-        self.drop_note(flight);
+        let _removed = self.free_aborted(shard, flight, before, after);
         after.tell_and_drop((shard.clone(), flight.clone(), before), operation);
         true
     }

@@ -1,5 +1,5 @@
-//! Keys, values, clocks and `keep`s that attack while another attack is under way, or two at once:
-//! what the table, which makes one attack in each case, does not reach.
+//! Keys, values, clocks and closures of `retain_by` that attack while another attack is under way,
+//! or two at once: what the table, which makes one attack in each case, does not reach.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};

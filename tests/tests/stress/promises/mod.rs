@@ -139,7 +139,12 @@ impl Round {
         assert_eq!(futures.len(), 0, "woken no more, and not ready");
         self.oracle.bells.lock().expect("no panic").clear();
         if closes {
-            assert!(at_once || drained.take(), "nobody told that it is drained");
+            let told = at_once || drained.take();
+            assert!(
+                told,
+                "nobody told that it is drained: {:?}",
+                self.group.stats()
+            );
             assert!(drains(Waker::noop()), "not drained");
         }
     }
