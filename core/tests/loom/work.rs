@@ -77,7 +77,7 @@ fn an_operation_woken_while_it_is_polled_is_polled_again() {
 
 #[test]
 fn a_newcomer_never_inherits_the_cancellation_of_the_last_participant() {
-    model(|| {
+    bounded_model(6, || {
         let group = group::<u32>();
         let first = group.work(1, std::future::pending);
         let leave = thread::spawn(move || drop(first));
