@@ -25,6 +25,7 @@
 //! | the same on smol | [`rt::smol::GroupExt`] | `smol` |
 //! | the same on async-std (discontinued upstream) | [`rt::async_std::GroupExt`] | `async-std` |
 //! | waiting with a timeout, in a task | `HandleExt::wait_timeout` | the adapter's |
+//! | a blocking call on a thread of your own | [`Group::work_blocking`] | `std` (default) |
 //! | waiting on a thread of your own | [`Waiter::wait_blocking`] | `std` (default) |
 //! | one value to wait for, no key | [`SettleCell`] | none |
 //! | an executor of your own | [`rt`], [`Entry::spawn_on`] | none |
