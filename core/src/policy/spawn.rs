@@ -19,13 +19,7 @@ use crate::rt::{Spawn, SpawnBlocking};
 use crate::sync::Arc;
 use crate::unwind::{Fragile, isolate};
 
-impl<G, Q> Entry<'_, G, Q>
-where
-    G: Registry,
-    G::Key: Send + Sync + 'static,
-    G::Value: Send + Sync + 'static,
-    Q: Hash + Equivalent<G::Key> + ?Sized,
-{
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Runs the operation for the key as a task of `runtime`, or waits for the one that runs.
     ///
     /// The operation belongs to the runtime and not to any caller. It runs to its end and settles,
@@ -57,6 +51,8 @@ where
         R: Spawn,
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = G::Value> + Send + 'static,
+        G::Key: Send + Sync + 'static,
+        G::Value: Send + Sync + 'static,
     {
         self.start(|primary| {
             runtime.spawn(Task {
@@ -88,6 +84,8 @@ where
     where
         R: SpawnBlocking,
         F: FnOnce() -> G::Value + Send + 'static,
+        G::Key: Send + Sync + 'static,
+        G::Value: Send + Sync + 'static,
     {
         self.start(|primary| {
             let unbegun = Unbegun::new(primary, call);

@@ -18,12 +18,7 @@ use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
 
-impl<K, T, S> Group<K, T, S>
-where
-    K: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-    S: BuildHasher,
-{
+impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or takes part in the one that runs.
     ///
     /// The flight begins in this call, and the future that it returns is small. Only the first
@@ -91,6 +86,8 @@ where
     where
         M: FnOnce() -> F,
         F: Future<Output = T> + Send + 'static,
+        K: Send + Sync + 'static,
+        T: Send + Sync + 'static,
     {
         self.entry(key).work(make)
     }

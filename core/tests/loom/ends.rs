@@ -276,24 +276,6 @@ fn no_run_begins_in_a_flight_that_is_over() {
     });
 }
 
-/// The driver is lost and its budget is used up, while the last participant beside it leaves. Both
-/// find that the flight has to end.
-#[test]
-fn a_flight_that_two_participants_end_is_over_once() {
-    bounded_model(3, || {
-        let (group, live) = (group::<u32>(), Live::default());
-        let alive = live.clone();
-        let once = Budget::times(0);
-        let mut driver = Box::pin(group.work_rerun(1, once, move || alive.operation()));
-        let other = rerun(&group, &live);
-        assert!(Counter::default().poll(&mut driver).is_pending());
-        let loses = thread::spawn(move || drop(driver));
-        drop(other);
-        loses.join().unwrap();
-        drain(&group, &live);
-    });
-}
-
 #[test]
 fn a_flight_that_is_aborted_while_it_is_polled_keeps_its_place() {
     bounded_model(3, || {
