@@ -115,17 +115,12 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     #[inline(always)]
     pub fn begin(self) -> Begin<G::Key, G::Value> {
         match self.key {
-            EntryKey::Owned(key) if G::HAS_SHORT_WAY && self.fingerprint.is_none() => {
-                let hash = self.of.hash(&key);
-                let shard = self.of.shard(hash);
-                if shard.rules().is_none() {
-                    return Shard::begin(shard, hash, key);
-                }
-                begin_by_search(self.of, shard, hash, None, key)
-            }
             EntryKey::Owned(key) => {
                 let hash = self.of.hash(&key);
                 let shard = self.of.shard(hash);
+                if G::HAS_SHORT_WAY && self.fingerprint.is_none() && shard.rules().is_none() {
+                    return Shard::begin(shard, hash, key);
+                }
                 begin_by_search(self.of, shard, hash, self.fingerprint, key)
             }
             EntryKey::Borrowed(..) => self.begin_as(&mut Plain),

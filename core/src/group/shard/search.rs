@@ -223,7 +223,10 @@ impl<'a, K, T> Search<'a, K, T> {
                 }
             }
         } else if !self.request.joins_only {
-            let too_old = |flight| self.request.is_too_old(self.shard, table, flight);
+            let too_old = |flight: &Arc<Flight<K, T>>| {
+                let note = table.note(flight.id);
+                self.request.is_too_old(self.shard, note, flight)
+            };
             if too_old(one) || others.iter().any(too_old) {
                 // If that is this key's flight, no other call takes the place of its successor
                 // while the keys are compared.

@@ -39,7 +39,7 @@ impl Request {
         if both.is_some_and(|(mine, its)| mine != its) {
             return State::Mismatch;
         }
-        if !self.joins_only && self.is_too_old(shard, table, flight) {
+        if !self.joins_only && self.is_too_old(shard, note, flight) {
             State::TooOld
         } else {
             State::Joinable
@@ -50,14 +50,14 @@ impl Request {
     pub(super) fn is_too_old<K, T>(
         &self,
         shard: &Shard<K, T>,
-        table: &Table<K, T>,
+        note: Note,
         flight: &Arc<Flight<K, T>>,
     ) -> bool {
         let Some(most) = shard.rules().and_then(|rules| rules.supersede_after) else {
             return false;
         };
         self.now
-            .zip(table.note(flight.id).born)
+            .zip(note.born)
             .is_some_and(|(now, born)| now.saturating_sub(born) > most)
             && !flight.cell.snapshot().ended()
             && !is_inside(flight)
