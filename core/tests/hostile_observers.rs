@@ -1,6 +1,9 @@
 //! A subscriber of `tracing` that panics: it is the user's code like any other, so it strands nobody.
 #![cfg(all(not(loom), feature = "tracing", feature = "metrics"))]
 
+#[path = "support/outcome.rs"]
+mod outcome;
+
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,9 +16,11 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Budget;
-use oneflight_core::{Begin, Error, Group};
+use oneflight_core::{Begin, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+use outcome::cause_of;
 
 /// Panics at the calls it is told to, once each.
 #[derive(Clone, Default)]
@@ -56,13 +61,6 @@ impl Subscriber for Hostile {
 fn under(test: impl FnOnce(&Hostile)) {
     let hostile = Hostile::default();
     tracing::subscriber::with_default(hostile.clone(), || test(&hostile));
-}
-
-fn cause_of<R>(outcome: Result<R, Error>) -> Cause {
-    match outcome {
-        Err(Error::Aborted(aborted)) => aborted.cause(),
-        _ => panic!("it was not aborted"),
-    }
 }
 
 fn panics<R>(f: impl FnOnce() -> R) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use oneflight_core::clock::Clock;
 use oneflight_core::error::{Aborted, Cause, Rejected};
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timeout, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking, Timeout};
 use oneflight_core::{Begin, Error, Group, Primary, SettleCell, Settled, Waiter};
 
 type Registry = Group<&'static str, u32>;
@@ -183,14 +183,6 @@ impl Spawn for AtOnce {
 impl SpawnBlocking for AtOnce {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         call();
-    }
-}
-
-impl Timer for AtOnce {
-    type Sleep = Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
     }
 }
 

@@ -1,61 +1,26 @@
-//! When a flight is over: it has ended, and its operation or guard is gone. What has not begun never begins, and what is
-//! lost is dropped before anybody is told.
+//! When a flight is over: it has ended, and its operation or guard is gone. What has not begun never begins.
 
-use std::future::{Future, pending, poll_fn, ready};
+mod support;
+
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use oneflight::error::{Aborted, Cause, Rejected};
 use oneflight::gate::{Gate, Mode};
 use oneflight::handle::Budget;
-use oneflight::rt::tokio::GroupExt;
-use oneflight::rt::{Spawn, SpawnBlocking};
-use oneflight::{Begin, Error, Group};
+use oneflight::rt::SpawnBlocking;
+use oneflight::{Error, Group};
 use oneflight_conformance::{
     HandClock, cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
 };
+use support::{Shelf, is_drained};
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Keys = Group<&'static str, usize>;
-
-/// A runtime whose workers are all busy: it keeps what it is given until it is told to run it.
-#[derive(Default)]
-struct Busy {
-    calls: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
-    tasks: Mutex<Vec<Task>>,
-}
-
-impl Spawn for Busy {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        self.tasks.lock().unwrap().push(Box::pin(task));
-    }
-}
-
-impl SpawnBlocking for Busy {
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
-        self.calls.lock().unwrap().push(Box::new(call));
-    }
-}
-
-impl Busy {
-    fn run(&self) {
-        let calls = std::mem::take(&mut *self.calls.lock().unwrap());
-        calls.into_iter().for_each(|call| call());
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
-        for mut task in tasks {
-            let _ = poll(&mut task, Waker::noop());
-        }
-    }
-}
-
-fn is_drained(group: &Keys) -> bool {
-    poll(&mut pin!(group.drained()), Waker::noop()).is_ready()
-}
 
 /// Closes the group and ends its flights. Whether it says that it is drained.
 fn stop(group: &Keys) -> bool {
@@ -67,7 +32,7 @@ fn stop(group: &Keys) -> bool {
 #[test]
 fn what_has_not_begun_never_begins() {
     watched("not begun", || {
-        let (busy, group) = (Busy::default(), Keys::new());
+        let (busy, group) = (Shelf::default(), Keys::new());
         let begun = Arc::new([const { AtomicUsize::new(0) }; 4]);
         let count = |nth: usize| {
             let begun = begun.clone();
@@ -114,9 +79,9 @@ fn what_has_not_begun_never_begins() {
 
 #[test]
 fn who_has_begun_is_told_so() {
-    let (busy, group) = (Busy::default(), Keys::new());
+    let (busy, group) = (Shelf::default(), Keys::new());
     drop(group.entry("task").spawn_on(&busy, pending));
-    let mut task = busy.tasks.lock().unwrap().remove(0);
+    let mut task = busy.take_task();
     assert!(poll(&mut task, Waker::noop()).is_pending());
     // A `work` has begun when its operation is made, a guard at `begin`.
     let (_work, _guard) = (group.work("work", pending), group.begin("guard"));
@@ -294,189 +259,6 @@ fn a_superseded_operation_counts_until_its_poll_returns() {
     });
 }
 
-/// What happened, in its order. As a waker it is the waiter's.
-#[derive(Default)]
-struct Log(Mutex<Vec<&'static str>>);
-
-impl Wake for Log {
-    fn wake(self: Arc<Self>) {
-        self.0.lock().unwrap().push("told");
-    }
-}
-
-/// Never ready.
-struct Operation(Keys, Arc<Log>, &'static str);
-
-impl Future for Operation {
-    type Output = usize;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<usize> {
-        if self.2 == "its poll panics" {
-            quiet_panic();
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Operation {
-    fn drop(&mut self) {
-        let free = !self.0.contains("k");
-        self.1.0.lock().unwrap().push(if free {
-            "dropped, its key free"
-        } else {
-            "dropped"
-        });
-        if self.2 == "its drop panics" {
-            quiet_panic();
-        }
-    }
-}
-
-/// Begins a flight, and gives what loses its operation, after it polled it once if that is asked for.
-type Way = fn(&Keys, Operation) -> Box<dyn FnOnce(bool)>;
-
-const RUN: Way = |group, operation| {
-    let primary = primary(group.begin("k"));
-    Box::new(|polled| {
-        let mut run = Box::pin(primary.run(operation));
-        assert!(!polled || poll(&mut run, Waker::noop()).is_pending());
-    })
-};
-
-const SPAWN: Way = |group, operation| {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let entered = runtime.enter();
-    drop(group.spawn("k", || operation));
-    drop(entered);
-    // A runtime that goes down drops its tasks.
-    Box::new(move |polled| {
-        if polled {
-            runtime.block_on(tokio::task::yield_now());
-        }
-    })
-};
-
-const BLOCKING: Way = |group, operation| {
-    let busy = Busy::default();
-    drop(group.entry("k").spawn_blocking_on(&busy, move || {
-        if operation.2 == "its poll panics" {
-            quiet_panic();
-        }
-        // Lost by a panic of its drop, else it settles.
-        drop(operation);
-        7
-    }));
-    Box::new(move |_| drop(busy))
-};
-
-#[test]
-fn a_lost_operation_is_dropped_before_anybody_is_told() {
-    watched("lost", || {
-        for (name, way) in [("run", RUN), ("spawn", SPAWN), ("blocking", BLOCKING)] {
-            for how in [
-                "never polled",
-                "polled once",
-                "its poll panics",
-                "its drop panics",
-            ] {
-                let (group, log) = (Keys::new(), Arc::new(Log::default()));
-                let lose = way(&group, Operation(group.clone(), log.clone(), how));
-                let mut told = waiter(group.begin("k"));
-                let waker = Waker::from(log.clone());
-                assert!(poll(&mut told, &waker).is_pending());
-                let _planned = catch_unwind(AssertUnwindSafe(|| lose(how != "never polled")));
-                assert_eq!(*log.0.lock().unwrap(), ["dropped", "told"], "{name}, {how}");
-                let panics = how == "its poll panics" && name != "blocking";
-                let cause = if panics {
-                    Cause::Panicked
-                } else {
-                    Cause::Dropped
-                };
-                assert_eq!(told.get().map(cause_of), Some(cause), "{name}, {how}");
-                assert!(
-                    group.is_empty() && group.stats().ending == 0,
-                    "{name}, {how}"
-                );
-            }
-        }
-    });
-}
-
-#[test]
-fn a_poll_after_a_panic_gives_its_cause() {
-    let group = Keys::new();
-    let mut run = Box::pin(primary(group.begin("k")).run(poll_fn(|_| quiet_panic())));
-    let unwound = catch_unwind(AssertUnwindSafe(|| poll(&mut run, Waker::noop())));
-    assert!(unwound.is_err());
-    group.close();
-    assert!(is_drained(&group), "the operation is gone");
-    let Poll::Ready(told) = poll(&mut run, Waker::noop()) else {
-        panic!("the flight has ended")
-    };
-    assert_eq!(cause_of(told), Cause::Panicked);
-    let again = catch_unwind(AssertUnwindSafe(|| poll(&mut run, Waker::noop())));
-    assert!(again.is_err(), "polled after it was ready");
-}
-
-/// Begins its own key while it is dropped, and parks its thread if it has to wait.
-struct Owner(Keys, Arc<Mutex<Vec<Option<Error>>>>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let told = match self.0.begin("k") {
-            Begin::Primary(_) => None,
-            Begin::Waiter(waiter) => waiter.wait_blocking().err(),
-            Begin::Rejected(why) => Some(Error::Rejected(why)),
-        };
-        self.1.lock().unwrap().push(told);
-    }
-}
-
-async fn owned(group: Keys, seen: Arc<Mutex<Vec<Option<Error>>>>) -> usize {
-    let _owner = Owner(group, seen);
-    pending().await
-}
-
-#[test]
-fn a_lost_operation_that_waits_for_its_own_key_is_told() {
-    watched("waits for its own key", || {
-        let (group, seen) = (Keys::new(), Arc::default());
-        let mut run =
-            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
-        assert!(poll(&mut run, Waker::noop()).is_pending());
-        drop(run);
-        let reentrant = Some(Error::Rejected(Rejected::Reentrant));
-        assert_eq!(*seen.lock().unwrap(), [reentrant]);
-        // One that is ended from outside has lost its key: a new flight begins.
-        let mut run =
-            Box::pin(primary(group.begin("k")).run(owned(group.clone(), Arc::clone(&seen))));
-        assert!(poll(&mut run, Waker::noop()).is_pending());
-        group.abort_all();
-        assert_eq!((seen.lock().unwrap().len(), group.stats().ending), (1, 1));
-        assert!(poll(&mut run, Waker::noop()).is_ready());
-        assert_eq!(*seen.lock().unwrap(), [reentrant, None]);
-        assert_eq!(group.stats().ending, 0);
-    });
-}
-
-#[test]
-fn a_lost_rerun_that_waits_for_its_own_key_is_told() {
-    watched("a rerun waits for its own key", || {
-        let (group, seen) = (Keys::new(), Arc::default());
-        let owner = owned(group.clone(), Arc::clone(&seen));
-        let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), || owner));
-        let other = group.work_rerun("k", Budget::times(1), || ready(7));
-        assert!(poll(&mut driver, Waker::noop()).is_pending());
-        // The other one cannot run before this drop returns.
-        drop(driver);
-        let reentrant = Some(Error::Rejected(Rejected::Reentrant));
-        assert_eq!(*seen.lock().unwrap(), [reentrant]);
-        assert_eq!(*smol::block_on(other).unwrap(), 7);
-    });
-}
-
 /// Calls its closure, and panics.
 struct Last<F>(F);
 
@@ -521,9 +303,9 @@ fn a_rerun_that_is_lost_in_its_begin_is_over() {
 #[test]
 fn a_holder_that_was_ended_keeps_the_gate_until_its_operation_is_gone() {
     for mode in [Mode::Exclusive, Mode::Queue] {
-        let (busy, gate) = (Busy::default(), Gate::<u8, usize>::new(mode));
+        let (busy, gate) = (Shelf::default(), Gate::<u8, usize>::new(mode));
         let call = gate.entry(Some(1)).spawn_on(&busy, pending);
-        let mut task = busy.tasks.lock().unwrap().remove(0);
+        let mut task = busy.take_task();
         assert!(poll(&mut task, Waker::noop()).is_pending());
         assert!(call.abort_handle().unwrap().abort());
         assert!(gate.is_busy());

@@ -1,15 +1,14 @@
 //! A runtime that ends with a flight's task in it: callers elsewhere are told, they never wait for ever.
 
-use std::future::{Ready, pending, ready};
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
 
 use oneflight::Group;
 use oneflight::error::Cause;
 use oneflight::rt::tokio::Tokio;
-use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight::rt::{Spawn, SpawnBlocking};
 use oneflight_conformance::{cause_of, scripted, until, waiter, watched};
 use smol::Executor;
 use tokio::runtime::{Builder, Runtime as TokioRuntime};
@@ -88,14 +87,6 @@ impl Spawn for Undriven {
 impl SpawnBlocking for Undriven {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         self.0.spawn(async move { call() }).detach();
-    }
-}
-
-impl Timer for Undriven {
-    type Sleep = Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
     }
 }
 

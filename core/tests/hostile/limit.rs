@@ -108,18 +108,6 @@ fn tell_the_case_of_a_panic() {
     });
 }
 
-/// Why the flight was aborted, where the test knows that it was.
-#[track_caller]
-pub(crate) fn cause_of<R>(
-    outcome: Result<R, oneflight_core::Error>,
-) -> oneflight_core::error::Cause {
-    match outcome {
-        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
-        Err(other) => panic!("expected an abort, got {other}"),
-        Ok(_) => panic!("expected an abort, got an outcome"),
-    }
-}
-
 /// Panics without the hook: a panic that a case wants makes no noise.
 pub(crate) fn quiet_panic() -> ! {
     quiet_panic_of("on purpose")

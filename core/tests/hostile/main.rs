@@ -10,5 +10,7 @@
 
 mod limit;
 mod operation_wakers;
+#[path = "../support/outcome.rs"]
+mod outcome;
 mod users;
 mod wakers;

@@ -14,6 +14,8 @@ mod flight;
 mod gate;
 mod idle;
 mod keys;
+#[path = "../support/outcome.rs"]
+mod outcome;
 mod reentry;
 mod rerun;
 mod retain;
@@ -21,6 +23,8 @@ mod shed;
 mod stopping;
 mod supersede;
 mod work;
+
+pub(crate) use outcome::cause_of;
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
@@ -137,18 +141,6 @@ impl Hand {
 impl oneflight_core::clock::Clock for Hand {
     fn now(&self) -> std::time::Duration {
         std::time::Duration::from_secs(self.0.load(std::sync::atomic::Ordering::SeqCst))
-    }
-}
-
-/// Why the flight was aborted, where the test knows that it was.
-#[track_caller]
-pub(crate) fn cause_of<R>(
-    outcome: Result<R, oneflight_core::Error>,
-) -> oneflight_core::error::Cause {
-    match outcome {
-        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
-        Err(other) => panic!("expected an abort, got {other}"),
-        Ok(_) => panic!("expected an abort, got an outcome"),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
 use oneflight_core::error::{Cause, Rejected};
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Error, Group};
 
 use crate::{Fixed, Registry, bounded_model, cause_of, group, primary, waiter};
@@ -105,14 +104,6 @@ impl Spawn for Shelf {
 impl SpawnBlocking for Shelf {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         call();
-    }
-}
-
-impl Timer for Shelf {
-    type Sleep = std::future::Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
     }
 }
 

@@ -11,8 +11,12 @@ mod drain;
 mod gate;
 mod group;
 mod limits;
+#[path = "../support/outcome.rs"]
+mod outcome;
 mod rerun;
 mod work;
+
+pub(crate) use outcome::cause_of;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -105,18 +109,6 @@ pub(crate) type Registry<T = u64> = Group<u8, T, Fixed>;
 
 pub(crate) fn group<T>() -> Registry<T> {
     Group::<u8, T>::builder().shards(1).hasher(Fixed).build()
-}
-
-/// Why the flight was aborted, where the test knows that it was.
-#[track_caller]
-pub(crate) fn cause_of<R>(
-    outcome: Result<R, oneflight_core::Error>,
-) -> oneflight_core::error::Cause {
-    match outcome {
-        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
-        Err(other) => panic!("expected an abort, got {other}"),
-        Ok(_) => panic!("expected an abort, got an outcome"),
-    }
 }
 
 /// The primary of a begin that must be one.

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
-use core::future::{Future, Ready, ready};
+use core::future::Future;
 use core::hash::{Hash, Hasher};
 use core::pin::Pin;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Error, Group, Primary, SettleCell, Settled, Waiter};
 use portable_atomic_util::Arc;
 
@@ -201,13 +201,5 @@ impl SpawnBlocking for Manual {
         user_code();
         self.blocking.set(self.blocking.get() + 1);
         call();
-    }
-}
-
-impl Timer for Manual {
-    type Sleep = Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
     }
 }

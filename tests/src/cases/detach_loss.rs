@@ -3,13 +3,12 @@
 use std::future::{Future, Ready, pending, ready};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_lite::future::{block_on, yield_now};
 use oneflight::Error;
 use oneflight::error::Cause;
 use oneflight::handle::Spawned;
-use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight::rt::{Spawn, SpawnBlocking};
 
 use super::Group;
 use crate::{Counted, TestRuntime, elsewhere, primary, quiet_panic, until, waiter};
@@ -71,14 +70,6 @@ impl SpawnBlocking for Odd {
             let task = async move { call() };
             self.kept.lock().unwrap().push(Box::pin(task));
         }
-    }
-}
-
-impl Timer for Odd {
-    type Sleep = Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Ready<()> {
-        ready(())
     }
 }
 

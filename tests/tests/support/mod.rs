@@ -9,9 +9,8 @@ use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
 
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Group, Primary, Waiter};
 
 pub(crate) type Act = Box<dyn FnOnce() + Send>;
@@ -38,18 +37,6 @@ pub(crate) fn while_unwinding(f: impl FnOnce()) {
         let _last = last;
         panic!("unwinding, as the test wants");
     }));
-}
-
-/// Why the flight was aborted, where the test knows that it was.
-#[track_caller]
-pub(crate) fn cause_of<R>(
-    outcome: Result<R, oneflight_core::Error>,
-) -> oneflight_core::error::Cause {
-    match outcome {
-        Err(oneflight_core::Error::Aborted(aborted)) => aborted.cause(),
-        Err(other) => panic!("expected an abort, got {other}"),
-        Ok(_) => panic!("expected an abort, got an outcome"),
-    }
 }
 
 /// Begins as the primary.
@@ -109,6 +96,11 @@ pub(crate) fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// Whether a closed group is drained at this moment.
+pub(crate) fn is_drained<K, T>(group: &Group<K, T>) -> bool {
+    poll_idly(&mut group.drained()).is_ready()
+}
+
 /// A runtime that keeps what it is given until the test takes it.
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -120,6 +112,16 @@ impl Shelf {
     pub(crate) fn take_task(&self) -> Task {
         let task = self.tasks.lock().expect("never poisoned").pop();
         task.expect("something was spawned")
+    }
+
+    /// Runs the calls, and polls each task once.
+    pub(crate) fn run(&self) {
+        let calls = std::mem::take(&mut *self.calls.lock().expect("never poisoned"));
+        calls.into_iter().for_each(|call| call());
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("never poisoned"));
+        for mut task in tasks {
+            let _ = poll_idly(&mut task);
+        }
     }
 
     pub(crate) fn take_call(&self) -> Act {
@@ -143,13 +145,5 @@ impl SpawnBlocking for Shelf {
             .lock()
             .expect("never poisoned")
             .push(Box::new(call));
-    }
-}
-
-impl Timer for Shelf {
-    type Sleep = std::future::Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
     }
 }

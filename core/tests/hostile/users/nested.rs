@@ -12,7 +12,8 @@ use oneflight_core::{Begin, Error, Fingerprint, Group};
 
 use super::plan::{Key, Part, Plan, Ticks, Value, key, maker, value};
 use super::{Registry, assert_idle, poll_idly, primary, waiter};
-use crate::limit::{alone, cause_of, lock, panics, quiet_panic};
+use crate::limit::{alone, lock, panics, quiet_panic};
+use crate::outcome::cause_of;
 
 const WINDOW: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(10);

@@ -14,7 +14,8 @@ use super::plan::{Inline, Part, Plan, key, maker};
 use super::{Registry, assert_idle, poll, poll_idly, primary, waiter};
 #[cfg(feature = "std")]
 use crate::limit::while_unwinding;
-use crate::limit::{cause_of, lock, panics, quiet_panic};
+use crate::limit::{lock, panics, quiet_panic};
+use crate::outcome::cause_of;
 
 const BUDGET: Budget = Budget::times(1);
 

@@ -12,7 +12,7 @@ use crate::limit::lock;
 #[cfg(feature = "std")]
 use crate::limit::quiet_panic;
 use oneflight_core::clock::Clock;
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking};
 
 /// The code of a user's that the core runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,13 +338,5 @@ impl SpawnBlocking for Inline {
         if self.way == Way::RunsInline {
             call();
         }
-    }
-}
-
-impl Timer for Inline {
-    type Sleep = std::future::Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
     }
 }

@@ -1,6 +1,6 @@
 //! Where the futures of a case stand: a group, a gate, a clock and a runtime.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode};
-use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Group, Primary, Waiter};
 
 use super::place::End;
@@ -124,13 +124,5 @@ impl Spawn for Shelf {
 impl SpawnBlocking for Shelf {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         call();
-    }
-}
-
-impl Timer for Shelf {
-    type Sleep = std::future::Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        ready(())
     }
 }

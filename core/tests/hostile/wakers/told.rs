@@ -16,9 +16,10 @@ use super::case::{Case, Part};
 use super::hooked::{Hook, Hooks, hooked};
 use super::place::{KEY, Place, poll};
 use super::setup::Setup;
-use crate::limit::{alone, cause_of, lock, panic_text, panics, quiet_panic, survive};
+use crate::limit::{alone, lock, panic_text, panics, quiet_panic, survive};
 #[cfg(feature = "std")]
 use crate::limit::{quiet_panic_of, while_unwinding};
+use crate::outcome::cause_of;
 
 /// More than three batches of wakers.
 const CROWD: usize = 200;

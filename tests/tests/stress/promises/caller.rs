@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use oneflight::gate::{Gate, Turn};
 use oneflight::handle::{AbortHandle, Budget};
-use oneflight::rt::{Spawn, SpawnBlocking, Timer};
+use oneflight::rt::{Spawn, SpawnBlocking};
 use oneflight::{Begin, Error, Fingerprint, FlightId, Group, Primary, Settled, Waiter};
 use oneflight_conformance::HandClock;
 
@@ -35,14 +35,6 @@ impl Spawn for Shelf {
 impl SpawnBlocking for Shelf {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         call();
-    }
-}
-
-impl Timer for Shelf {
-    type Sleep = std::future::Ready<()>;
-
-    fn sleep(&self, _: Duration) -> Self::Sleep {
-        std::future::ready(())
     }
 }
 
