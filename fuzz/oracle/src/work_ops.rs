@@ -1,9 +1,10 @@
 //! Operations that callers share, in both policies, among guards of the same keys: who drives, who is woken, what is lost.
 
+mod ops;
+
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 
-use arbitrary::Arbitrary;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Budget;
 use oneflight_core::{Error, Fingerprint};
@@ -18,49 +19,10 @@ use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
 use crate::world::{KEYS, Setup, World, pick};
+use ops::{Limits, Op, Rare};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
-
-#[derive(Arbitrary, Debug)]
-struct Limits {
-    same_hash: bool,
-    /// One schedule in four is limited.
-    limited: u8,
-    max_waiters: u8,
-    max_flights: u8,
-    supersede_after: Option<u8>,
-    retain: bool,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Op {
-    Work(u8, Making),
-    Rerun(u8, u8, Making),
-    /// Several callers at once, each polled once.
-    Party(u8, u8, bool, u8),
-    Poll(u8, u8, Act),
-    PollSome(u8, u8),
-    Drop(u8, bool),
-    Ring(u8),
-    Guard(u8),
-    EndGuard(u8, bool),
-    PollWaiter(u8, u8),
-    DropWaiter(u8),
-    Rare(Rare),
-}
-
-#[derive(Arbitrary, Debug)]
-enum Rare {
-    WorkWithPayload(u8, bool),
-    RerunWithPayload(u8, bool),
-    Forget(u8),
-    Tick(u8),
-    AbortAll,
-    Close,
-    AwaitDrain,
-    PollDrain(u8, u8),
-}
 
 struct Office {
     world: World,
