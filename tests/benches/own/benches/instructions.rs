@@ -1,9 +1,10 @@
 //! Instructions, which no neighbour on the machine moves: `bash .ci/bench.sh instructions`, which needs valgrind.
 
+use foldhash::fast::FixedState;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use oneflight::Group;
-use oneflight_own_benches as own;
+use oneflight_own_benches::{self as own, Ruled};
 
 /// The caps: about 3 % over what was measured, for all the calls or waiters of a piece of work together. Lower one when the
 /// work has become cheaper; raise one only with a reason in the same commit.
@@ -84,20 +85,20 @@ fn cancel(flight: own::Flight) -> own::Flight {
 
 #[library_benchmark(config = at_most(caps::RULED_SOLO))]
 #[bench::u64(own::ruled())]
-fn ruled_solo(group: Group<u64, u64>) -> Group<u64, u64> {
+fn ruled_solo(group: Ruled) -> Ruled {
     own::ruled_solo(&group);
     group
 }
 
 #[library_benchmark(config = at_most(caps::RULED_JOIN))]
 #[bench::thousand(own::ruled_begun())]
-fn ruled_join(flight: own::Flight) -> own::Flight {
+fn ruled_join(flight: own::Flight<FixedState>) -> own::Flight<FixedState> {
     own::ruled_joined(flight)
 }
 
 #[library_benchmark(config = at_most(caps::REPLAY))]
 #[bench::u64(own::retained())]
-fn replay(group: Group<u64, u64>) -> Group<u64, u64> {
+fn replay(group: Ruled) -> Ruled {
     own::replay(&group);
     group
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use oneflight::{Begin, Fingerprint, Group, Primary};
+use foldhash::fast::FixedState;
+use oneflight::{Begin, Fingerprint, Group, Primary, RandomState};
 
 /// Calls in a piece of work of which one is too short.
 pub const CALLS: u64 = 100;
@@ -104,12 +105,17 @@ pub fn work(group: &Group<u64, u64>) {
     }
 }
 
+/// A group with every rule. Its hasher has a fixed seed, because how many of its tables grow, and so
+/// how many instructions it takes, depends on that.
+pub type Ruled = Group<u64, u64, FixedState>;
+
 /// A group with every rule, whose tables have grown. It retains what settles.
 #[must_use]
-pub fn ruled() -> Group<u64, u64> {
+pub fn ruled() -> Ruled {
     let hour = Duration::from_secs(3_600);
     let builder = Group::builder().retain_for(hour).supersede_after(hour);
-    let group = builder.max_waiters(1 << 20).max_flights(1 << 20).build();
+    let builder = builder.max_waiters(1 << 20).max_flights(1 << 20);
+    let group = builder.hasher(FixedState::default()).build();
     ruled_solo(&group);
     assert_eq!(group.clear_retained(), CALLS as usize);
     group
@@ -117,14 +123,14 @@ pub fn ruled() -> Group<u64, u64> {
 
 /// The same, with an outcome retained for each key.
 #[must_use]
-pub fn retained() -> Group<u64, u64> {
+pub fn retained() -> Ruled {
     let group = ruled();
     ruled_solo(&group);
     group
 }
 
 /// Begin with a fingerprint, settle, retained.
-pub fn ruled_solo(group: &Group<u64, u64>) {
+pub fn ruled_solo(group: &Ruled) {
     for key in 0..CALLS {
         let entry = group.entry(black_box(key)).fingerprint(payload());
         match entry.begin() {
@@ -135,7 +141,7 @@ pub fn ruled_solo(group: &Group<u64, u64>) {
 }
 
 /// A late call for each key gets the outcome that is retained.
-pub fn replay(group: &Group<u64, u64>) {
+pub fn replay(group: &Ruled) {
     for key in 0..CALLS {
         let entry = group.entry(black_box(key)).fingerprint(payload());
         match entry.begin() {
@@ -153,7 +159,7 @@ fn payload() -> Fingerprint {
 
 /// A flight of a group with every rule.
 #[must_use]
-pub fn ruled_begun() -> Flight {
+pub fn ruled_begun() -> Flight<FixedState> {
     let group = ruled();
     let primary = match group.entry(7).fingerprint(payload()).begin() {
         Begin::Primary(primary) => Some(primary),
@@ -169,7 +175,7 @@ pub fn ruled_begun() -> Flight {
 
 /// Everyone joins it with a fingerprint, and parks.
 #[must_use]
-pub fn ruled_joined(mut flight: Flight) -> Flight {
+pub fn ruled_joined(mut flight: Flight<FixedState>) -> Flight<FixedState> {
     let mut cx = Context::from_waker(&flight.waker);
     for _ in 0..WAITERS {
         let entry = flight.group.entry(black_box(7)).fingerprint(payload());
@@ -197,8 +203,8 @@ pub fn cycle(group: &Group<u64, u64>) {
 
 /// A flight, perhaps with everyone parked.
 #[derive(Debug)]
-pub struct Flight {
-    group: Group<u64, u64>,
+pub struct Flight<S = RandomState> {
+    group: Group<u64, u64, S>,
     primary: Option<Primary<u64, u64>>,
     waiters: Vec<Waiter<u64>>,
     waker: Waker,
