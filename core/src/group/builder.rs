@@ -6,10 +6,10 @@ use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::group::Group;
 use crate::group::hasher::RandomState;
-use crate::group::rules::{HowLong, Retention, Rules, Weigh};
+use crate::group::rules::Options;
 
 /// More shards than this cost memory and bring nothing.
 const MOST_SHARDS: usize = 1 << 12;
@@ -41,13 +41,7 @@ pub struct GroupBuilder<K, T, S = RandomState> {
     /// It makes a group of these keys, and holds none.
     keys: PhantomData<fn() -> K>,
     shards: u32,
-    clock: Option<Box<dyn Clock>>,
-    retain: Option<HowLong<T>>,
-    max_retained: usize,
-    max_retained_weight: Option<(usize, Weigh<T>)>,
-    max_waiters: usize,
-    max_flights: usize,
-    supersede_after: Option<Duration>,
+    options: Options<T>,
 }
 
 impl<K, T> GroupBuilder<K, T> {
@@ -56,13 +50,7 @@ impl<K, T> GroupBuilder<K, T> {
             hasher: RandomState::default(),
             keys: PhantomData,
             shards: if cfg!(feature = "std") { 64 } else { 1 },
-            clock: None,
-            retain: None,
-            max_retained: 1 << 16,
-            max_retained_weight: None,
-            max_waiters: usize::MAX,
-            max_flights: usize::MAX,
-            supersede_after: None,
+            options: Options::default(),
         }
     }
 }
@@ -80,28 +68,11 @@ impl<K, T, S> GroupBuilder<K, T, S> {
 
     /// Sets the hasher of keys.
     pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
-        let Self {
-            shards,
-            clock,
-            retain,
-            max_retained,
-            max_retained_weight,
-            max_waiters,
-            max_flights,
-            supersede_after,
-            ..
-        } = self;
         GroupBuilder {
             hasher,
             keys: PhantomData,
-            shards,
-            clock,
-            retain,
-            max_retained,
-            max_retained_weight,
-            max_waiters,
-            max_flights,
-            supersede_after,
+            shards: self.shards,
+            options: self.options,
         }
     }
 
@@ -110,7 +81,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// [`Clock`] for what it does while the machine sleeps). Without `std`, and on
     /// `wasm32-unknown-unknown`, there is none.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Box::new(clock));
+        self.options.clock = Some(Box::new(clock));
         self
     }
 
@@ -139,7 +110,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     #[doc(alias = "replay")]
     #[doc(alias = "retain")]
     pub fn retain_for(mut self, time: Duration) -> Self {
-        self.retain = (!time.is_zero()).then(|| Box::new(move |_: &T| Some(time)) as HowLong<T>);
+        self.options.retain_for(time);
         self
     }
 
@@ -169,7 +140,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         mut self,
         how_long: impl Fn(&T) -> Option<Duration> + Send + Sync + 'static,
     ) -> Self {
-        self.retain = Some(Box::new(how_long));
+        self.options.retain = Some(Box::new(how_long));
         self
     }
 
@@ -201,7 +172,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     #[doc(alias = "capacity")]
     #[doc(alias = "max_capacity")]
     pub fn max_retained(mut self, outcomes: usize) -> Self {
-        self.max_retained = outcomes;
+        self.options.max_retained = outcomes;
         self
     }
 
@@ -236,7 +207,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         weight: usize,
         weigh: impl Fn(&T) -> usize + Send + Sync + 'static,
     ) -> Self {
-        self.max_retained_weight = Some((weight, Box::new(weigh)));
+        self.options.max_retained_weight = Some((weight, Box::new(weigh)));
         self
     }
 
@@ -246,7 +217,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// A caller of another key with the same whole hash takes a place while its key is compared:
     /// see [`Group::waiters`].
     pub fn max_waiters(mut self, waiters: usize) -> Self {
-        self.max_waiters = waiters;
+        self.options.max_waiters = waiters;
         self
     }
 
@@ -261,7 +232,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// With this limit all shards share one counter.
     pub fn max_flights(mut self, flights: usize) -> Self {
-        self.max_flights = flights;
+        self.options.max_flights = flights;
         self
     }
 
@@ -290,7 +261,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// [`Group::touch`] or [`Primary::touch`](crate::Primary::touch).
     #[doc(alias = "lease")]
     pub fn supersede_after(mut self, age: Duration) -> Self {
-        self.supersede_after = Some(age);
+        self.options.supersede_after = Some(age);
         self
     }
 
@@ -301,29 +272,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
-        let retain = self.retain.filter(|_| self.max_retained > 0);
-        let timed = retain.is_some() || self.supersede_after.is_some();
-        let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
-        let rules = (timed || limited).then(|| {
-            let clock = self.clock.or_else(clock::default);
-            assert!(
-                clock.is_some() || !timed,
-                "a group that retains or ages needs a clock: call `clock`"
-            );
-            let retention = retain.map(|how_long| Retention {
-                how_long,
-                max: self.max_retained,
-                max_weight: self.max_retained_weight,
-            });
-            Rules::new(
-                clock,
-                retention,
-                self.max_waiters,
-                self.supersede_after,
-                self.max_flights,
-            )
-        });
-        Group::from_parts(self.hasher, self.shards, rules)
+        Group::from_parts(self.hasher, self.shards, self.options.into_rules())
     }
 }
 
@@ -343,8 +292,7 @@ impl<K, V, E, S> GroupBuilder<K, Result<V, E>, S> {
     /// assert!(group.peek("k").is_none());
     /// ```
     pub fn retain_ok_for(mut self, time: Duration) -> Self {
-        let how_long = move |outcome: &Result<V, E>| outcome.is_ok().then_some(time);
-        self.retain = (!time.is_zero()).then(|| Box::new(how_long) as HowLong<Result<V, E>>);
+        self.options.retain_ok_for(time);
         self
     }
 }
@@ -356,11 +304,11 @@ impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupBuilder")
             .field("shards", &self.shards)
-            .field("retains", &self.retain.is_some())
-            .field("max_retained", &self.max_retained)
-            .field("max_waiters", &self.max_waiters)
-            .field("max_flights", &self.max_flights)
-            .field("supersede_after", &self.supersede_after)
+            .field("retains", &self.options.retain.is_some())
+            .field("max_retained", &self.options.max_retained)
+            .field("max_waiters", &self.options.max_waiters)
+            .field("max_flights", &self.options.max_flights)
+            .field("supersede_after", &self.options.supersede_after)
             .finish_non_exhaustive()
     }
 }

@@ -1,10 +1,11 @@
-//! The rules of a group: its limits and its replay window. They are fixed when the group is built
-//! and shared by its shards. A group without rules has none of this.
+//! The rules of a group or a gate: its limits and its replay window. A builder collects them as
+//! [`Options`]. They are fixed when the registry is built and shared by its shards. A registry
+//! without rules has none of this.
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Says how long an outcome is retained.
@@ -12,6 +13,74 @@ pub(crate) type HowLong<T> = Box<dyn Fn(&T) -> Option<Duration> + Send + Sync>;
 
 /// Says how much an outcome weighs.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+
+/// What a builder has been given.
+pub(crate) struct Options<T> {
+    pub(crate) clock: Option<Box<dyn Clock>>,
+    pub(crate) retain: Option<HowLong<T>>,
+    pub(crate) max_retained: usize,
+    pub(crate) max_retained_weight: Option<(usize, Weigh<T>)>,
+    pub(crate) max_waiters: usize,
+    pub(crate) max_flights: usize,
+    pub(crate) supersede_after: Option<Duration>,
+}
+
+impl<T> Default for Options<T> {
+    fn default() -> Self {
+        Self {
+            clock: None,
+            retain: None,
+            max_retained: 1 << 16,
+            max_retained_weight: None,
+            max_waiters: usize::MAX,
+            max_flights: usize::MAX,
+            supersede_after: None,
+        }
+    }
+}
+
+impl<T> Options<T> {
+    /// Every outcome, for this long.
+    pub(crate) fn retain_for(&mut self, time: Duration) {
+        self.retain = (!time.is_zero()).then(|| Box::new(move |_: &T| Some(time)) as HowLong<T>);
+    }
+
+    /// Returns `None` if nothing has been set. Panics if time matters and there is no clock.
+    pub(crate) fn into_rules(self) -> Option<Rules<T>> {
+        let retain = self.retain.filter(|_| self.max_retained > 0);
+        let timed = retain.is_some() || self.supersede_after.is_some();
+        let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
+        if !timed && !limited {
+            return None;
+        }
+        let clock = self.clock.or_else(clock::default);
+        assert!(
+            clock.is_some() || !timed,
+            "a group that retains or ages needs a clock: call `clock`"
+        );
+        let retention = retain.map(|how_long| Retention {
+            how_long,
+            max: self.max_retained,
+            max_weight: self.max_retained_weight,
+        });
+        Some(Rules {
+            clock,
+            retention,
+            max_waiters: self.max_waiters,
+            supersede_after: self.supersede_after,
+            max_flights: self.max_flights,
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl<V, E> Options<Result<V, E>> {
+    /// Successes, for this long.
+    pub(crate) fn retain_ok_for(&mut self, time: Duration) {
+        let how_long = move |outcome: &Result<V, E>| outcome.is_ok().then_some(time);
+        self.retain = (!time.is_zero()).then(|| Box::new(how_long) as HowLong<Result<V, E>>);
+    }
+}
 
 pub(crate) struct Rules<T> {
     clock: Option<Box<dyn Clock>>,
@@ -59,23 +128,6 @@ impl Deadline {
 }
 
 impl<T> Rules<T> {
-    pub(crate) fn new(
-        clock: Option<Box<dyn Clock>>,
-        retention: Option<Retention<T>>,
-        max_waiters: usize,
-        supersede_after: Option<Duration>,
-        max_flights: usize,
-    ) -> Self {
-        Self {
-            clock,
-            retention,
-            max_waiters,
-            supersede_after,
-            max_flights,
-            in_flight: AtomicUsize::new(0),
-        }
-    }
-
     /// Whether an outcome can be retained.
     pub(crate) fn retains(&self) -> bool {
         self.retention.is_some()
@@ -143,13 +195,23 @@ impl<T> Rules<T> {
 mod tests {
     use super::*;
 
+    struct Zero;
+
+    impl Clock for Zero {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
     fn rules(time: Option<Duration>, most: usize) -> Rules<usize> {
-        let retention = Retention {
-            how_long: Box::new(move |_: &usize| time) as HowLong<usize>,
-            max: 1,
-            max_weight: Some((most, Box::new(|value: &usize| *value) as Weigh<usize>)),
+        let options = Options {
+            clock: Some(Box::new(Zero)),
+            retain: Some(Box::new(move |_: &usize| time)),
+            max_retained_weight: Some((most, Box::new(|value: &usize| *value))),
+            ..Options::default()
         };
-        Rules::new(None, Some(retention), usize::MAX, None, usize::MAX)
+        let rules = options.into_rules();
+        rules.unwrap_or_else(|| unreachable!("it retains"))
     }
 
     #[test]
