@@ -11,7 +11,7 @@ use crate::group::Group;
 use crate::group::entry::sealed::Sealed;
 use crate::group::entry::{Entry, Registry};
 use crate::group::primary::Primary;
-use crate::group::shard::{Request, Shard};
+use crate::group::shard::{Mode, Request, Shard};
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
@@ -125,7 +125,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 }
 
 impl<K, T, S: BuildHasher> Sealed<K, T> for Group<K, T, S> {
-    const HAS_SHORT_WAY: bool = true;
+    const HAS_LINE: bool = false;
 
     #[inline(always)]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
@@ -137,7 +137,10 @@ impl<K, T, S: BuildHasher> Sealed<K, T> for Group<K, T, S> {
         self.shard_of(hash)
     }
 
-    fn adapt<Q: Equivalent<K> + ?Sized>(&self, request: Request, _key: &Q) -> Request {
+    fn adapt<Q>(&self, request: Request, _: &Q, _: Option<Mode>) -> Request
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         request
     }
 }

@@ -9,10 +9,13 @@
 //!
 //! `blocking` holds the threads that wait for these calls.
 //!
+//! `in_turn` is what waits for its turn at a gate, on a runtime.
+//!
 //! `participant` is what `work` and `rerun` have in common: a caller that can drive the flight.
 
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
+mod in_turn;
 mod participant;
 mod rerun;
 mod spawn;

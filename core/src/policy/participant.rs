@@ -12,7 +12,7 @@ use crate::flight::observe::report_rejected;
 use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled, loss};
-use crate::group::shard::{Call, InHand, Shard};
+use crate::group::shard::{Call, InHand, Request, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
@@ -74,8 +74,8 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         joined || flight.cell.snapshot().settled()
     }
 
-    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
-        Some(Arc::new(Wakeable(SharedOperation::new(self.policy))))
+    fn make_operation(&mut self, turn: bool) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+        Some(Arc::new(Wakeable(SharedOperation::new(self.policy, turn))))
     }
 }
 
@@ -86,7 +86,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
             policy,
             joined: None,
         };
-        match self.begin_as(&mut call) {
+        match self.begin_with(&mut call, Request::waits) {
             Begin::Primary(primary) => {
                 let first = Participant::first(primary);
                 if let Policy::Rerun(_) = policy {

@@ -218,7 +218,10 @@ where
             });
             // `_old` is dropped last: its drop is the user's.
             if let Some((true, _old)) = stepped {
-                poll_own(participant, this.make, this.operation.as_mut(), cx);
+                // The first run begins a flight that has waited for a gate, if that has not ended.
+                if state.has_begun() || participant.flight.cell.begin() {
+                    poll_own(participant, this.make, this.operation.as_mut(), cx);
+                }
             }
         }
         match Flight::get(&participant.flight) {

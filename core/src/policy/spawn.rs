@@ -13,8 +13,9 @@ use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Error, Rejected};
 use crate::flight::{FlightId, Settled, Watch, loss};
-use crate::group::shard::Shard;
+use crate::group::shard::{Shard, Ticket};
 use crate::group::{Begin, Entry, Primary, Registry, Run, Waiter};
+use crate::policy::in_turn::{Begun, InTurn, wait_for_turn};
 use crate::rt::{Spawn, SpawnBlocking};
 use crate::sync::Arc;
 use crate::unwind::{Fragile, isolate};
@@ -54,11 +55,15 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        self.start(|primary| {
-            runtime.spawn(Task {
+        self.start(Self::begin_in_turn, |primary, ticket| {
+            let task = Task {
                 start: Some(Unbegun::new(primary, make)),
                 run: None,
-            });
+            };
+            match ticket {
+                None => runtime.spawn(task),
+                Some(ticket) => runtime.spawn(InTurn::new(ticket, task)),
+            }
         })
     }
 
@@ -87,10 +92,11 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        self.start(|primary| {
+        self.start(Self::begin_on_thread, |primary, ticket| {
             let unbegun = Unbegun::new(primary, call);
             runtime.spawn_blocking(move || {
                 isolate(|| {
+                    wait_for_turn(ticket);
                     if let Some((primary, call)) = unbegun.begin() {
                         let value = primary.guarded(call);
                         drop(primary.settle(value));
@@ -100,20 +106,26 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         })
     }
 
-    /// Becomes a waiter, or starts the operation by `launch`.
-    fn start(self, launch: impl FnOnce(Primary<G::Key, G::Value>)) -> Spawned<G::Key, G::Value> {
+    /// Becomes a waiter, or starts the operation by `launch`. `begin` also gives what a call has
+    /// that waits for its turn.
+    #[inline]
+    fn start(
+        self,
+        begin: impl FnOnce(Self) -> Begun<G>,
+        launch: impl FnOnce(Primary<G::Key, G::Value>, Option<Ticket>),
+    ) -> Spawned<G::Key, G::Value> {
         let mut launch = Some(launch);
-        let caller = match self.begin() {
-            Begin::Primary(primary) => {
+        let caller = match begin(self) {
+            (Begin::Primary(primary), ticket) => {
                 // Before the launch: the runtime can run or drop the task inline.
                 let (watch, shard) = (primary.watch(), primary.shard().clone());
                 if let Some(launch) = launch.take() {
-                    launch(primary);
+                    launch(primary, ticket);
                 }
                 Caller::Owner(watch, shard)
             }
-            Begin::Waiter(waiter) => Caller::Waiter(waiter),
-            Begin::Rejected(why) => Caller::Rejected(why),
+            (Begin::Waiter(waiter), _) => Caller::Waiter(waiter),
+            (Begin::Rejected(why), _) => Caller::Rejected(why),
         };
         let spawned = Spawned { caller };
         // While `spawned` is a guard: the drop of what a duplicate did not need is the user's.

@@ -9,7 +9,7 @@ use crate::fingerprint::Fingerprint;
 use crate::flight::Flight;
 use crate::flight::operation::SharedOperation;
 use crate::group::shard::Shard;
-use crate::group::shard::line::{Signal, Ticket};
+use crate::group::shard::line::Mode;
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
@@ -23,7 +23,10 @@ pub struct Request {
     pub(super) now: Option<Duration>,
     pub(super) alone: bool,
     pub(super) joins_only: bool,
-    pub(super) queued: Option<Signal>,
+    /// What happens to the call if the registry is a gate, and the gate is held.
+    pub(super) mode: Mode,
+    /// The call can wait for its turn: every call but `begin`.
+    pub(super) waits: bool,
 }
 
 impl Request {
@@ -40,7 +43,8 @@ impl Request {
             now: shard.now(),
             alone: false,
             joins_only: false,
-            queued: None,
+            mode: Mode::Open,
+            waits: false,
         }
     }
 
@@ -60,10 +64,15 @@ impl Request {
         }
     }
 
-    /// At a gate that is busy: take a place in the queue instead of being refused.
-    pub(crate) fn queued(self, ticket: &Ticket) -> Self {
+    /// The call goes through the gate.
+    pub(crate) fn at_gate(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// At a gate that is held, the call can wait for its turn.
+    pub(crate) fn waits(self) -> Self {
         Self {
-            queued: Some(ticket.signal()),
+            waits: true,
             ..self
         }
     }
@@ -164,8 +173,10 @@ pub(crate) trait Call<K, T> {
         true
     }
 
-    /// The operation of a new flight. It is made under the lock: allocates at most.
-    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+    /// The operation of a new flight, which has a `turn` now or waits for one. It is made under the
+    /// lock: allocates at most.
+    fn make_operation(&mut self, turn: bool) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+        let _ = turn;
         None
     }
 }

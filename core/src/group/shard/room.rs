@@ -99,7 +99,8 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        after.tell_and_drop((shard.clone(), flight.clone(), before), operation);
+        let superseded = (shard.clone(), flight.clone(), before);
+        after.tell_and_drop(superseded, Some(operation));
         true
     }
 }

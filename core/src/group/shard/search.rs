@@ -19,8 +19,9 @@
 //!    a flight that has not been compared has a higher id than all that have.
 //! 2. A key has at most one registered flight. So a flight that is known to have this key, and is
 //!    still registered, can be replaced in that critical section, whatever other flights there are.
-//! 3. A flight is superseded in the critical section in which its successor begins, so it ends only
-//!    for a call that begins.
+//! 3. A flight of a group is superseded in the critical section in which its successor begins, so
+//!    it ends only for a call that begins. The holder of a gate that is too old ends for every call
+//!    that could begin a flight, and the search looks again.
 //! 4. A fingerprint is recorded in the critical section of the join that brings it, and only after
 //!    the keys have compared equal. So two different ones never share a flight.
 
@@ -35,7 +36,6 @@ use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
-use crate::group::shard::line::Line;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::room::Room;
 use crate::group::shard::share::State;
@@ -68,6 +68,9 @@ enum Look<K, T> {
     Compare(Candidates<K, T>),
     /// A new flight can begin, and its key has not been made.
     NoKey,
+    /// It has ended a flight that is too old and holds the gate. What that has left behind is seen
+    /// to, and then the call looks again.
+    Again,
     /// There is none to join, and the call begins none.
     Absent,
 }
@@ -166,6 +169,7 @@ impl<'a, K, T> Search<'a, K, T> {
                     key.make();
                     continue;
                 }
+                Look::Again => continue,
                 Look::Absent => return None,
             };
             if let Some(begin) = self.share(begin, call) {
@@ -246,7 +250,7 @@ impl<'a, K, T> Search<'a, K, T> {
     ) -> Look<K, T> {
         let state = match self.request.state(self.shard, table, flight) {
             _ if self.stale => State::Ended,
-            State::TooOld if self.refusal(table).is_some() || !self.room.can_supersede(flight) => {
+            State::TooOld if table.is_closed() || !self.room.can_supersede(flight) => {
                 State::Joinable
             }
             state => state,
@@ -254,6 +258,11 @@ impl<'a, K, T> Search<'a, K, T> {
         match state {
             State::Ended => return self.replace(table, flight, key, call),
             State::Mismatch => return reject(table, Rejected::Mismatch),
+            State::TooOld if table.has_line() => {
+                if table.supersede(self.shard, flight, &mut self.after) {
+                    return Look::Again;
+                }
+            }
             State::TooOld if !key.is_made() => return Look::NoKey,
             State::TooOld if self.room.supersede(table, flight, &mut self.after) => {
                 return self.begin_flight(table, key, call);
@@ -299,8 +308,14 @@ impl<'a, K, T> Search<'a, K, T> {
         if self.request.joins_only {
             return Look::Absent;
         }
-        if let Some(why) = self.refusal(table) {
-            return reject(table, why);
+        if table.is_closed() {
+            return reject(table, Rejected::Closed);
+        }
+        if table.supersede_holder(self.shard, self.request, &mut self.after) {
+            return Look::Again;
+        }
+        if table.is_busy_for(self.request) {
+            return reject(table, Rejected::Busy);
         }
         if !key.is_made() && self.room.is_there() {
             return Look::NoKey;
@@ -311,18 +326,11 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let flight = table.begin(self.shard, self.request, key, call.make_operation());
+        let turn = table.holder(self.request).is_none();
+        let operation = call.make_operation(turn);
+        let flight = table.begin(self.shard, self.request, key, operation, turn);
+        table.enter_line(self.shard, self.request, &flight, &mut self.after);
         Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
-    }
-
-    /// Why no new flight can begin, but for the limit of flights.
-    fn refusal(&self, table: &Table<K, T>) -> Option<Rejected> {
-        let extras = table.extras.as_ref()?;
-        if extras.closed {
-            return Some(Rejected::Closed);
-        }
-        let busy = self.request.queued.is_none() && table.line().is_some_and(Line::is_busy);
-        busy.then_some(Rejected::Busy)
     }
 
     /// Compares the keys, under no lock. The newest first: a flight that others have left behind is
@@ -411,7 +419,7 @@ mod tests {
                 Look::Answer(begin) => return (looks, begin),
                 Look::NoKey => key.make(),
                 Look::Compare(candidates) => search.compare(candidates, &key),
-                Look::Joined(_) | Look::Absent => panic!("there are others, and it begins"),
+                Look::Joined(_) | Look::Again | Look::Absent => panic!("it begins"),
             }
         }
         unreachable!()

@@ -10,6 +10,7 @@
 //!    same key stays where it is.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -23,6 +24,7 @@ use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
+use crate::group::shard::line::set_waiting;
 use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
@@ -141,6 +143,11 @@ impl<K, T> Table<K, T> {
         self.registered.len()
     }
 
+    /// Whether no new flight begins.
+    pub(super) fn is_closed(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.closed)
+    }
+
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
         self.registered.is_empty() && self.unregistered.is_empty() && self.ending.is_empty()
@@ -163,7 +170,8 @@ impl<K, T> Table<K, T> {
             .filter(move |flight| Some(flight.id) > after)
     }
 
-    /// Begins a flight and registers it, unless the request is for one that cannot be joined.
+    /// Begins a flight and registers it, unless the request is for one that cannot be joined. It
+    /// has its `turn`, or waits for that.
     #[inline(never)]
     pub(super) fn begin(
         &mut self,
@@ -171,6 +179,7 @@ impl<K, T> Table<K, T> {
         request: &Request,
         key: K,
         operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+        turn: bool,
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
@@ -179,7 +188,7 @@ impl<K, T> Table<K, T> {
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
-        let born = if aged { request.now } else { None };
+        let born = if aged && turn { request.now } else { None };
         if request.fingerprint.is_some() || born.is_some() {
             let note = Note {
                 fingerprint: request.fingerprint,
@@ -187,8 +196,8 @@ impl<K, T> Table<K, T> {
             };
             self.extras_mut().set_note(flight.id, note);
         }
-        if let Some(line) = self.line_mut() {
-            line.enter(&flight, request.queued.as_ref());
+        if !turn {
+            set_waiting(&flight);
         }
         if request.alone {
             insert(&mut self.unregistered, flight.clone());
@@ -335,6 +344,15 @@ impl<K, T> Table<K, T> {
         self.extras
             .as_ref()
             .map_or(Note::default(), |extras| extras.note(id))
+    }
+
+    /// The age of a flight starts at `born`.
+    pub(super) fn set_born(&mut self, flight: &Flight<K, T>, born: Option<Duration>) {
+        let note = Note {
+            born,
+            ..self.note(flight.id)
+        };
+        self.extras_mut().set_note(flight.id, note);
     }
 
     pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {
