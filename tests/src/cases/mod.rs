@@ -1,6 +1,7 @@
 //! The cases. Each is named after the behaviour it shows.
 
 pub mod abort_handle;
+pub mod agent;
 pub mod begin;
 pub mod blocking;
 pub mod blocking_calls;
@@ -9,6 +10,9 @@ pub mod detach_loss;
 pub mod fingerprint;
 pub mod forget;
 pub mod gate;
+pub mod gate_ends;
+pub mod gate_modes;
+pub mod gate_policies;
 pub mod gate_queue;
 pub mod heels;
 pub mod join;
