@@ -49,7 +49,10 @@ mod tests {
     /// A cell with something attached, and a second handle on that.
     fn cell(sheds: bool) -> (RawCell<u8, Arc<()>>, Arc<()>) {
         let attached = Arc::new(());
-        (RawCell::new(Some(attached.clone()), sheds), attached)
+        (
+            RawCell::new(Some(attached.clone()), Snapshot::open(sheds)),
+            attached,
+        )
     }
 
     fn park(cell: &RawCell<u8, Arc<()>>, place: &mut Place) -> Poll<bool> {

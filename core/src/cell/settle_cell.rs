@@ -57,9 +57,9 @@ impl<T, B> RawCell<T, B> {
     /// An open cell. If it sheds, what hangs on it is freed when all have been told.
     #[cfg(not(loom))]
     #[inline(always)]
-    pub(crate) const fn new(attached: Option<B>, sheds: bool) -> Self {
+    pub(crate) const fn new(attached: Option<B>, state: Snapshot) -> Self {
         Self {
-            state: State::new(Snapshot::open(sheds)),
+            state: State::new(state),
             room: AtomicPtr::new(core::ptr::null_mut()),
             attached: UnsafeCell::new(attached),
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -67,9 +67,9 @@ impl<T, B> RawCell<T, B> {
     }
 
     #[cfg(loom)]
-    pub(crate) fn new(attached: Option<B>, sheds: bool) -> Self {
+    pub(crate) fn new(attached: Option<B>, state: Snapshot) -> Self {
         Self {
-            state: State::new(Snapshot::open(sheds)),
+            state: State::new(state),
             room: AtomicPtr::new(core::ptr::null_mut()),
             attached: UnsafeCell::new(attached),
             value: UnsafeCell::new(MaybeUninit::uninit()),

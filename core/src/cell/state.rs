@@ -9,7 +9,7 @@
 //! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
-//! | `UNBEGUN`            | none of the caller's code has run     | a spawn        | begin |
+//! | `UNBEGUN`            | none of the caller's code has run     | creation, a spawn | begin |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | abort          | nobody |
 //! | inside (5 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
@@ -139,7 +139,7 @@ impl State {
 
     /// Marks that none of the caller's code has run yet. Without this mark it counts as begun.
     pub(super) fn set_unbegun(&self) {
-        let _ = self.update(|word| (word & CLAIMED == 0).then_some(word | UNBEGUN));
+        let _ = self.update(|word| (word & (CLAIMED | UNBEGUN) == 0).then_some(word | UNBEGUN));
     }
 
     /// The operation begins, unless the cell has ended: then it returns false, and the operation
@@ -203,8 +203,13 @@ impl Snapshot {
     pub(super) const SETTLED: Self = Self(CLAIMED | SETTLED);
 
     /// Of a new cell.
-    pub(super) const fn open(sheds: bool) -> Self {
+    pub(crate) const fn open(sheds: bool) -> Self {
         Self(if sheds { SHEDS } else { 0 })
+    }
+
+    /// Of a new cell, none of whose caller's code has run.
+    pub(crate) const fn unbegun(self) -> Self {
+        Self(self.0 | UNBEGUN)
     }
 
     pub(crate) fn ended(self) -> bool {

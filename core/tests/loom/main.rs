@@ -12,6 +12,7 @@ mod ends;
 mod fingerprint;
 mod flight;
 mod gate;
+mod gate_ends;
 mod idle;
 mod keys;
 #[path = "../support/outcome.rs"]

@@ -19,7 +19,6 @@ use alloc::collections::BTreeMap;
 use core::task::{Context, Poll};
 
 use crate::cell::{Place, SettleCell};
-use crate::flight::operation::Policy;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -262,15 +261,6 @@ impl<K, T> Table<K, T> {
         if let Some(next) = next {
             after.pending().turns.push(next);
         }
-    }
-}
-
-/// What is special about a flight that begins in the line.
-pub(super) fn set_waiting<K, T>(flight: &Flight<K, T>) {
-    let cell = &flight.cell;
-    let made = cell.with_attached(cell.snapshot(), |shared| shared.policy == Policy::Continue);
-    if made != Some(true) {
-        cell.set_unbegun();
     }
 }
 

@@ -17,14 +17,13 @@ use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
-use crate::flight::operation::SharedOperation;
+use crate::flight::operation::{Policy, SharedOperation};
 use crate::flight::reentry::is_nested;
 use crate::flight::{Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
-use crate::group::shard::line::set_waiting;
 use crate::group::shard::request::Request;
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
@@ -81,7 +80,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let cell = || RawCell::new(None, false);
+                let cell = || RawCell::new(None, Snapshot::open(false));
                 let flight = new_flight(&mut table.counts, shard, hash, key, cell);
                 slot.insert(Registered {
                     hash,
@@ -183,7 +182,12 @@ impl<K, T> Table<K, T> {
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
-        let cell = || RawCell::new(operation, sheds);
+        let state = Snapshot::open(sheds);
+        // While it waits, none of its caller's code runs, but for a `work`, which makes its operation.
+        let makes = |shared: &Arc<Wakeable<SharedOperation<T>>>| shared.policy == Policy::Continue;
+        let begun = turn || operation.as_ref().is_some_and(makes);
+        let state = if begun { state } else { state.unbegun() };
+        let cell = || RawCell::new(operation, state);
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()
@@ -195,9 +199,6 @@ impl<K, T> Table<K, T> {
                 born,
             };
             self.extras_mut().set_note(flight.id, note);
-        }
-        if !turn {
-            set_waiting(&flight);
         }
         if request.alone {
             insert(&mut self.unregistered, flight.clone());
