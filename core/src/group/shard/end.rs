@@ -314,7 +314,9 @@ impl<K, T> Table<K, T> {
         after: &mut After<K, T>,
     ) {
         shard.count_out();
-        self.release_gate(flight, after);
+        if self.has_line() {
+            self.release_gate(flight, after);
+        }
         self.drain_if_idle(after);
     }
 

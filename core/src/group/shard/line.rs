@@ -159,6 +159,7 @@ impl<K, T> Line<K, T> {
 }
 
 impl<K, T> Table<K, T> {
+    #[inline(always)]
     fn line(&self) -> Option<&Line<K, T>> {
         self.extras.as_ref()?.line.as_ref()
     }
@@ -167,6 +168,7 @@ impl<K, T> Table<K, T> {
         self.extras.as_mut()?.line.as_mut()
     }
 
+    #[inline(always)]
     pub(super) fn has_line(&self) -> bool {
         self.line().is_some()
     }

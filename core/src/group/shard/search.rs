@@ -311,11 +311,13 @@ impl<'a, K, T> Search<'a, K, T> {
         if table.is_closed() {
             return reject(table, Rejected::Closed);
         }
-        if table.supersede_holder(self.shard, self.request, &mut self.after) {
-            return Look::Again;
-        }
-        if table.is_busy_for(self.request) {
-            return reject(table, Rejected::Busy);
+        if table.has_line() {
+            if table.supersede_holder(self.shard, self.request, &mut self.after) {
+                return Look::Again;
+            }
+            if table.is_busy_for(self.request) {
+                return reject(table, Rejected::Busy);
+            }
         }
         if !key.is_made() && self.room.is_there() {
             return Look::NoKey;
@@ -326,10 +328,13 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let turn = table.holder(self.request).is_none();
+        let has_line = table.has_line();
+        let turn = !has_line || table.holder(self.request).is_none();
         let operation = call.make_operation(turn);
         let flight = table.begin(self.shard, self.request, key, operation, turn);
-        table.enter_line(self.shard, self.request, &flight, &mut self.after);
+        if has_line {
+            table.enter_line(self.shard, self.request, &flight, &mut self.after);
+        }
         Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
 

@@ -143,6 +143,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// Whether no new flight begins.
+    #[inline(always)]
     pub(super) fn is_closed(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.closed)
     }
@@ -183,7 +184,7 @@ impl<K, T> Table<K, T> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
         let state = Snapshot::open(sheds);
-        // While it waits, none of its caller's code runs, but for a `work`, which makes its operation.
+        // Nothing runs while it waits, but a `work` makes its operation.
         let makes = |shared: &Arc<Wakeable<SharedOperation<T>>>| shared.policy == Policy::Continue;
         let begun = turn || operation.as_ref().is_some_and(makes);
         let state = if begun { state } else { state.unbegun() };
