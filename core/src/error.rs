@@ -112,7 +112,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    const ALL: [Cause; 6] = [
+    pub(crate) const ALL: [Cause; 6] = [
         Cause::Dropped,
         Cause::Panicked,
         Cause::Cancelled,
@@ -125,6 +125,18 @@ impl Cause {
 
     pub(crate) fn from_bits(bits: usize) -> Self {
         Self::ALL[bits]
+    }
+
+    /// Its name in figures and metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Cause::Dropped => "dropped",
+            Cause::Panicked => "panicked",
+            Cause::Cancelled => "cancelled",
+            Cause::AbortedAll => "aborted_all",
+            Cause::Superseded => "superseded",
+            Cause::Exhausted => "exhausted",
+        }
     }
 }
 
@@ -295,13 +307,34 @@ pub enum Rejected {
     ///   the flight: it polls, makes, calls or drops the flight's operation.
     ///
     /// The caller has left the flight then, and gets this error from every later wait.
-    /// [`Stats`](crate::Stats) does not count it as rejected.
+    /// [`Stats`](crate::Stats) does not count it as rejected: a call that had been counted as
+    /// joined is counted as cancelled. The metrics count it as rejected.
     Reentrant,
 }
 
 impl Rejected {
+    pub(crate) const ALL: [Rejected; 6] = [
+        Rejected::Busy,
+        Rejected::Mismatch,
+        Rejected::TooManyWaiters,
+        Rejected::TooManyFlights,
+        Rejected::Closed,
+        Rejected::Reentrant,
+    ];
     /// How many reasons there are: the length of a table indexed by `why as usize`.
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Its name in figures and metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Rejected::Busy => "busy",
+            Rejected::Mismatch => "mismatch",
+            Rejected::TooManyWaiters => "too_many_waiters",
+            Rejected::TooManyFlights => "too_many_flights",
+            Rejected::Closed => "closed",
+            Rejected::Reentrant => "reentrant",
+        }
+    }
 }
 
 impl fmt::Display for Rejected {

@@ -9,7 +9,7 @@
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
 //! | `places` | which outcomes the group retains, in the order in which they expire |
-//! | `stats` | figures |
+//! | `stats` | figures; `stats/print`: how they are shown |
 //! | `shard/` | one lock, and all that stands under it |
 //!
 //! A group is sharded by hash, so that calls for different keys seldom meet. What happens when

@@ -1,9 +1,14 @@
 //! Figures. Each shard counts under its lock, which is held anyway, so no word is shared by all
 //! threads.
 
+mod print;
+
 use crate::error::{Cause, Rejected};
 
-/// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
+/// What a group or a gate has done and holds. From [`Group::stats`](crate::Group::stats).
+///
+/// It is printed by name, with `{}` on several lines. Causes and reasons of which there are none
+/// are left out.
 ///
 /// Each shard is read in one critical section. While calls are running, the figures of two shards
 /// are of two moments, so a sum can miss calls that were made in between.
@@ -12,9 +17,22 @@ use crate::error::{Cause, Rejected};
 /// `begun == settled + aborted + in_flight`, and `joined == waited + cancelled + waiting`. For the
 /// second there is one exception. A caller that has joined the flight of another key with the same
 /// whole hash takes that back after the comparison, and the figures can be off by that caller until
-/// then.
+/// then. Two more hold by definition: `aborted` is the sum of [`aborted_by`](Self::aborted_by) for
+/// all causes, and `rejected` that of [`rejected_by`](Self::rejected_by) for all reasons.
 ///
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// ```
+/// use oneflight_core::{Begin, Group};
+///
+/// let group: Group<&str, u32> = Group::new();
+/// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+/// let _waiter = group.begin("k");
+/// primary.settle(7).unwrap();
+/// drop(group.begin("k"));
+/// let stats = group.stats().to_string();
+/// let first = "begun 2, settled 1, aborted 1 (dropped 1), in flight 0, ending 0, reruns 0";
+/// assert_eq!(stats.lines().next(), Some(first));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Flights begun: calls that became primary.
@@ -22,6 +40,11 @@ pub struct Stats {
     /// Calls that joined a flight as its waiter, or got a retained outcome. A call from inside of
     /// the flight's own operation is in none of these figures.
     pub joined: u64,
+    /// Calls that came after their flight had settled, and got its outcome at once: it was
+    /// retained, or its key was about to be freed. These calls are also among the `joined` and the
+    /// `waited`. A call is among them exactly if its handle says
+    /// [`is_replayed`](crate::Waiter::is_replayed).
+    pub replayed: u64,
     /// Flights that settled.
     pub settled: u64,
     /// Flights that ended without a value, for whatever cause.
@@ -47,7 +70,8 @@ pub struct Stats {
     /// Operations that were run again after their driver was lost. Counted when their flight ends.
     pub reruns: u64,
     /// Calls that were rejected. [`Rejected::Reentrant`] is not among them, because it is the error
-    /// of a wait. (The counters of the feature `metrics` do count it.)
+    /// of a wait: a call that gets it and was among the `joined` is among the `cancelled`. (The
+    /// counters of the feature `metrics` do count it.)
     pub rejected: u64,
     /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,
@@ -80,6 +104,7 @@ impl Stats {
         } = figures;
         self.begun += counts.begun;
         self.joined += counts.joined;
+        self.replayed += counts.replayed;
         self.settled += counts.settled;
         for (sum, part) in self.aborted_by.iter_mut().zip(counts.aborted) {
             *sum += part;
@@ -136,6 +161,7 @@ pub(crate) struct Counts {
     reruns: u64,
     /// Of those who waited, the wrong joins: an end counted them, and they were taken back.
     withdrawn: u64,
+    replayed: u64,
     pub(crate) given_up: u64,
     aborted: [u64; Cause::COUNT],
     rejected: [u64; Rejected::COUNT],
@@ -145,6 +171,7 @@ pub(crate) struct Counts {
 /// flight's end came first, the join was counted as one that waited.
 pub(crate) struct WrongJoin {
     pub(crate) waited: bool,
+    pub(crate) replayed: bool,
 }
 
 impl Counts {
@@ -153,10 +180,11 @@ impl Counts {
         self.largest = self.largest.max(waiting);
     }
 
-    /// A duplicate joined a flight that had settled and was not removed yet: it has its outcome at
-    /// once.
+    /// A duplicate joined a flight that had settled, and that is retained or was not removed yet:
+    /// it has its outcome at once.
     pub(crate) fn join_settled(&mut self) {
         self.joined += 1;
+        self.replayed += 1;
         self.waited += 1;
     }
 
@@ -164,8 +192,9 @@ impl Counts {
     /// waited, now or in a moment. So it is not subtracted there, but counted beside it: no figure
     /// is ever less than none.
     pub(crate) fn take_back(&mut self, wrong: Option<WrongJoin>) {
-        if let Some(WrongJoin { waited }) = wrong {
+        if let Some(WrongJoin { waited, replayed }) = wrong {
             self.joined -= 1;
+            self.replayed -= u64::from(replayed);
             self.withdrawn += u64::from(waited);
         }
     }
@@ -199,7 +228,8 @@ mod tests {
     fn a_wrong_join_taken_back_before_the_end_is_counted_shows_as_none() {
         let mut counts = Counts::default();
         counts.join(1);
-        counts.take_back(Some(WrongJoin { waited: true }));
+        let (waited, replayed) = (true, false);
+        counts.take_back(Some(WrongJoin { waited, replayed }));
         let mut stats = Stats::default();
         stats.add(Figures {
             counts,
@@ -219,5 +249,22 @@ mod tests {
             waiting: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_wrong_join_of_a_settled_flight_is_no_replay() {
+        let mut counts = Counts::default();
+        counts.join_settled();
+        let (waited, replayed) = (true, true);
+        counts.take_back(Some(WrongJoin { waited, replayed }));
+        assert_eq!(
+            gather([Figures {
+                counts,
+                in_flight: 0,
+                ending: 0,
+                waiting: 0,
+            }]),
+            Stats::default()
+        );
     }
 }

@@ -189,6 +189,7 @@ impl Book {
         if flight.outcome.is_some() {
             flight.print = flight.print.or(print);
             self.tally.joined += 1;
+            self.tally.replayed += 1;
             self.tally.waited += 1;
             return Answer::Waiter(number);
         }

@@ -26,6 +26,7 @@ const REASONS: [Rejected; 6] = [
 pub(crate) struct Tally {
     pub(crate) begun: u64,
     pub(crate) joined: u64,
+    pub(crate) replayed: u64,
     pub(crate) settled: u64,
     pub(crate) aborted: Vec<Cause>,
     pub(crate) rejected: Vec<Rejected>,
@@ -42,6 +43,7 @@ impl Tally {
         let expected = [
             self.begun,
             self.joined,
+            self.replayed,
             self.settled,
             self.waited,
             self.cancelled,
@@ -51,6 +53,7 @@ impl Tally {
         let real = [
             stats.begun,
             stats.joined,
+            stats.replayed,
             stats.settled,
             stats.waited,
             stats.cancelled,
@@ -59,7 +62,7 @@ impl Tally {
         ];
         assert_eq!(
             real, expected,
-            "begun, joined, settled, waited, cancelled, reruns, given up"
+            "begun, joined, replayed, settled, waited, cancelled, reruns, given up"
         );
         assert_eq!(
             (stats.in_flight, stats.waiting),

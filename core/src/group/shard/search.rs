@@ -370,8 +370,9 @@ impl<'a, K, T> Search<'a, K, T> {
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.
     #[cold]
     fn take_back(&mut self, waiter: Waiter<K, T>) {
+        let replayed = waiter.is_replayed();
         let waited = !waiter.withdraw();
-        self.wrong = Some(WrongJoin { waited });
+        self.wrong = Some(WrongJoin { waited, replayed });
     }
 }
 
