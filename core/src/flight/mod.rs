@@ -12,7 +12,7 @@
 //! | `settled`, `watch` | the handle on an outcome; a place from which the end is watched |
 //! | `operation` | the operation of a `work` or `work_rerun`, and who drives it |
 //! | `reentry` | which flights this thread is inside of |
-//! | `observe` | what is reported to `tracing` and `metrics` |
+//! | `observe/` | what is reported to `tracing` and `metrics`, under which name |
 
 use core::fmt;
 use core::num::NonZeroU64;

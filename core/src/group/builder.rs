@@ -1,12 +1,13 @@
 //! [`GroupBuilder`]: a group that differs from the default.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::fmt;
-use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use crate::clock::Clock;
+use crate::flight::observe::Label;
 use crate::group::Group;
 use crate::group::hasher::RandomState;
 use crate::group::rules::Options;
@@ -39,18 +40,18 @@ const MOST_SHARDS: usize = 1 << 12;
 pub struct GroupBuilder<K, T, S = RandomState> {
     hasher: S,
     /// It makes a group of these keys, and holds none.
-    keys: PhantomData<fn() -> K>,
     shards: u32,
     options: Options<T>,
+    label: Label<K>,
 }
 
 impl<K, T> GroupBuilder<K, T> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
-            keys: PhantomData,
             shards: if cfg!(feature = "std") { 64 } else { 1 },
             options: Options::default(),
+            label: Label::default(),
         }
     }
 }
@@ -70,10 +71,55 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         GroupBuilder {
             hasher,
-            keys: PhantomData,
             shards: self.shards,
             options: self.options,
+            label: self.label,
         }
+    }
+
+    /// Sets the name of the group in what it reports to `tracing` and `metrics`: each span, each
+    /// event and each metric has it as its field or label `group`. A group without a name has no
+    /// such label.
+    ///
+    /// It is `group`, for a [gate](crate::gate::Gate) too, and not `name`, since a span has a name
+    /// of its own, with which a log written as JSON would mix it up.
+    ///
+    /// The labels are made here, once, and counting a call allocates nothing. Metrics of two groups
+    /// with one name are added up. Names must come from a small set: a metrics store keeps a series
+    /// for each. Without these features the name has no effect.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    ///
+    /// let charges: Group<String, u64> = Group::builder().name("charges").build();
+    /// let tenant = 7;
+    /// let reads: Group<u64, String> = Group::builder().name(format!("reads of {tenant}")).build();
+    /// # drop((charges, reads));
+    /// ```
+    #[doc(alias = "label")]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.label.set_name(name.into());
+        self
+    }
+
+    /// Shows the key of each flight, as its `Debug` writes it, in the field `key` of the flight's
+    /// span. Without this call no key is shown anywhere, since a key can be a secret: a session, an
+    /// account.
+    ///
+    /// The `Debug` runs when a subscriber of `tracing` reads the field, in the call that begins the
+    /// flight and under no lock. Metrics never have the key. Without the feature `tracing` this
+    /// call has no effect.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the key's `Debug` propagates from the call that begins the flight, which ends the
+    /// flight, as a panic of the subscriber does.
+    pub fn show_keys(mut self) -> Self
+    where
+        K: fmt::Debug,
+    {
+        self.label.show_keys();
+        self
     }
 
     /// Sets where time comes from, for what is retained and for
@@ -272,7 +318,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
-        Group::from_parts(self.hasher, self.shards, self.options.into_rules())
+        let rules = self.options.into_rules();
+        Group::from_parts(self.hasher, self.shards, rules, &self.label)
     }
 }
 

@@ -8,7 +8,6 @@ use equivalent::Equivalent;
 
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
-use crate::flight::observe::report_rejected;
 use crate::flight::operation::{Operation, Policy, SharedOperation};
 use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, FlightId, Settled, loss};
@@ -124,10 +123,11 @@ impl<K, T> Role<K, T> {
     fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
         if let Role::Participant(participant) = self {
             if participant.waits_for_itself(certain) {
+                let name = participant.flight.observed.name().clone();
                 // The drop of the participant is the user's. It has left by then, also if that
                 // panics.
                 *self = Role::Rejected(Rejected::Reentrant);
-                report_rejected(Rejected::Reentrant);
+                name.report_rejected(Rejected::Reentrant);
             }
         }
     }

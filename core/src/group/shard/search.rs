@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 
 use crate::cell::Join;
 use crate::error::Rejected;
-use crate::flight::observe::report_rejected;
+use crate::flight::observe::Name;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
@@ -171,7 +171,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if let Some(begin) = self.share(begin, call) {
                 // This can be the last handle by now, and its drop is the user's.
                 self.known = None;
-                report(&begin);
+                report(&begin, self.shard.label().name());
                 // A key that was not needed: its drop is the user's. What was begun is a guard by
                 // now.
                 drop(key);
@@ -383,12 +383,12 @@ fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
 }
 
 /// Reports the answer.
-fn report<K, T>(begin: &Begin<K, T>) {
+fn report<K, T>(begin: &Begin<K, T>, name: &Name) {
     match begin {
         Begin::Primary(primary) => primary.report_begun(),
         Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
         Begin::Waiter(_) => {}
-        Begin::Rejected(why) => report_rejected(*why),
+        Begin::Rejected(why) => name.report_rejected(*why),
     }
 }
 
