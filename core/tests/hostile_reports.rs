@@ -181,7 +181,7 @@ impl Parked {
     }
 }
 
-/// The group as it is at the end, and everybody who was parked.
+/// Returns how many places there are.
 fn script(act: Option<(usize, Act)>) -> usize {
     let clock = Seconds::default();
     let minute = Duration::from_secs(60);
@@ -312,15 +312,15 @@ fn code_that_a_report_runs_can_call_back_or_panic_at_each_place() {
         assert!(kinds.contains(&kind), "{kind}");
     }
     assert!(places > 100, "{places}");
+    let recorder = kinds.iter().rposition(|kind| *kind == "recorder");
     for act in [Act::CallBack, Act::Panic, Act::RecorderPanics] {
-        let last = kinds.iter().rposition(|kind| *kind == "recorder");
-        let places = if act == Act::RecorderPanics {
-            last.map_or(0, |last| last + 1)
-        } else {
-            places
+        let places = match recorder {
+            // After its last place it has nothing left to panic at.
+            Some(last) if act == Act::RecorderPanics => last + 1,
+            _ => places,
         };
-        for at in 0..places {
-            println!("{act:?} at {at}, {}", kinds[at]);
+        for (at, kind) in kinds.iter().take(places).enumerate() {
+            println!("{act:?} at {at}, {kind}");
             script(Some((at, act)));
         }
     }
