@@ -167,11 +167,25 @@ pub(crate) struct Counts {
     rejected: [u64; Rejected::COUNT],
 }
 
-/// A join of a flight that turned out to have another key, or that could not be shared. If the
-/// flight's end came first, the join was counted as one that waited.
-pub(crate) struct WrongJoin {
-    pub(crate) waited: bool,
-    pub(crate) replayed: bool,
+/// A join of a flight that turned out to have another key, or that could not be shared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrongJoin {
+    /// It left while the flight was open.
+    Left,
+    /// The flight's end came first, and counts it among those who waited.
+    Waited,
+    /// The flight had settled before: the join was counted as a replay.
+    Replayed,
+}
+
+impl WrongJoin {
+    pub(crate) fn new(left: bool, replayed: bool) -> Self {
+        match (left, replayed) {
+            (true, _) => Self::Left,
+            (false, false) => Self::Waited,
+            (false, true) => Self::Replayed,
+        }
+    }
 }
 
 impl Counts {
@@ -192,10 +206,10 @@ impl Counts {
     /// waited, now or in a moment. So it is not subtracted there, but counted beside it: no figure
     /// is ever less than none.
     pub(crate) fn take_back(&mut self, wrong: Option<WrongJoin>) {
-        if let Some(WrongJoin { waited, replayed }) = wrong {
+        if let Some(wrong) = wrong {
             self.joined -= 1;
-            self.replayed -= u64::from(replayed);
-            self.withdrawn += u64::from(waited);
+            self.replayed -= u64::from(wrong == WrongJoin::Replayed);
+            self.withdrawn += u64::from(wrong != WrongJoin::Left);
         }
     }
 
@@ -228,8 +242,7 @@ mod tests {
     fn a_wrong_join_taken_back_before_the_end_is_counted_shows_as_none() {
         let mut counts = Counts::default();
         counts.join(1);
-        let (waited, replayed) = (true, false);
-        counts.take_back(Some(WrongJoin { waited, replayed }));
+        counts.take_back(Some(WrongJoin::Waited));
         let mut stats = Stats::default();
         stats.add(Figures {
             counts,
@@ -255,8 +268,7 @@ mod tests {
     fn a_wrong_join_of_a_settled_flight_is_no_replay() {
         let mut counts = Counts::default();
         counts.join_settled();
-        let (waited, replayed) = (true, true);
-        counts.take_back(Some(WrongJoin { waited, replayed }));
+        counts.take_back(Some(WrongJoin::Replayed));
         assert_eq!(
             gather([Figures {
                 counts,

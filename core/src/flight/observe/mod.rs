@@ -27,6 +27,7 @@ use {core::time::Duration, std::time::Instant};
 
 pub(crate) use label::{Label, Name};
 
+use crate::cell::Snapshot;
 use crate::error::Cause;
 use crate::flight::FlightId;
 use crate::sync::panicking;
@@ -54,9 +55,11 @@ pub(crate) struct Observed {
 struct Ended {
     /// Without one it was settled.
     cause: Option<Cause>,
-    /// How many duplicates waited.
+    /// How many waited.
+    #[cfg(feature = "metrics")]
     duplicates: usize,
     /// How often its operation was run again.
+    #[cfg(feature = "metrics")]
     reruns: usize,
     /// Without what it took to wake everybody.
     #[cfg(feature = "metrics")]
@@ -151,19 +154,24 @@ impl Observed {
         }
     }
 
-    /// The flight has ended. That is reported when the result is dropped, after everybody has been
-    /// woken.
+    /// The flight has ended: without a cause it was settled. `before` is the state that the end
+    /// returned, and `reruns` says how often the operation was run again. The end is reported when
+    /// the result is dropped, after everybody has been woken.
     #[inline]
     pub(crate) fn report_end_on_drop(
         &self,
         cause: Option<Cause>,
-        duplicates: usize,
-        reruns: usize,
+        before: Snapshot,
+        reruns: impl FnOnce() -> usize,
     ) -> Report<'_> {
+        // What is for metrics only.
+        let _ = (before, &reruns);
         self.report_on_drop(What::End(Ended {
             cause,
-            duplicates,
-            reruns,
+            #[cfg(feature = "metrics")]
+            duplicates: before.duplicates(),
+            #[cfg(feature = "metrics")]
+            reruns: reruns(),
             #[cfg(feature = "metrics")]
             run_time: self.begun.map(|begun| begun.elapsed()),
         }))
@@ -198,8 +206,7 @@ impl Observed {
 
     #[inline]
     fn report_end(&self, ended: &Ended) {
-        // Each of them is for some features only.
-        let _ = (ended.cause, ended.duplicates, ended.reruns);
+        let _ = ended.cause;
         #[cfg(feature = "tracing")]
         if let Some(span) = self.span.with(Option::take) {
             let group = self.name.get();

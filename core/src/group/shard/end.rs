@@ -79,7 +79,7 @@ impl<K, T> Shard<K, T> {
             Ok(before) => {
                 if self.remove_settled(flight, before) {
                     let observed = &flight.observed;
-                    let _reported_last = observed.report_end_on_drop(None, before.duplicates(), 0);
+                    let _reported_last = observed.report_end_on_drop(None, before, || 0);
                     flight.tell(before);
                     Ok(true)
                 } else {
@@ -186,13 +186,13 @@ impl<K, T> Shard<K, T> {
     /// The steps after the outcome is recorded. `before` is the state that the end returned.
     /// Returns whether the flight had its key still when the key was freed.
     fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
-        let (cause, refused) = (end.cause(), matches!(end, End::Settled(Place::Refused)));
-        let reruns = flight.reruns(before);
+        let cause = end.cause();
+        let refused = cfg!(feature = "metrics") && matches!(end, End::Settled(Place::Refused));
         // All four are dropped last, also if a waker panics.
-        let (had_key, _after) = self.free_key(flight, before, end, reruns);
+        let (had_key, _after) = self.free_key(flight, before, end);
         let observed = &flight.observed;
         let _given_up = observed.report_given_up_on_drop(usize::from(refused && had_key));
-        let _reported = observed.report_end_on_drop(cause, before.duplicates(), reruns);
+        let _reported = observed.report_end_on_drop(cause, before, || flight.reruns(before));
         let _in_hand = InHand::take(self, flight, before);
         flight.tell(before);
         had_key
@@ -217,8 +217,8 @@ impl<K, T> Shard<K, T> {
         flight: &Arc<Flight<K, T>>,
         before: Snapshot,
         end: End,
-        reruns: usize,
     ) -> (bool, After<K, T>) {
+        let reruns = flight.reruns(before);
         let mut after = After::default();
         let Removed {
             had_key,
@@ -376,7 +376,7 @@ mod tests {
             unreachable!("no other call has settled it")
         };
         let end = End::Settled(Place::NotWanted);
-        drop(shard.free_key(primary.flight(), before, end, 0));
+        drop(shard.free_key(primary.flight(), before, end));
         assert_eq!(shard.figures().waiting, 0);
     }
 

@@ -371,8 +371,7 @@ impl<'a, K, T> Search<'a, K, T> {
     #[cold]
     fn take_back(&mut self, waiter: Waiter<K, T>) {
         let replayed = waiter.is_replayed();
-        let waited = !waiter.withdraw();
-        self.wrong = Some(WrongJoin { waited, replayed });
+        self.wrong = Some(WrongJoin::new(waiter.withdraw(), replayed));
     }
 }
 
@@ -382,7 +381,8 @@ fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
     Look::Answer(Begin::Rejected(why))
 }
 
-/// Reports the answer.
+/// Reports the answer. Without the features nothing is left of it.
+#[inline(always)]
 fn report<K, T>(begin: &Begin<K, T>, name: &Name) {
     match begin {
         Begin::Primary(primary) => primary.report_begun(),
