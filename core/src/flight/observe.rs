@@ -150,6 +150,7 @@ mod counters {
             Cause::AbortedAll => counter!("oneflight_aborted_total", "cause" => "aborted_all"),
             Cause::Superseded => counter!("oneflight_aborted_total", "cause" => "superseded"),
             Cause::Exhausted => counter!("oneflight_aborted_total", "cause" => "exhausted"),
+            Cause::Failed => counter!("oneflight_aborted_total", "cause" => "failed"),
         }
     }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use crate::fine::fine;
 use crate::limit::panics;
 use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode, Turn};
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
 use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
@@ -118,7 +118,7 @@ impl Setup {
             self.begin_and_join(group);
             self.act_on_keys(group);
             self.work(group);
-            self.rerun(group);
+            self.tries(group);
             self.run_and_spawn(group);
             self.grow_old(group);
             // Before what is in flight is aborted: nothing is, whatever panicked.
@@ -249,14 +249,14 @@ impl Setup {
         }
     }
 
-    fn rerun(&self, group: &Registry) {
+    fn tries(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let rerun = || Box::pin(group.work_rerun(key(8), Budget::times(1), maker(&self.plan, 2)));
+        let tries = || Box::pin(group.try_work(key(8), fine(maker(&self.plan, 2))));
         for heirs in [1, 0] {
             let (mut driver, mut heir) = (None, None);
-            self.attempt(|| driver = Some(rerun()));
+            self.attempt(|| driver = Some(tries()));
             if heirs == 1 {
-                self.attempt(|| heir = Some(rerun()));
+                self.attempt(|| heir = Some(tries()));
             }
             self.attempt(|| poll_held(&mut driver));
             self.attempt(|| poll_held(&mut driver));
@@ -315,20 +315,17 @@ impl Setup {
     fn grow_old(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
         let mut old = Vec::new();
-        let (mut work, mut rerun) = (None, None);
+        let (mut work, mut tries) = (None, None);
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| work = Some(Box::pin(group.work(key(14), maker(&self.plan, 9)))));
         self.attempt(|| {
-            let budget = Budget::times(1);
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.clock.turn(100);
         for id in [13, 14, 16] {
             self.attempt(|| old.push(group.begin(key(id))));
@@ -340,9 +337,9 @@ impl Setup {
             });
         }
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| drop(work));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         // Those that are retained: by the bound, by expiry, and all.
         for id in 20..24 {
             self.attempt(|| match group.begin(key(id)) {
@@ -361,17 +358,14 @@ impl Setup {
 
     fn stop(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let (mut work, mut rerun, mut run, mut held) = (None, None, None, None);
+        let (mut work, mut tries, mut run, mut held) = (None, None, None, None);
         let mut drained = Some(Box::pin(group.drained()));
         self.attempt(|| poll_held(&mut drained));
-        let budget = Budget::times(1);
         self.attempt(|| work = Some(Box::pin(group.work(key(15), maker(&self.plan, 9)))));
         self.attempt(|| {
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| {
             if let Begin::Primary(primary) = group.begin(key(17)) {
@@ -380,16 +374,16 @@ impl Setup {
         });
         self.attempt(|| held = Some(group.begin(key(18))));
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| group.forget(&key(18)));
         self.attempt(|| group.close());
         self.attempt(|| group.begin(key(19)));
         self.attempt(|| group.abort_all());
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| drop(run));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         self.attempt(|| drop(work));
         self.attempt(|| drop(held));
         // A panic may have come out of the call that closes.
