@@ -41,7 +41,9 @@ async fn storm(storm: Storm) -> StormRow {
         // The caller that runs the operation drives it alone. If it leaves, another begins its own.
         Policy::Rerun => {
             let run = storm.run(group, |group, _, charge| {
-                group.try_work(TOKEN, || async { Ok::<_, Error>(charge.make_on_pool().await) })
+                group.try_work(TOKEN, || async {
+                    Ok::<_, Error>(charge.make_on_pool().await)
+                })
             });
             run.await
         }

@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 
 use oneflight_core::error::Cause;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Error, Fingerprint};
 
 use crate::book::{Answer, Rules};
@@ -14,7 +13,7 @@ use crate::calls::{Call, Make, Task, numbers, rejected_or_numbers};
 use crate::desk::{Desks, Policy};
 use crate::inside::{begin_own, inside};
 use crate::ledger::{Key, Ledger, Wish};
-use crate::operation::{Act, Hand, Making, Plan};
+use crate::operation::{Act, Hand, Making, Mine, Plan, Trying};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
@@ -23,6 +22,14 @@ use ops::{Limits, Op, Rare};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
+
+/// What of an operation's own comes out of a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Nothing,
+    Panic,
+    Failure,
+}
 
 struct Office {
     world: World,
@@ -43,6 +50,9 @@ pub fn run(bytes: &[u8]) {
             rules: Rules {
                 max_waiters: limit(limits.max_waiters % 4),
                 max_flights: limit(limits.max_flights % 4),
+                max_reruns: limits
+                    .max_reruns
+                    .map_or(usize::MAX, |most| usize::from(most % 3)),
                 supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
                 max_weight: None,
@@ -74,11 +84,11 @@ impl Office {
         let waker = |waker: u8| usize::from(waker) % WAKERS;
         match op {
             Op::Work(name, making) => self.work(name % NAMES, None, making),
-            Op::Rerun(name, budget, making) => self.rerun(name % NAMES, None, budget % 3, making),
-            Op::Party(name, count, rerun, with) => {
+            Op::TryWork(name, making) => self.try_work(name % NAMES, None, making),
+            Op::Party(name, count, tries, with) => {
                 for _ in 0..count % 4 {
-                    if rerun {
-                        self.rerun(name % NAMES, None, 2, Making::Fine);
+                    if tries {
+                        self.try_work(name % NAMES, None, Making::Fine);
                     } else {
                         self.work(name % NAMES, None, Making::Fine);
                     }
@@ -87,10 +97,18 @@ impl Office {
                     self.check();
                 }
             }
-            Op::Poll(index, with, act) => self.poll(index, waker(with), act),
+            Op::Poll(index, with, act) => self.poll(index, waker(with), act, false),
+            Op::PollAndFail(index, with, ends_all) => {
+                let act = if ends_all {
+                    Act::AbortAll(true)
+                } else {
+                    Act::Finish
+                };
+                self.poll(index, waker(with), act, true);
+            }
             Op::PollSome(first, with) => {
                 for index in 0..4 {
-                    self.poll(first.wrapping_add(index), waker(with), Act::Pending);
+                    self.poll(first.wrapping_add(index), waker(with), Act::Pending, false);
                     self.check();
                 }
             }
@@ -104,8 +122,8 @@ impl Office {
             Op::Rare(Rare::WorkWithPayload(name, print)) => {
                 self.work(name % NAMES, Some(print.into()), Making::Fine);
             }
-            Op::Rare(Rare::RerunWithPayload(name, print)) => {
-                self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine);
+            Op::Rare(Rare::TryWorkWithPayload(name, print)) => {
+                self.try_work(name % NAMES, Some(print.into()), Making::Fine);
             }
             Op::Rare(Rare::Forget(name)) => world.forget(name % NAMES),
             Op::Rare(Rare::Tick(time)) => world.tick(time % 32),
@@ -169,27 +187,26 @@ impl Office {
         self.begun_while_made(answer, making);
     }
 
-    fn rerun(&mut self, name: u8, print: Option<u8>, budget: u8, making: Making) {
+    fn try_work(&mut self, name: u8, print: Option<u8>, making: Making) {
         let (Some(group), Some(plan)) = (self.world.group.clone(), self.plan(name, making)) else {
             return;
         };
         let key = Key::new(name, &self.world.keys);
-        let (who, answer, participates) = self.answer(name, print, Policy::Rerun(budget.into()));
-        let make: Make = Box::new(move || plan.make());
-        let budget = Budget::times(budget.into());
-        let rerun = match print {
-            None => group.work_rerun(key, budget, make),
+        let (who, answer, participates) = self.answer(name, print, Policy::Rerun);
+        let make: Make = Box::new(move || Trying(plan.make()));
+        let call = match print {
+            None => group.try_work(key, make),
             Some(print) => group
                 .entry(key)
                 .fingerprint(Fingerprint::new(print.into()))
-                .work_rerun(budget, make),
+                .try_work(make),
         };
         self.keep(
             who,
             answer,
             participates,
             Some(making),
-            Task::Rerun(Box::pin(rerun)),
+            Task::TryWork(Box::pin(call)),
         );
     }
 
@@ -217,6 +234,7 @@ impl Office {
             answer,
             participates,
             lost: false,
+            done: false,
             runs: false,
             making,
             task,
@@ -235,58 +253,77 @@ impl Office {
         }
     }
 
-    fn poll(&mut self, index: u8, waker: usize, act: Act) {
+    fn poll(&mut self, index: u8, waker: usize, act: Act, fails: bool) {
         if let Some(index) = pick(index, self.calls.len()) {
-            self.poll_at(index, waker, act);
+            self.poll_at(index, waker, act, fails);
         }
     }
 
     fn poll_last(&mut self, waker: usize) {
         if let Some(last) = self.calls.len().checked_sub(1) {
-            self.poll_at(last, waker, Act::Pending);
+            self.poll_at(last, waker, Act::Pending, false);
         }
     }
 
-    fn poll_at(&mut self, index: usize, waker: usize, act: Act) {
+    fn poll_at(&mut self, index: usize, waker: usize, act: Act, fails: bool) {
         let call = &mut self.calls[index];
+        if call.done {
+            return;
+        }
         // The waker of one's own operation is the task's: to wake itself is the task's matter.
-        let own = matches!(call.task, Task::Rerun(_));
+        let own = call.task.has_own();
         let act = if own && act == Act::Wake {
             Act::Pending
         } else {
             act
         };
-        self.hand.cue(act);
+        self.hand.cue_end(act, fails && own);
         let world = &mut self.world;
         let (task, wakers) = (&mut call.task, &world.wakers);
         let real = caught(|| wakers.poll(waker, |cx| task.poll(cx)));
+        call.done = own && matches!(real, Some(Poll::Ready(_)));
         let polled = self.hand.cues().polled;
         let Some(flight) = call.flight() else {
-            let rejected = matches!(real, Some(Poll::Ready(Err(Error::Rejected(why)))) if call.answer == Answer::Rejected(why));
+            let rejected = matches!(real, Some(Poll::Ready(Err(Mine::OfFlight(Error::Rejected(why))))) if call.answer == Answer::Rejected(why));
             assert!(rejected && !polled, "{:?} expected", call.answer);
             return;
         };
         if call.lost && world.book.flights[flight].outcome.is_none() {
-            let told = matches!(&real, Some(Poll::Ready(Err(Error::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
+            let told = matches!(&real, Some(Poll::Ready(Err(Mine::OfFlight(Error::Aborted(aborted))))) if aborted.cause() == Cause::Panicked);
             assert!(told && !polled, "polled on after its panic");
             return;
         }
-        let panics = self.polled(index, flight, waker, act);
+        let came = self.polled(index, flight, waker, act);
         let call = &mut self.calls[index];
         let expected = self.world.book.flights[flight].outcome;
         match real {
-            None => assert!(panics, "an unplanned panic of the operation"),
-            Some(Poll::Pending) => assert!(!panics && expected.is_none(), "pending after the end"),
-            Some(Poll::Ready(outcome)) => {
-                assert!(!panics, "a panic of the operation was swallowed");
+            None => assert_eq!(came, Came::Panic, "an unplanned panic of the operation"),
+            Some(Poll::Pending) => {
+                assert_eq!(
+                    (came, expected),
+                    (Came::Nothing, None),
+                    "pending after the end"
+                );
+            }
+            Some(Poll::Ready(Err(Mine::Own(error)))) => {
+                assert_eq!(came, Came::Failure, "an error that nobody made");
+                assert_eq!(error.life.serial, self.hand.cues().made);
+            }
+            Some(Poll::Ready(Err(Mine::OfFlight(why)))) => {
+                assert_eq!(came, Came::Nothing, "a panic or an error was swallowed");
                 call.runs = false;
-                assert_eq!(Some(numbers(&outcome)), expected);
+                assert_eq!(Some(numbers(&Err(why))), expected);
+            }
+            Some(Poll::Ready(Ok(settled))) => {
+                assert_eq!(came, Came::Nothing, "a panic or an error was swallowed");
+                call.runs = false;
+                assert_eq!(Some(numbers(&Ok(settled))), expected);
             }
         }
     }
 
-    /// What a poll must have done. True if the operation's panic came out of it.
-    fn polled(&mut self, index: usize, flight: usize, waker: usize, act: Act) -> bool {
+    /// What a poll must have done, and what of the operation's own came out of it.
+    fn polled(&mut self, index: usize, flight: usize, waker: usize, act: Act) -> Came {
         let polled = self.hand.cues().polled;
         let world = &mut self.world;
         let call = &mut self.calls[index];
@@ -295,7 +332,7 @@ impl Office {
             if call.runs {
                 world.book.let_go(flight);
             }
-            return false;
+            return Came::Nothing;
         }
         let room = if call.participates {
             Room::Desk(flight)
@@ -314,9 +351,9 @@ impl Office {
         let unmade = makes == Some(Making::Panic);
         assert_eq!(polled, drives && !unmade, "whether the operation is polled");
         if !drives {
-            return false;
+            return Came::Nothing;
         }
-        let (who, own) = (call.who, matches!(call.task, Task::Rerun(_)));
+        let (who, own) = (call.who, call.task.has_own());
         if !own {
             // While it polls what is shared, its waker is in its own hands.
             world.book.parked.leave(room, who);
@@ -329,18 +366,31 @@ impl Office {
             let cause = Cause::Panicked;
             self.desks
                 .leave(&mut world.book, flight, call.who, duplicate, cause);
-            return true;
+            return Came::Panic;
         }
         inside(world, &self.hand, flight, act);
         if act == Act::Panic {
-            return true;
+            return Came::Panic;
+        }
+        if self.hand.cues().fails {
+            // Its operation is gone, and it leaves. Also if the flight has ended meanwhile.
+            call.runs = false;
+            call.lost = true;
+            let duplicate = call.is_duplicate();
+            let ended = world.book.flights[flight].outcome.is_some();
+            self.desks
+                .leave(&mut world.book, flight, who, duplicate, Cause::Failed);
+            if ended {
+                world.book.let_go(flight);
+            }
+            return Came::Failure;
         }
         if !own || world.book.flights[flight].outcome.is_some() {
             // Put down, or dropped after the end.
             world.book.let_go(flight);
         }
         if world.book.flights[flight].outcome.is_some() {
-            return false;
+            return Came::Nothing;
         }
         if !own && act != Act::Finish {
             world.book.parked.park(room, who, waker);
@@ -353,7 +403,7 @@ impl Office {
             Act::Wake => self.desks.ring(&mut world.book, flight),
             _ => {}
         }
-        false
+        Came::Nothing
     }
 
     fn drop_call(&mut self, index: u8, panics: bool) {
@@ -406,7 +456,7 @@ impl Office {
         let own = self
             .calls
             .iter()
-            .filter(|call| call.runs && matches!(call.task, Task::Rerun(_)))
+            .filter(|call| call.runs && call.task.has_own())
             .count();
         let shared = self.desks.operations(&self.world.book);
         assert_eq!(self.operations.count(), own + shared, "operations alive");
@@ -424,10 +474,11 @@ impl Office {
                 (None, Answer::Rejected(why)) => Some(Err(why)),
                 (None, answer) => unreachable!("{answer:?} has a flight"),
             };
-            assert_eq!(
-                call.task.get().map(|outcome| rejected_or_numbers(&outcome)),
-                expected
-            );
+            if !call.task.has_own() {
+                let real = call.task.get();
+                let real = real.map(|outcome| rejected_or_numbers(&outcome));
+                assert_eq!(real, expected);
+            }
         }
     }
 }
