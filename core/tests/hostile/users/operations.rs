@@ -122,11 +122,11 @@ fn however_the_driver_is_lost_the_flight_ends_if_no_run_is_left() {
 }
 
 /// Polls what sits there, whenever it is woken.
-struct PollsItself(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+pub(super) struct PollsItself(pub(super) Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl PollsItself {
     /// Whether it is there, and ready.
-    fn poll(&self, waker: &Waker) -> bool {
+    pub(super) fn poll(&self, waker: &Waker) -> bool {
         let Some(mut future) = lock(&self.0).take() else {
             return false;
         };

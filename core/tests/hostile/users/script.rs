@@ -13,7 +13,9 @@ use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode, Turn};
 use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
-use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
+use super::plan::{
+    Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, trier, value,
+};
 
 pub(crate) type Registry = Group<Key, Value, OneHash>;
 pub(crate) type Line = Gate<Key, Value>;
@@ -44,6 +46,7 @@ fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
 
 impl Setup {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        plan.is_here();
         let clock = Ticks::new(plan);
         let (how_long, weigh) = (plan.clone(), plan.clone());
         let hasher = OneHash(plan.clone());
@@ -251,19 +254,28 @@ impl Setup {
 
     fn tries(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let tries = || Box::pin(group.try_work(key(8), fine(maker(&self.plan, 2))));
-        for heirs in [1, 0] {
+        let tries = |fails| Box::pin(group.try_work(key(8), trier(&self.plan, 1, fails)));
+        for (heirs, fails) in [(1, false), (0, false), (1, true), (0, true)] {
             let (mut driver, mut heir) = (None, None);
-            self.attempt(|| driver = Some(tries()));
+            self.attempt(|| driver = Some(tries(fails)));
             if heirs == 1 {
-                self.attempt(|| heir = Some(tries()));
+                self.attempt(|| heir = Some(tries(false)));
             }
             self.attempt(|| poll_held(&mut driver));
-            self.attempt(|| poll_held(&mut driver));
+            if fails {
+                self.attempt(|| poll_held(&mut driver));
+            }
             self.attempt(|| drop(driver));
             self.expect_its_end(&mut heir);
             self.attempt(|| drop(heir));
         }
+        // Behind a guard it gets the end of that.
+        let (mut guard, mut behind) = (None, None);
+        self.attempt(|| guard = Some(group.begin(key(8))));
+        self.attempt(|| behind = Some(tries(false)));
+        self.attempt(|| drop(guard));
+        self.expect_its_end(&mut behind);
+        self.attempt(|| drop(behind));
     }
 
     fn run_and_spawn(&self, group: &Registry) {
