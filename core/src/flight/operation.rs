@@ -14,9 +14,9 @@
 //!
 //! The caller that polled leads to `Ready` if the operation was woken during the poll. In *Rerun*
 //! the operation is with its driver while the stage is `Polling`, and a failure or the loss of the
-//! driver leads to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if there is no
-//! driver. The participant that leads from `Ready` to `Polling` drives from then on. The end of the
-//! flight and the leaving of the last participant lead from every stage to `Ended`.
+//! driver leads to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if
+//! there is no driver. The participant that leads from `Ready` to `Polling` drives from then on.
+//! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
@@ -239,8 +239,8 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// The driver of a `try_work` is polled. It keeps its operation; its waker is parked so that it is
-    /// woken if the flight is ended from outside.
+    /// The driver of a `try_work` is polled. It keeps its operation; its waker is parked so that it
+    /// is woken if the flight is ended from outside.
     pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
         let own = waker.clone();
         self.driving.with(|driving| {

@@ -29,7 +29,8 @@ pub struct Stats {
     /// Waiters that were there when their flight ended, and calls that came after it had settled.
     pub waited: u64,
     /// Waiters that were dropped before their flight ended, or that left it with
-    /// [`Rejected::Reentrant`] or with the error of their own `try_work` operation. A begin whose key comparison panicked is counted, too.
+    /// [`Rejected::Reentrant`] or with the error of their own `try_work` operation. A begin whose
+    /// key comparison panicked is counted, too.
     pub cancelled: u64,
     /// Flights in progress, forgotten ones included. A flight whose end is not counted yet is among
     /// them.

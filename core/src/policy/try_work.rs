@@ -1,5 +1,5 @@
-//! [`TryWork`]: runs an operation in a flight. If it fails or its caller is lost, another caller runs
-//! its own. Policy *Rerun*.
+//! [`TryWork`]: runs an operation in a flight. If it fails or its caller is lost, another caller
+//! runs its own. Policy *Rerun*.
 
 use core::fmt;
 use core::future::Future;
@@ -249,6 +249,9 @@ where
     }
 }
 
+/// The outcome of a flight.
+type Outcome<K, T> = Result<Settled<K, T>, Error>;
+
 impl<K, T> Participant<K, T> {
     /// Polls this caller's own operation, if it has the run or can take it. Returns the outcome of
     /// the flight, or the error of the operation.
@@ -257,7 +260,7 @@ impl<K, T> Participant<K, T> {
         make: &mut Option<M>,
         mut operation: Pin<&mut Option<F>>,
         cx: &mut Context<'_>,
-    ) -> Result<Poll<Result<Settled<K, T>, Error>>, E>
+    ) -> Result<Poll<Outcome<K, T>>, E>
     where
         M: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,

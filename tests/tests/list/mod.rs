@@ -171,7 +171,8 @@ macro_rules! on {
                     a_time_out_is_no_abort_and_touches_nobody
                     an_outcome_within_the_time_is_the_outcome
                     a_dropped_time_out_leaves_the_waiter_as_it_was
-                    the_adapters_clock_rings_in_a_task;
+                    the_adapters_clock_rings_in_a_task
+                    a_pinned_try_work_waits_for_a_while;
                 try_work:
                     a_lost_driver_is_followed_by_exactly_one_rerun
                     the_flight_stays_registered_while_it_changes_hands
