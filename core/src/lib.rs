@@ -121,5 +121,5 @@ pub use group::{Begin, Entry, Group, GroupBuilder, Primary, RandomState, Registr
 pub mod handle {
     pub use crate::cell::Wait;
     pub use crate::group::{Drained, Run};
-    pub use crate::policy::{AbortHandle, Budget, Rerun, Spawned, Work};
+    pub use crate::policy::{AbortHandle, Spawned, TryWork, Work};
 }

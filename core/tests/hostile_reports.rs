@@ -19,7 +19,6 @@ use metrics::{
 };
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Rejected;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Error, Group, Waiter};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -225,9 +224,8 @@ fn script(act: Option<(usize, Act)>) -> usize {
             let _ = block_on(second);
         },
         &|| {
-            let budget = Budget::times(1);
-            let mut lost = Box::pin(group.work_rerun(Key(4), budget, pending));
-            let heir = group.work_rerun(Key(4), budget, || ready(7));
+            let mut lost = Box::pin(group.try_work(Key(4), pending::<Result<_, Error>>));
+            let heir = group.try_work(Key(4), || ready(Ok::<_, Error>(7)));
             drop(begin(4));
             assert!(block_on(poll_once(lost.as_mut())).is_none());
             drop(lost);

@@ -14,8 +14,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata as About, Shared
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oneflight_core::error::{Cause, Rejected};
-use oneflight_core::handle::Budget;
-use oneflight_core::{Begin, Group, GroupBuilder, Primary, Stats};
+use oneflight_core::{Begin, Error, Group, GroupBuilder, Primary, Stats};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -96,8 +95,8 @@ fn everything(group: &Group<u32, u32>) {
     };
     assert!(late.is_replayed());
     // A re-run.
-    let lost = group.work_rerun(3, Budget::times(1), pending);
-    let heir = group.work_rerun(3, Budget::times(1), || ready(7));
+    let lost = group.try_work(3, pending::<Result<_, Error>>);
+    let heir = group.try_work(3, || ready(Ok::<_, Error>(7)));
     let mut lost = Box::pin(lost);
     assert!(block_on(futures_lite::future::poll_once(lost.as_mut())).is_none());
     drop(lost);

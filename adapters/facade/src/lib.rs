@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
 //! | an `async` operation that any caller can continue | [`Group::work`] | none |
-//! | an operation that is harmless to run again | [`Group::work_rerun`] | none |
+//! | an operation that is harmless to run again | [`Group::try_work`] | none |
 //! | a late retry gets the same outcome | [`GroupBuilder::retain_for`] | none |
 //! | the same key with another payload is rejected | [`Entry::fingerprint`] | none |
 //! | limits, and primaries that hang | [`GroupBuilder`] | none |

@@ -282,13 +282,41 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
+    /// Sets how many operations of one flight of [`try_work`](Group::try_work) can run after the
+    /// first one. Without this setting there is no bound.
+    ///
+    /// When that many have failed or were lost too, the flight ends: the callers that are left get
+    /// [`Cause::Exhausted`](crate::error::Cause::Exhausted). A caller whose operation failed gets
+    /// its own error all the same. With zero, nobody runs a second operation.
+    ///
+    /// Set it where an operation can take long to fail: N callers that fail one after the other
+    /// keep the last one waiting N times as long.
+    ///
+    /// ```
+    /// use oneflight_core::error::{Aborted, Cause};
+    /// use oneflight_core::{Error, Group};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, u32> = Group::builder().max_reruns(0).build();
+    /// let failure = Error::TimedOut;
+    /// let first = group.try_work("k", || async { Err(failure) });
+    /// let second = group.try_work("k", || async { Ok::<_, Error>(7) });
+    /// assert_eq!(first.await.unwrap_err(), failure);
+    /// let exhausted = Aborted::new(Cause::Exhausted);
+    /// assert_eq!(second.await.unwrap_err(), Error::Aborted(exhausted));
+    /// # });
+    /// ```
+    pub fn max_reruns(mut self, runs: usize) -> Self {
+        self.options.max_reruns = runs;
+        self
+    }
+
     /// The next begin of a key supersedes a flight that is older than this: its waiters get
     /// [`Cause::Superseded`](crate::error::Cause::Superseded), and the caller is primary of a new
     /// flight. If the old primary settles later, it gets its value back in the error. There is no
     /// timer: nothing happens until that begin. Without this setting no flight is too old.
     ///
     /// The old operation is not always stopped at once. That begin drops the operation of a `work`,
-    /// unless a caller polls it right now. An operation of `run`, `spawn` or `work_rerun` is
+    /// unless a caller polls it right now. An operation of `run`, `spawn` or `try_work` is
     /// dropped when its future or task is polled next. A guard and a blocking call continue. So two
     /// operations of one key can run at the same time. An effect that must not happen twice has to
     /// be idempotent, or check the [`FlightId`](crate::FlightId).
@@ -298,7 +326,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// [`max_flights`](Self::max_flights), and for a call from inside of the old flight's
     /// operation. At `max_flights` there is one exception: if the operation can be dropped at once,
     /// the flight is superseded, because its successor then takes its place. That is so for a
-    /// `work` whose operation nobody polls at this moment, and for a `work_rerun` that nobody runs.
+    /// `work` whose operation nobody polls at this moment, and for a `try_work` that nobody runs.
     /// If a guard, a `run` or a `spawn` hangs, callers join the old flight until there is room.
     ///
     /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
@@ -355,6 +383,7 @@ impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
             .field("max_retained", &self.options.max_retained)
             .field("max_waiters", &self.options.max_waiters)
             .field("max_flights", &self.options.max_flights)
+            .field("max_reruns", &self.options.max_reruns)
             .field("supersede_after", &self.options.supersede_after)
             .finish_non_exhaustive()
     }

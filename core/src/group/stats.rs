@@ -52,7 +52,8 @@ pub struct Stats {
     /// Waiters that were there when their flight ended, and calls that came after it had settled.
     pub waited: u64,
     /// Waiters that were dropped before their flight ended, or that left it with
-    /// [`Rejected::Reentrant`]. A begin whose key comparison panicked is counted, too.
+    /// [`Rejected::Reentrant`] or with the error of their own `try_work` operation. A begin whose
+    /// key comparison panicked is counted, too.
     pub cancelled: u64,
     /// Flights in progress, forgotten ones included. A flight whose end is not counted yet is among
     /// them.
@@ -67,7 +68,8 @@ pub struct Stats {
     /// The maximum number of duplicates that waited on one flight at one time. A caller of another
     /// key with the same whole hash counts too, while its key is compared.
     pub largest_flight: usize,
-    /// Operations that were run again after their driver was lost. Counted when their flight ends.
+    /// Operations of `try_work` that were run after another one of their flight had failed or was
+    /// lost. Counted when their flight ends.
     pub reruns: u64,
     /// Calls that were rejected. [`Rejected::Reentrant`] is not among them, because it is the error
     /// of a wait: a call that gets it and was among the `joined` is among the `cancelled`. (The

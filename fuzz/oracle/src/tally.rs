@@ -3,13 +3,14 @@
 use oneflight_core::Stats;
 use oneflight_core::error::{Cause, Rejected};
 
-const CAUSES: [Cause; 6] = [
+const CAUSES: [Cause; 7] = [
     Cause::Dropped,
     Cause::Panicked,
     Cause::Cancelled,
     Cause::AbortedAll,
     Cause::Superseded,
     Cause::Exhausted,
+    Cause::Failed,
 ];
 
 const REASONS: [Rejected; 6] = [

@@ -2,6 +2,7 @@
 //! a long script makes of each of them, every attack. Each case has a name and a time limit.
 
 mod attack;
+mod errors;
 mod keys;
 mod nested;
 mod operations;
