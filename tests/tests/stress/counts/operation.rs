@@ -179,7 +179,7 @@ impl Kind {
                 false
             }
         });
-        catch_unwind(poll).unwrap_or_else(|_| matches!(self, Self::TryWork(..)))
+        catch_unwind(poll).unwrap_or(matches!(self, Self::TryWork(..)))
     }
 }
 
