@@ -6,7 +6,7 @@
 //!
 //! | the operation | wants | call | a lost caller means |
 //! |---|---|---|---|
-//! | a read, harmless to repeat | to be cheap | [`work_rerun`] | another caller runs its own |
+//! | a read, harmless to repeat | to be cheap | [`try_work`] | another caller runs its own |
 //! | a costly call, say a model | never to be paid twice | [`work`] | another caller continues |
 //! | an effect: a payment | to finish | `spawn`, [`retain_ok_for`], [`Fingerprint`] | nothing |
 //! | a blocking call: a driver | one thread, and none for duplicates | `spawn_blocking` | nothing |
@@ -14,7 +14,7 @@
 //! | one resource: an agent, a device | a turn | [`Gate`] | the next one is let in |
 //!
 //! [`work`]: crate::Group::work
-//! [`work_rerun`]: crate::Group::work_rerun
+//! [`try_work`]: crate::Group::try_work
 //! [`begin`]: crate::Group::begin
 //! [`retain_ok_for`]: crate::GroupBuilder::retain_ok_for
 //! [`Fingerprint`]: crate::Fingerprint
@@ -24,20 +24,25 @@
 //!
 //! # An idempotent read
 //!
-//! Let `T` be a `Result`, so that an error is shared like a value and the next call tries again.
-//! Give it a small budget: each re-run is one more caller that was lost.
+//! With `try_work` a success is shared, and an error is its own caller's: the next caller runs its
+//! own operation. Set [`max_reruns`](crate::GroupBuilder::max_reruns) if a read can take long to
+//! fail. Without it N callers try one after the other.
 //!
 //! ```
-//! use oneflight_core::handle::Budget;
 //! use oneflight_core::Group;
 //! # futures_lite::future::block_on(async {
-//! let group: Group<u64, Result<String, std::io::Error>> = Group::new();
+//! let group: Group<u64, String> = Group::builder().max_reruns(2).build();
 //! let path = String::from("Cargo.toml");
 //! // The operation stays in this future, so it can borrow.
-//! let file = group.work_rerun(7, Budget::times(2), || async { std::fs::read_to_string(&path) });
-//! assert!(file.await.unwrap().is_ok());
+//! let file = group.try_work(7, || async { std::fs::read_to_string(&path) });
+//! assert!(file.await.is_ok());
 //! # });
 //! ```
+//!
+//! If the callers have deadlines, use `work` or an adapter's `spawn_while_wanted`. A caller of
+//! `try_work` that gives up while it drives throws its operation away, and the next caller begins
+//! again. With `max_reruns`, a patient caller can then get
+//! [`Cause::Exhausted`](crate::error::Cause::Exhausted) because impatient ones have left.
 //!
 //! # A costly model call
 //!

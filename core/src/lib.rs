@@ -54,7 +54,7 @@
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
 //! | `tracing` | no | a span for each flight, an event for each duplicate: see below |
 //! | `serde` | no | an outcome is serialized as its value |
-//! | `metrics` | no | counters `oneflight_{begun,joined,settled,aborted,rejected}_total` |
+//! | `metrics` | no | counters and histograms, each with the group's name: see below |
 //! | `loom` | no | model checking, under `--cfg loom` only; exempt from semver |
 //! | `shuttle` | no | random schedules, under `--cfg shuttle` only; exempt from semver |
 //!
@@ -62,7 +62,12 @@
 //!
 //! With `tracing`, the span of a flight is a root, so the span of its first caller can close while
 //! the flight continues. It *follows from* that caller's span, and the span of each duplicate
-//! follows from it. With `metrics`, `aborted` has the label `cause`, `rejected` the label `why`.
+//! follows from it.
+//!
+//! With `metrics`, what a group counts goes to the recorder that is current in the call that counts
+//! it. What is a level, for example how many flights are in progress, is read from
+//! [`Group::stats`]. The names of all spans, events and metrics are in one table, in the section
+//! "Looking in" of the documentation of `oneflight`.
 //!
 //! Without `std` and without `critical-section` the locks spin. If a task is preempted while it
 //! holds such a lock, a higher-priority task or an interrupt handler that needs the same lock spins
@@ -116,5 +121,5 @@ pub use group::{Begin, Entry, Group, GroupBuilder, Primary, RandomState, Registr
 pub mod handle {
     pub use crate::cell::Wait;
     pub use crate::group::{Drained, Run};
-    pub use crate::policy::{AbortHandle, Budget, Rerun, Spawned, Work};
+    pub use crate::policy::{AbortHandle, Spawned, TryWork, Work};
 }

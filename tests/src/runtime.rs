@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneflight::handle::Spawned;
 use oneflight::rt::{Runtime, SpawnBlocking, Timeout, Timer};
-use oneflight::{Group, Waiter};
+use oneflight::{Error, Group};
 
 use crate::task::{Cancel, Task, cancellable, reporting};
 use crate::watchdog::watched;
@@ -48,11 +48,14 @@ pub trait TestRuntime: Clone + 'static {
         F: FnOnce() -> T + Send + 'static;
 
     /// The adapter's `HandleExt::wait_timeout`.
-    fn timeout<'a, K, T>(
+    fn timeout<'a, O, E, H>(
         &self,
-        waiter: &'a mut Waiter<K, T>,
+        handle: &'a mut H,
         duration: Duration,
-    ) -> Timeout<'a, Waiter<K, T>, SleepOf<Self>>;
+    ) -> Timeout<'a, H, SleepOf<Self>>
+    where
+        E: From<Error>,
+        H: Future<Output = Result<O, E>> + Unpin;
 
     /// Spawns a task whose output can be awaited.
     fn task<F>(&self, future: F) -> Task<F::Output>

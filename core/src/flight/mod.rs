@@ -10,9 +10,9 @@
 //! | file | its job |
 //! |---|---|
 //! | `settled`, `watch` | the handle on an outcome; a place from which the end is watched |
-//! | `operation` | the operation of a `work` or `work_rerun`, and who drives it |
+//! | `operation` | the operation of a `work` or `try_work`, and who drives it |
 //! | `reentry` | which flights this thread is inside of |
-//! | `observe` | what is reported to `tracing` and `metrics` |
+//! | `observe/` | what is reported to `tracing` and `metrics`, under which name |
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -79,7 +79,7 @@ pub(crate) struct Flight<K, T> {
 }
 
 /// The outcome, and what hangs on it: the waiting room, and the operation. Only flights that
-/// participants drive have an operation: those of `work` and `work_rerun`. In a group that retains,
+/// participants drive have an operation: those of `work` and `try_work`. In a group that retains,
 /// both are gone once all have been told.
 pub(crate) type FlightCell<T> = RawCell<T, Arc<Wakeable<SharedOperation<T>>>>;
 

@@ -1,4 +1,4 @@
-//! The operation of a `work` or `work_rerun` flight, and who drives it.
+//! The operation of a `work` or `try_work` flight, and who drives it.
 //!
 //! Every caller of `work` on one key is a participant: it can drive. With policy *Continue* the
 //! operation is kept here and not in a caller's future, so that any participant can continue it
@@ -13,10 +13,10 @@
 //! | `Ended`   | gone; its poller drops it  | nobody |
 //!
 //! The caller that polled leads to `Ready` if the operation was woken during the poll. In *Rerun*
-//! the operation is with its driver while the stage is `Polling`, and the loss of the driver leads
-//! to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if there is no
-//! driver. The participant that leads from `Ready` to `Polling` drives from then on. The end of the
-//! flight and the leaving of the last participant lead from every stage to `Ended`.
+//! the operation is with its driver while the stage is `Polling`, and a failure or the loss of the
+//! driver leads to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if
+//! there is no driver. The participant that leads from `Ready` to `Polling` drives from then on.
+//! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
@@ -47,6 +47,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
 use crate::error::Cause;
+use crate::flight::loss;
 use crate::sync::{Mutex, Wakes};
 use crate::unwind::Fragile;
 
@@ -55,8 +56,8 @@ use crate::unwind::Fragile;
 pub(crate) enum Policy {
     /// Another participant continues the same operation.
     Continue,
-    /// Another participant runs its own, at most this many times.
-    Rerun(usize),
+    /// Another participant runs its own. Also if the operation failed.
+    Rerun,
 }
 
 /// The operation of a flight; with nothing in it, the right to run one. A panic of its drop is
@@ -78,7 +79,7 @@ impl<T> Operation<T> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match &mut self.0.0 {
             Some(future) => future.as_mut().poll(cx),
-            None => unreachable!("the driver of a re-run polls its own"),
+            None => unreachable!("the driver of a `try_work` polls its own"),
         }
     }
 }
@@ -96,6 +97,8 @@ struct Driving<T> {
     participants: usize,
     /// How many participants have begun to drive, in *Rerun*.
     runs: usize,
+    /// For which cause the last of these runs ended, if one has.
+    last: Option<Cause>,
     parked: Slab,
 }
 
@@ -110,6 +113,13 @@ enum Stage<T> {
 /// or ends the flight.
 pub(crate) type Drive<T> = (Operation<T>, TakenWaker);
 
+/// How the run of a participant ended, in *Rerun*.
+pub(crate) struct RunIsOver {
+    pub(crate) cause: Cause,
+    /// How often the flight can run again, after its first run.
+    pub(crate) max_reruns: usize,
+}
+
 /// What a participant leaves behind.
 pub(crate) struct LeftBehind<T> {
     /// The flight cannot continue: the caller has to end it, for this cause.
@@ -123,18 +133,17 @@ pub(crate) struct LeftBehind<T> {
 }
 
 impl<T> SharedOperation<T> {
-    /// With one participant. It makes the operation, which counts as polling it, and then
-    /// [hands it in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard
-    /// is: if that caller is lost in its begin, it is lost as a guard.
-    ///
-    /// If it waits for a gate, it has no `turn`: its turn is the first [wake](Self::wake), since
-    /// nobody has a waker of an operation that was not polled.
+    /// With one participant. It makes the operation, which counts as polling it, and then [hands it
+    /// in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard is: if
+    /// that caller is lost in its begin, it is lost as a guard. If it waits for a gate, it has no
+    /// `turn`: that is its first [wake](Self::wake), since nobody has a waker before a poll.
     pub(crate) fn new(policy: Policy, turn: bool) -> Self {
         let driving = Driving {
             stage: Stage::Polling { woken: turn },
             driver: None,
             participants: 1,
             runs: 0,
+            last: None,
             parked: Slab::new(),
         };
         Self {
@@ -234,8 +243,8 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// The driver of a re-run is polled. It keeps its operation; its waker is parked so that it is
-    /// woken if the flight is ended from outside.
+    /// The driver of a `try_work` is polled. It keeps its operation; its waker is parked so that it
+    /// is woken if the flight is ended from outside.
     pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
         let own = waker.clone();
         self.driving.with(|driving| {
@@ -247,9 +256,9 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// A participant leaves, for this cause. The driver of a re-run, which has `run` until now, has
-    /// dropped its operation before, also after a panic.
-    pub(crate) fn leave(&self, place: &mut Place, cause: Cause, run: bool) -> LeftBehind<T> {
+    /// A participant leaves. `run`: it had the run of a *Rerun* flight until now, and has dropped
+    /// its operation before, also after a panic.
+    pub(crate) fn leave(&self, place: &mut Place, run: Option<RunIsOver>) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.driving.with(|driving| {
             let drove = place.is_taken() && driving.driver == Some(*place);
@@ -268,15 +277,18 @@ impl<T> SharedOperation<T> {
                 driving.driver = None;
             }
             if matches!(driving.stage, Stage::Ended) {
-                left.gone = run;
+                left.gone = run.is_some();
                 return left;
             }
             driving.participants -= 1;
+            if let Some(run) = &run {
+                driving.last = Some(run.cause);
+            }
             if driving.participants == 0 {
-                left.end = Some(cause);
+                left.end = Some(driving.last.unwrap_or_else(loss));
                 left.operation = driving.end();
-            } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
-                if driving.runs > budget {
+            } else if let Some(run) = run {
+                if driving.runs > run.max_reruns {
                     // Not `Ended` yet: a participant that is polled before the caller has ended the
                     // flight parks, and is woken by that end.
                     left.end = Some(Cause::Exhausted);
@@ -426,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_waker_that_comes_too_late_is_returned() {
-        let shared = SharedOperation::<u8>::new(Policy::Rerun(1), true);
+        let shared = SharedOperation::<u8>::new(Policy::Rerun, true);
         shared.hand_in(&mut Some(Operation::elsewhere()));
         let mut place = Place::NONE;
         assert!(shared.step(&mut place, Waker::noop()).0.is_some());

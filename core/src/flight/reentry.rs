@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::cell::{RawCell, Snapshot};
     use crate::flight::FlightId;
-    use crate::flight::observe::Observed;
+    use crate::flight::observe::{Name, Observed};
 
     fn flights<const N: usize>() -> [Arc<Flight<usize, u8>>; N] {
         core::array::from_fn(|count| {
@@ -232,7 +232,7 @@ mod tests {
                 key: count,
                 hash: 0,
                 id: FlightId::new(0, count as u64 + 1, 1),
-                observed: Observed::new(),
+                observed: Observed::new(&Name::default()),
             })
         })
     }

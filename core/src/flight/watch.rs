@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
-use crate::flight::observe::report_rejected;
 use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
@@ -146,7 +145,8 @@ impl<K, T> Watch<K, T> {
             self.flight.cell.leave();
         }
         self.flight.cell.vacate(&mut place);
-        report_rejected(Rejected::Reentrant);
+        let name = self.flight.observed.name();
+        name.report_rejected(Rejected::Reentrant);
     }
 }
 

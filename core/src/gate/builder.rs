@@ -1,12 +1,13 @@
 //! [`GateBuilder`]: a gate that differs from the default.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::fmt;
-use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use crate::clock::Clock;
+use crate::flight::observe::Label;
 use crate::gate::{Gate, Mode};
 use crate::group::rules::Options;
 
@@ -31,21 +32,38 @@ use crate::group::rules::Options;
 /// ```
 #[must_use = "call `build`"]
 pub struct GateBuilder<K, T> {
-    /// It makes a gate of these tokens, and holds none.
-    tokens: PhantomData<fn() -> K>,
     mode: Mode,
     max_queue: usize,
     options: Options<T>,
+    label: Label<Option<K>>,
 }
 
 impl<K, T> GateBuilder<K, T> {
     pub(super) fn new(mode: Mode) -> Self {
         Self {
-            tokens: PhantomData,
             mode,
             max_queue: 1 << 10,
             options: Options::default(),
+            label: Label::default(),
         }
+    }
+
+    /// Sets the name of the gate in what it reports to `tracing` and `metrics`: the field or label
+    /// `group`. See [`GroupBuilder::name`](crate::GroupBuilder::name).
+    #[doc(alias = "label")]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.label.set_name(name.into());
+        self
+    }
+
+    /// Shows the token of each invocation in the field `key` of its span. See
+    /// [`GroupBuilder::show_keys`](crate::GroupBuilder::show_keys), also for its panics.
+    pub fn show_keys(mut self) -> Self
+    where
+        K: fmt::Debug,
+    {
+        self.label.show_keys();
+        self
     }
 
     /// Sets how many calls can wait in the queue. A call beyond it is rejected at once as
@@ -63,6 +81,13 @@ impl<K, T> GateBuilder<K, T> {
     /// [`GroupBuilder::max_waiters`](crate::GroupBuilder::max_waiters).
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.options.max_waiters = waiters;
+        self
+    }
+
+    /// Sets how many operations of one `try_work` invocation run after the first one. See
+    /// [`GroupBuilder::max_reruns`](crate::GroupBuilder::max_reruns).
+    pub fn max_reruns(mut self, reruns: usize) -> Self {
+        self.options.max_reruns = reruns;
         self
     }
 
@@ -134,7 +159,12 @@ impl<K, T> GateBuilder<K, T> {
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Gate<K, T> {
-        Gate::from_parts(self.mode, self.max_queue, self.options.into_rules())
+        Gate::from_parts(
+            self.mode,
+            self.max_queue,
+            self.options.into_rules(),
+            &self.label,
+        )
     }
 }
 

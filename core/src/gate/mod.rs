@@ -42,19 +42,19 @@ pub use crate::group::Mode;
 pub use builder::GateBuilder;
 pub use turn::Turn;
 
-#[cfg(all(feature = "std", not(target_family = "wasm")))]
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::{Cause, Rejected};
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 use crate::flight::Settled;
+use crate::flight::observe::Label;
 use crate::group::entry::sealed::Sealed;
 use crate::group::rules::Rules;
 use crate::group::shard::{Drain, Request, Shard};
 use crate::group::{
     Begin, Entry, RandomState, Registry, Stats, close_places, make_shards, read_stats,
 };
-use crate::policy::Work;
+use crate::policy::{TryWork, Work};
 use crate::sync::Arc;
 
 /// One resource, one invocation at a time: an agent, a device, an account.
@@ -162,11 +162,16 @@ impl<K, T> Gate<K, T> {
         GateBuilder::new(mode)
     }
 
-    fn from_parts(mode: Mode, max_queue: usize, rules: Option<Rules<T>>) -> Self {
+    fn from_parts(
+        mode: Mode,
+        max_queue: usize,
+        rules: Option<Rules<T>>,
+        label: &Label<Option<K>>,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 hasher: RandomState::default(),
-                shards: make_shards(1, rules, |shard| shard.with_line(max_queue)),
+                shards: make_shards(1, rules, label, |shard| shard.with_line(max_queue)),
                 drain: Arc::new(Drain::new(1)),
                 mode,
             }),
@@ -243,6 +248,34 @@ impl<K: Hash + Eq, T> Gate<K, T> {
         T: Send + Sync + 'static,
     {
         self.entry(token).work(make)
+    }
+
+    /// Runs the operation when its turn comes, or waits for the invocation with this token. If that
+    /// one fails or is lost, this caller can run its own. See
+    /// [`Group::try_work`](crate::Group::try_work), and [`Gate`] for what happens at a gate that is
+    /// held.
+    ///
+    /// The participants of one token have one place in the queue. They keep the gate while one runs
+    /// after the other.
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    /// use std::io;
+    /// # futures_lite::future::block_on(async {
+    /// let device: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let read = || device.try_work(Some("read"), || async { io::Result::Ok(7) });
+    /// let fails = device.try_work(Some("read"), || async { Err(io::Error::other("no answer")) });
+    /// let (fails, read) = futures_lite::future::zip(fails, read()).await;
+    /// assert_eq!((fails.unwrap_err().to_string(), *read.unwrap()), ("no answer".to_string(), 7));
+    /// # });
+    /// ```
+    pub fn try_work<M, F, E>(&self, token: Option<K>, make: M) -> TryWork<Option<K>, T, M, F>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
+        E: From<Error>,
+    {
+        self.entry(token).try_work(make)
     }
 
     /// Runs the call on this thread when its turn comes, or parks this thread until the invocation

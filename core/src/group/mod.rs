@@ -9,7 +9,7 @@
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
 //! | `places` | which outcomes the group retains, in the order in which they expire |
-//! | `stats` | figures |
+//! | `stats` | figures; `stats/print`: how they are shown |
 //! | `shard/` | one lock, and all that stands under it |
 //!
 //! A group is sharded by hash, so that calls for different keys seldom meet. What happens when
@@ -45,6 +45,7 @@ pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
 
+use crate::flight::observe::{self, Label};
 use crate::sync::Arc;
 use hasher::shard_index;
 use places::Places;
@@ -147,11 +148,11 @@ impl<K, T, S> Group<K, T, S> {
         GroupBuilder::<K, T>::new().hasher(hasher).build()
     }
 
-    fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
+    fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>, label: &Label<K>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 hasher,
-                shards: make_shards(shards, rules, |shard| shard),
+                shards: make_shards(shards, rules, label, |shard| shard),
                 drain: Arc::new(Drain::new(shards as usize)),
             }),
         }
@@ -239,13 +240,15 @@ impl<K, T, S> Group<K, T, S> {
     }
 }
 
-/// Makes the shards of one registry: their ids, their rules and what they retain are shared. `add`
-/// adds to each.
+/// Makes the shards of one registry: their ids, their rules, their label and what they retain are
+/// shared. `add` adds to each.
 pub(crate) fn make_shards<K, T>(
     count: u32,
     rules: Option<Rules<T>>,
+    label: &Label<K>,
     add: impl Fn(Shard<K, T>) -> Shard<K, T>,
 ) -> Box<[Arc<Shard<K, T>>]> {
+    observe::describe();
     let rules = rules.map(Arc::new);
     let retention = rules.as_ref().and_then(|rules| rules.retention.as_ref());
     let places = retention.map(|retention| Arc::new(Places::new(retention)));
@@ -253,7 +256,8 @@ pub(crate) fn make_shards<K, T>(
     let shards: Box<[_]> = (0..count)
         .map(|index| {
             let shard = Shard::new(first_id + u64::from(index), count, rules.clone());
-            Arc::new(add(shard.with_places(places.clone())))
+            let shard = shard.with_places(places.clone());
+            Arc::new(add(shard.with_label(label.clone())))
         })
         .collect();
     if let Some(places) = places {

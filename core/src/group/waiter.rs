@@ -114,7 +114,8 @@ impl<K, T> Waiter<K, T> {
 
     #[inline(always)]
     pub(crate) fn report_joined(&self) {
-        self.flight().observed.report_joined(self.flight().id);
+        let flight = self.flight();
+        flight.observed.report_joined(flight.id, self.is_replayed());
     }
 
     /// Gives up the guard: from here on the caller has to take back its count.

@@ -29,9 +29,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// operation panics, or if something else ends the flight.
     ///
     /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
-    /// moment, all participants are woken.
+    /// moment, all participants are woken. A driver that leaves while its operation wants to be
+    /// polled also wakes all of them: if N callers give up like that, one after the other, that
+    /// takes about N²/2 polls.
     ///
-    /// Callers that come by `begin`, `work_rerun` or `spawn` share the outcome and never drive.
+    /// Callers that come by `begin`, `try_work` or `spawn` share the outcome and never drive.
     ///
     /// # Errors
     ///

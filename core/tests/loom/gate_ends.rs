@@ -9,7 +9,6 @@ use loom::future::block_on;
 use loom::thread;
 use oneflight_core::error::{Aborted, Cause, Rejected};
 use oneflight_core::gate::{Gate, Mode, Turn};
-use oneflight_core::handle::Budget;
 use oneflight_core::rt::Spawn;
 use oneflight_core::{Begin, Error};
 
@@ -235,16 +234,16 @@ fn a_run_that_had_to_wait_begins_once_or_never() {
         let holder = primary(gate.begin(Some(1)));
         let made = Arc::new(AtomicBool::new(false));
         let makes = made.clone();
-        let rerun = gate.entry(Some(2)).work_rerun(Budget::times(1), move || {
+        let call = gate.try_work(Some(2), move || {
             makes.store(true, Ordering::SeqCst);
-            ready(8)
+            ready(Ok::<_, Error>(8))
         });
         let other = gate.clone();
         let abort = thread::spawn(move || {
             drop(holder);
             other.abort(&2)
         });
-        match block_on(Box::pin(rerun)) {
+        match block_on(Box::pin(call)) {
             Ok(value) => assert_eq!(*value, 8),
             Err(Error::Aborted(told)) => {
                 let made = made.load(Ordering::SeqCst);

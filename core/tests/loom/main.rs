@@ -9,6 +9,8 @@
 mod cell;
 mod drain;
 mod ends;
+#[path = "../support/fine.rs"]
+mod fine;
 mod fingerprint;
 mod flight;
 mod gate;
@@ -18,11 +20,11 @@ mod keys;
 #[path = "../support/outcome.rs"]
 mod outcome;
 mod reentry;
-mod rerun;
 mod retain;
 mod shed;
 mod stopping;
 mod supersede;
+mod try_work;
 mod work;
 
 pub(crate) use outcome::cause_of;

@@ -13,7 +13,7 @@ mod group;
 mod limits;
 #[path = "../support/outcome.rs"]
 mod outcome;
-mod rerun;
+mod try_work;
 mod work;
 
 pub(crate) use outcome::cause_of;

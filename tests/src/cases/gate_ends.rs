@@ -152,7 +152,7 @@ pub async fn a_gate_that_is_aborted_drains_when_its_holder_is_gone<R: TestRuntim
         let outcome = by.call(&rt, &gate, ("a", Mode::Queue), operation).await;
         until(|| held.polls() == 1).await;
         let mut others = Vec::new();
-        for (by, token) in [By::Turn, By::Work, By::Rerun, By::Spawn]
+        for (by, token) in [By::Turn, By::Work, By::TryWork, By::Spawn]
             .into_iter()
             .zip(["b", "c", "d", "e"])
         {

@@ -3,7 +3,6 @@
 use futures_lite::future::block_on;
 use oneflight::error::{Aborted, Cause};
 use oneflight::gate::Mode;
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Settled};
 
 use crate::scripted::Scripted;
@@ -17,7 +16,7 @@ pub(super) type Outcome = Result<Settled<Option<&'static str>, usize>, Error>;
 pub(super) enum By {
     Turn,
     Work,
-    Rerun,
+    TryWork,
     Spawn,
     SpawnBlocking,
     WorkBlocking,
@@ -26,7 +25,7 @@ pub(super) enum By {
 pub(super) const ALL: [By; 6] = [
     By::Turn,
     By::Work,
-    By::Rerun,
+    By::TryWork,
     By::Spawn,
     By::SpawnBlocking,
     By::WorkBlocking,
@@ -63,7 +62,7 @@ impl By {
                 })
             }
             By::Work => rt.task(entry.work(|| operation)),
-            By::Rerun => rt.task(entry.work_rerun(Budget::times(9), || operation)),
+            By::TryWork => rt.task(entry.try_work(|| async { Ok::<_, Error>(operation.await) })),
             By::Spawn => rt.task(entry.spawn_on(&rt.adapter(), || operation)),
             By::SpawnBlocking => {
                 rt.task(entry.spawn_blocking_on(&rt.adapter(), || block_on(operation)))
@@ -103,8 +102,8 @@ pub async fn every_call_waits_for_its_turn_in_a_queue<R: TestRuntime>(rt: R) {
         }
         assert_eq!((gate.queued(), remote.polls()), (1, 0), "{by:?}");
         holder.settle(0).unwrap();
-        // A duplicate can drive a `work`; of a re-run, its own operation: either finishes here.
-        if by == By::Rerun {
+        // Any participant of a `try_work` can be the first one to run its own.
+        if by == By::TryWork {
             assert!(gate.abort("a"));
             for outcome in duplicates.into_iter().chain([first]) {
                 assert_eq!(crate::cause_of(outcome.await), Cause::Cancelled);

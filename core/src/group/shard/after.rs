@@ -119,7 +119,8 @@ fn tell_superseded<K, T>(
     ((shard, flight, before), operation): (Superseded<K, T>, Option<Operation<T>>),
 ) {
     let cause = Some(Cause::Superseded);
-    let _reported_last = flight.observed.report_end_on_drop(cause);
+    let reruns = || flight.reruns(before);
+    let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
     let _in_hand = match operation {
         None => InHand::take(&shard, &flight, before),
         taken => InHand::new(&shard, &flight, taken),

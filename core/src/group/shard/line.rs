@@ -19,6 +19,7 @@ use alloc::collections::BTreeMap;
 use core::task::{Context, Poll};
 
 use crate::cell::{Place, SettleCell};
+use crate::error::Rejected;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -183,7 +184,8 @@ impl<K, T> Table<K, T> {
         line.holder.as_ref()
     }
 
-    /// Ends the flight that holds the gate, if it is too old. Returns false if it is not.
+    /// Ends the flight that holds the gate, if it is too old. Returns false if it is not, and at a
+    /// closed gate, where no new flight could follow it.
     pub(super) fn supersede_holder(
         &mut self,
         shard: &Arc<Shard<K, T>>,
@@ -192,7 +194,8 @@ impl<K, T> Table<K, T> {
     ) -> bool {
         let too_old =
             |holder: &&Arc<Flight<K, T>>| request.is_too_old(shard, self.note(holder.id), holder);
-        let Some(holder) = self.holder(request).filter(too_old).cloned() else {
+        let holder = self.holder(request).filter(|_| !self.is_closed());
+        let Some(holder) = holder.filter(too_old).cloned() else {
             return false;
         };
         let superseded = self.supersede(shard, &holder, after);
@@ -200,8 +203,17 @@ impl<K, T> Table<K, T> {
         superseded
     }
 
+    /// Why no new flight can begin, but for the limit of flights.
+    pub(super) fn refusal(&self, request: &Request) -> Option<Rejected> {
+        if self.is_closed() {
+            return Some(Rejected::Closed);
+        }
+        let busy = self.has_line() && self.is_busy_for(request);
+        busy.then_some(Rejected::Busy)
+    }
+
     /// Whether a call is rejected because the gate is held.
-    pub(super) fn is_busy_for(&self, request: &Request) -> bool {
+    fn is_busy_for(&self, request: &Request) -> bool {
         let Some(line) = self.line().filter(|line| line.is_busy()) else {
             return false;
         };

@@ -398,7 +398,7 @@ fn new_flight<K, T>(
         key: key(),
         hash,
         id,
-        observed: Observed::new(),
+        observed: Observed::new(shard.label().name()),
     })
 }
 

@@ -1,16 +1,18 @@
 //! When which code of the user's attacks, and the types whose code that is.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::limit::lock;
 #[cfg(feature = "std")]
 use crate::limit::quiet_panic;
+use oneflight_core::Error;
 use oneflight_core::clock::Clock;
 use oneflight_core::rt::{Spawn, SpawnBlocking};
 
@@ -31,12 +33,14 @@ pub(crate) enum Part {
     MakerDrop,
     Poll,
     OperationDrop,
+    ErrorFrom,
+    ErrorDrop,
     Call,
     Spawn,
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 17] = [
+pub(crate) const PARTS: [Part; 19] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -51,6 +55,8 @@ pub(crate) const PARTS: [Part; 17] = [
     Part::MakerDrop,
     Part::Poll,
     Part::OperationDrop,
+    Part::ErrorFrom,
+    Part::ErrorDrop,
     Part::Call,
     Part::Spawn,
     Part::Unblock,
@@ -279,6 +285,74 @@ pub(crate) fn maker(
         let counted = Counted::new(&plan, Part::OperationDrop);
         let left = pending;
         Operation { left, counted }
+    }
+}
+
+thread_local! {
+    /// The plan of the test that runs here: an error of the crate's brings none along.
+    static HERE: RefCell<Weak<Plan>> = const { RefCell::new(Weak::new()) };
+}
+
+impl Plan {
+    /// Errors that are made of the crate's on this thread are of this plan.
+    pub(crate) fn is_here(self: &Arc<Self>) {
+        HERE.set(Arc::downgrade(self));
+    }
+}
+
+/// An operation's own error, or one that is made of the crate's.
+pub(crate) struct Mistake {
+    pub(crate) own: bool,
+    _counted: Option<Counted>,
+}
+
+impl From<Error> for Mistake {
+    fn from(_: Error) -> Self {
+        let plan = HERE.with_borrow(Weak::upgrade);
+        let counted = plan.map(|plan| {
+            plan.reached(Part::ErrorFrom);
+            Counted::new(&plan, Part::ErrorDrop)
+        });
+        let own = false;
+        Self {
+            own,
+            _counted: counted,
+        }
+    }
+}
+
+/// Pending for some polls, then a value or an error.
+pub(crate) struct Trying {
+    operation: Operation,
+    fails: bool,
+}
+
+impl Future for Trying {
+    type Output = Result<Value, Mistake>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.fails || self.operation.left > 0 {
+            return Pin::new(&mut self.operation).poll(cx).map(Ok);
+        }
+        let plan = &self.operation.counted.plan;
+        plan.reached(Part::Poll);
+        Poll::Ready(Err(Mistake {
+            own: true,
+            _counted: Some(Counted::new(plan, Part::ErrorDrop)),
+        }))
+    }
+}
+
+/// As `maker`, for an operation that can fail.
+pub(crate) fn trier(
+    plan: &Arc<Plan>,
+    pending: usize,
+    fails: bool,
+) -> impl FnOnce() -> Trying + Send + 'static + use<> {
+    let make = maker(plan, pending);
+    move || Trying {
+        operation: make(),
+        fails,
     }
 }
 

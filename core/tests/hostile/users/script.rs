@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use crate::fine::fine;
 use crate::limit::panics;
 use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode, Turn};
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
-use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
+use super::plan::{
+    Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, trier, value,
+};
 
 pub(crate) type Registry = Group<Key, Value, OneHash>;
 pub(crate) type Line = Gate<Key, Value>;
@@ -44,6 +46,7 @@ fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
 
 impl Setup {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        plan.is_here();
         let clock = Ticks::new(plan);
         let (how_long, weigh) = (plan.clone(), plan.clone());
         let hasher = OneHash(plan.clone());
@@ -118,7 +121,7 @@ impl Setup {
             self.begin_and_join(group);
             self.act_on_keys(group);
             self.work(group);
-            self.rerun(group);
+            self.tries(group);
             self.run_and_spawn(group);
             self.grow_old(group);
             // Before what is in flight is aborted: nothing is, whatever panicked.
@@ -249,21 +252,30 @@ impl Setup {
         }
     }
 
-    fn rerun(&self, group: &Registry) {
+    fn tries(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let rerun = || Box::pin(group.work_rerun(key(8), Budget::times(1), maker(&self.plan, 2)));
-        for heirs in [1, 0] {
+        let tries = |fails| Box::pin(group.try_work(key(8), trier(&self.plan, 1, fails)));
+        for (heirs, fails) in [(1, false), (0, false), (1, true), (0, true)] {
             let (mut driver, mut heir) = (None, None);
-            self.attempt(|| driver = Some(rerun()));
+            self.attempt(|| driver = Some(tries(fails)));
             if heirs == 1 {
-                self.attempt(|| heir = Some(rerun()));
+                self.attempt(|| heir = Some(tries(false)));
             }
             self.attempt(|| poll_held(&mut driver));
-            self.attempt(|| poll_held(&mut driver));
+            if fails {
+                self.attempt(|| poll_held(&mut driver));
+            }
             self.attempt(|| drop(driver));
             self.expect_its_end(&mut heir);
             self.attempt(|| drop(heir));
         }
+        // Behind a guard it gets the end of that.
+        let (mut guard, mut behind) = (None, None);
+        self.attempt(|| guard = Some(group.begin(key(8))));
+        self.attempt(|| behind = Some(tries(false)));
+        self.attempt(|| drop(guard));
+        self.expect_its_end(&mut behind);
+        self.attempt(|| drop(behind));
     }
 
     fn run_and_spawn(&self, group: &Registry) {
@@ -315,20 +327,17 @@ impl Setup {
     fn grow_old(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
         let mut old = Vec::new();
-        let (mut work, mut rerun) = (None, None);
+        let (mut work, mut tries) = (None, None);
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| work = Some(Box::pin(group.work(key(14), maker(&self.plan, 9)))));
         self.attempt(|| {
-            let budget = Budget::times(1);
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.clock.turn(100);
         for id in [13, 14, 16] {
             self.attempt(|| old.push(group.begin(key(id))));
@@ -340,9 +349,9 @@ impl Setup {
             });
         }
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| drop(work));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         // Those that are retained: by the bound, by expiry, and all.
         for id in 20..24 {
             self.attempt(|| match group.begin(key(id)) {
@@ -361,17 +370,14 @@ impl Setup {
 
     fn stop(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let (mut work, mut rerun, mut run, mut held) = (None, None, None, None);
+        let (mut work, mut tries, mut run, mut held) = (None, None, None, None);
         let mut drained = Some(Box::pin(group.drained()));
         self.attempt(|| poll_held(&mut drained));
-        let budget = Budget::times(1);
         self.attempt(|| work = Some(Box::pin(group.work(key(15), maker(&self.plan, 9)))));
         self.attempt(|| {
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| {
             if let Begin::Primary(primary) = group.begin(key(17)) {
@@ -380,16 +386,16 @@ impl Setup {
         });
         self.attempt(|| held = Some(group.begin(key(18))));
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| group.forget(&key(18)));
         self.attempt(|| group.close());
         self.attempt(|| group.begin(key(19)));
         self.attempt(|| group.abort_all());
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| drop(run));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         self.attempt(|| drop(work));
         self.attempt(|| drop(held));
         // A panic may have come out of the call that closes.

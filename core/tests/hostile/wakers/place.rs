@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::setup::{Setup, Shelf};
+use crate::fine::fine;
 use crate::limit::lock;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Primary, SettleCell};
 
 /// A future that waits: its outcome, if it is ready when it is polled with this waker.
@@ -46,12 +46,12 @@ pub(crate) enum Place {
     LateHeir,
     /// Drives a `work` whose operation is woken.
     Driver,
-    /// Joined a `work_rerun` that settles.
-    Rerunner,
-    /// Joined a `work_rerun` whose driver is lost. The last one by `begin`.
-    RerunHeir,
-    /// Drives a `work_rerun` that is ended from outside.
-    RerunDriver,
+    /// Joined a `try_work` that settles.
+    TryWorker,
+    /// Joined a `try_work` whose driver is lost. The last one by `begin`.
+    TryWorkHeir,
+    /// Drives a `try_work` that is ended from outside.
+    TryWorkDriver,
     /// A `Primary::run` that is ended from outside.
     Run,
     /// Started a `spawn`.
@@ -83,9 +83,9 @@ pub(crate) const PLACES: [Place; 22] = [
     Place::Heir,
     Place::LateHeir,
     Place::Driver,
-    Place::Rerunner,
-    Place::RerunHeir,
-    Place::RerunDriver,
+    Place::TryWorker,
+    Place::TryWorkHeir,
+    Place::TryWorkDriver,
     Place::Run,
     Place::Owner,
     Place::Caller,
@@ -189,30 +189,26 @@ impl Place {
                 let end = move || drop(cell.settle(7));
                 (works.collect(), Box::new(end))
             }
-            Place::Rerunner => {
-                let budget = Budget::times(count as usize);
-                let mut driver = Box::pin(group.work_rerun(KEY, budget, operation));
+            Place::TryWorker => {
+                let mut driver = Box::pin(group.try_work(KEY, fine(operation)));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let calls = (0..count).map(|_| victim(group.try_work(KEY, fine(|| ready(7)))));
                 let end = move || {
                     cell.settle(7).expect("settled once");
                     drop(poll_idly(driver.as_mut()));
                 };
-                (reruns.collect(), Box::new(end))
+                (calls.collect(), Box::new(end))
             }
-            Place::RerunHeir => {
-                let budget = Budget::times(10 * count as usize);
-                let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
+            Place::TryWorkHeir => {
+                let mut driver = Box::pin(group.try_work(KEY, fine(pending)));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns = (1..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let calls = (1..count).map(|_| victim(group.try_work(KEY, fine(|| ready(7)))));
                 let last = std::iter::once_with(|| victim(setup.waiter(KEY)));
-                (reruns.chain(last).collect(), Box::new(move || drop(driver)))
+                (calls.chain(last).collect(), Box::new(move || drop(driver)))
             }
-            Place::RerunDriver => {
-                let budget = Budget::times(0);
-                let reruns =
-                    own_keys.map(|key| victim(group.work_rerun(key, budget, pending::<u32>)));
-                (reruns.collect(), setup.abort_all())
+            Place::TryWorkDriver => {
+                let calls = own_keys.map(|key| victim(group.try_work(key, fine(pending::<u32>))));
+                (calls.collect(), setup.abort_all())
             }
             Place::Run => {
                 let runs = own_keys.map(|key| victim(setup.primary(key).run(pending())));
@@ -319,7 +315,7 @@ impl Place {
                 | Place::SupersededWaiter
                 | Place::Participant
                 | Place::Mixed
-                | Place::Rerunner
+                | Place::TryWorker
                 | Place::Caller
                 | Place::AbortedCaller
                 | Place::Drained
