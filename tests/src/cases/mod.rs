@@ -22,11 +22,14 @@ pub mod rerun;
 pub mod rerun_ends;
 pub mod retain;
 pub mod retain_window;
+pub mod spawn_joins_work;
 pub mod stopping;
 pub mod stopping_races;
 pub mod supersede_after;
 pub mod timeouts;
 pub mod waiting;
+pub mod wanted;
+pub mod wanted_ends;
 pub mod work;
 pub mod work_ends;
 
