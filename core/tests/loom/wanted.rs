@@ -1,18 +1,17 @@
 //! `spawn_while_wanted`: the last who leaves, against everything that can come at the same time.
 
-use std::future::{Future, Ready, pending, ready};
+use std::future::{Future, pending, ready};
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use oneflight_core::Error;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Spawned;
 
-use crate::{Counted, Counter, Registry, Shelf, bounded_model, cause_of, group, waiter};
+use crate::{Counted, Counter, Registry, Shelf, bounded_model, group, waiter};
 
 fn wanted<F>(
     group: &Registry<u32>,
@@ -23,10 +22,6 @@ where
     F: Future<Output = u32> + Send + 'static,
 {
     group.entry(1).spawn_while_wanted_on(shelf, make)
-}
-
-fn never_made() -> Ready<u32> {
-    unreachable!("never made")
 }
 
 /// Every flight has ended once, and nothing is left of it.
@@ -159,13 +154,18 @@ fn an_operation_that_nobody_wants_begins_before_its_end_or_never() {
             pending()
         });
         let mut task = shelf.take().unwrap();
-        let thread = thread::spawn(move || {
+        let (stats, begun) = (group.clone(), made.clone());
+        let leave = thread::spawn(move || {
             drop(owner);
-            made.load(Ordering::SeqCst)
+            // The end has found that it has not begun: so it is over already.
+            begun.load(Ordering::SeqCst) == 0 && stats.stats().ending == 0
         });
-        let polled = pin!(task.as_mut()).poll(&mut Context::from_waker(Waker::noop()));
-        let begun_by_then = thread.join().unwrap();
-        assert!(begun_by_then == 0 || polled.is_ready() || group.stats().ending == 1);
+        let _ = pin!(task.as_mut()).poll(&mut Context::from_waker(Waker::noop()));
+        let never = leave.join().unwrap();
+        assert!(
+            !never || made.load(Ordering::SeqCst) == 0,
+            "begun after its end"
+        );
         drop(task);
         assert_over(&group, 1);
     });
