@@ -3,6 +3,8 @@
 use std::future::{Ready, pending, ready};
 
 use loom::future::block_on;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use oneflight_core::error::Cause;
 
@@ -38,7 +40,13 @@ fn a_spawn_that_joins_while_the_task_of_another_is_dropped_hands_one() {
         let work = group.work(1, || ready(7));
         drop(group.entry(1).spawn_on(&shelf, never_made));
         let task = shelf.take().unwrap();
-        let lose = thread::spawn(move || drop(task));
+        let gone = Arc::new(AtomicBool::new(false));
+        let is_gone = gone.clone();
+        let lose = thread::spawn(move || {
+            drop(task);
+            is_gone.store(true, Ordering::SeqCst);
+        });
+        let was_gone = gone.load(Ordering::SeqCst);
         let later = group.entry(1).spawn_on(&shelf, never_made);
         lose.join().unwrap();
         drop(work);
@@ -48,7 +56,10 @@ fn a_spawn_that_joins_while_the_task_of_another_is_dropped_hands_one() {
                 assert_eq!(*block_on(later).unwrap(), 7);
             }
             // It joined before the other task was gone: that one was the runtime's to run.
-            None => assert_eq!(cause_of(block_on(later)), Cause::Dropped),
+            None => {
+                assert!(!was_gone, "it hands none where there is none");
+                assert_eq!(cause_of(block_on(later)), Cause::Dropped);
+            }
         }
         assert!(group.is_empty());
     });
