@@ -26,7 +26,8 @@
 //!    its own leaving takes the waker out again, and both change the stage or the driver. In
 //!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker
 //!    and looks at the stage when the poll returns. So an operation that is ready at once wakes
-//!    nobody.
+//!    nobody. A participant that is a [`task`] becomes the driver whoever has polled, if its waker
+//!    is in the slab.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
 //!    call that set `Ready`. `Ready` with a driver
 //!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
@@ -38,6 +39,8 @@
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
+mod task;
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::mem;
@@ -47,7 +50,7 @@ use core::task::{Context, Poll, Waker};
 use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
 use crate::error::Cause;
 use crate::flight::loss;
-use crate::sync::{Mutex, Wakes};
+use crate::sync::Mutex;
 use crate::unwind::Fragile;
 
 /// What happens to a flight whose driver is lost.
@@ -94,6 +97,8 @@ struct Driving<T> {
     /// while the operation is polled.
     driver: Option<Place>,
     participants: usize,
+    /// The place of the participant that is a [`task`], if there is one.
+    task: Option<Place>,
     /// How many participants have begun to drive, in *Rerun*.
     runs: usize,
     /// For which cause the last of these runs ended, if one has.
@@ -140,6 +145,7 @@ impl<T> SharedOperation<T> {
             stage: Stage::Polling { woken: false },
             driver: None,
             participants: 1,
+            task: None,
             runs: 0,
             last: None,
             parked: Slab::new(),
@@ -226,7 +232,7 @@ impl<T> SharedOperation<T> {
                 if let Some(own) = waker.0.take() {
                     waker.0 = driving.parked.park(place, own);
                 }
-                driving.driver = Some(*place);
+                driving.driver = Some(driving.leader(*place));
             }
             if woken {
                 driving.take_driver_waker()
@@ -393,10 +399,10 @@ impl<T> Driving<T> {
     }
 }
 
-impl<T: 'static> Wakes for SharedOperation<T> {
+impl<T> SharedOperation<T> {
     /// The operation's waker: marks it ready and wakes the driver, or every participant if there
     /// is no driver.
-    fn wakes(&self) {
+    pub(super) fn wakes(&self) {
         let mut everyone = false;
         let driver_waker = self.driving.with(|driving| {
             match &mut driving.stage {

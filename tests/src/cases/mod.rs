@@ -20,6 +20,7 @@ pub mod mixed;
 pub mod reentrant;
 pub mod retain;
 pub mod retain_window;
+pub mod spawn_joins_work;
 pub mod stopping;
 pub mod stopping_races;
 pub mod supersede_after;
@@ -28,6 +29,8 @@ pub mod try_work;
 pub mod try_work_ends;
 pub mod try_work_errors;
 pub mod waiting;
+pub mod wanted;
+pub mod wanted_ends;
 pub mod work;
 pub mod work_ends;
 

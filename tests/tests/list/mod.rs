@@ -158,6 +158,14 @@ macro_rules! on {
                     what_is_retained_is_bounded_by_weight
                     only_what_is_alive_is_counted
                     what_has_expired_is_freed_by_later_settles;
+                spawn_joins_work:
+                    a_work_that_a_spawn_joins_runs_to_its_end
+                    the_task_drives_though_the_last_driver_is_kept
+                    spawns_that_join_a_work_hand_one_task_between_them
+                    a_runtime_that_drops_the_task_of_a_spawn_leaves_the_work_to_its_callers
+                    the_task_of_a_spawn_ends_with_its_flight
+                    a_spawn_from_inside_its_own_work_hands_nothing
+                    a_spawn_behind_another_call_only_waits;
                 stopping:
                     a_closed_group_begins_nothing_and_lets_duplicates_join
                     abort_all_ends_every_flight_there_is
@@ -206,6 +214,27 @@ macro_rules! on {
                     a_begin_from_inside_the_wake_starts_a_new_flight
                     a_waiter_counts_until_it_is_dropped_or_resolved
                     a_ready_waiter_is_ready_again;
+                wanted:
+                    the_last_caller_to_leave_stops_the_operation
+                    callers_that_are_cancelled_stop_the_operation
+                    each_kind_of_caller_keeps_the_operation
+                    the_caller_that_began_keeps_the_operation
+                    an_abort_handle_keeps_no_operation
+                    a_newcomer_after_the_end_begins_its_own
+                    a_spawn_that_joins_makes_it_run_to_its_end
+                    a_waiter_from_inside_keeps_nothing
+                    a_caller_that_times_out_still_wants_it
+                    a_caller_that_waits_for_itself_leaves
+                    a_parked_thread_keeps_the_operation;
+                wanted_ends:
+                    an_operation_nobody_wants_before_it_begins_never_begins
+                    a_panic_of_a_wanted_operation_ends_in_its_task
+                    a_runtime_runs_or_drops_a_wanted_task_inline
+                    every_end_from_outside_ends_a_wanted_flight
+                    a_forgotten_flight_ends_with_its_last_caller
+                    an_operation_nobody_wants_counts_until_it_is_gone
+                    the_outcome_of_a_wanted_operation_is_retained
+                    the_last_caller_wakes_only_the_task;
                 work:
                     a_duplicates_operation_is_never_made
                     a_lost_driver_leaves_the_operation_where_it_stood

@@ -19,7 +19,7 @@
 //! | ended by             | who calls that                     | over                         |
 //! |----------------------|------------------------------------|------------------------------|
 //! | `settle`, `lose`     | who has it, and gives it up        | at once                      |
-//! | `abort`, `supersede` | another caller                     | when who has it calls `gone` |
+//! | `abort`, `supersede`, the last who wants it | another caller | when who has it calls `gone` |
 //! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
@@ -32,8 +32,8 @@ use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
-use crate::flight::Flight;
 use crate::flight::reentry::Entered;
+use crate::flight::{EndUnwanted, Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::Drain;
@@ -273,6 +273,16 @@ impl<K, T> Shard<K, T> {
                 table.drain_if_idle(&mut after);
             }
         });
+    }
+}
+
+impl<K: Send + Sync, T: Send + Sync> EndUnwanted for Arc<Shard<K, T>> {
+    fn end_unwanted(&self, hash: u64, id: FlightId, before: Snapshot) {
+        let flight = self.find(hash, id);
+        debug_assert!(flight.is_some(), "in a table until its end is counted");
+        if let Some(flight) = flight {
+            self.free_and_tell(&flight, before, End::Aborted(Cause::Dropped));
+        }
     }
 }
 

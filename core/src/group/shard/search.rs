@@ -311,7 +311,8 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let flight = table.begin(self.shard, self.request, key, call.make_operation());
+        let attached = call.attach(self.shard);
+        let flight = table.begin(self.shard, self.request, key, attached);
         Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
 
