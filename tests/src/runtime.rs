@@ -40,6 +40,14 @@ pub trait TestRuntime: Clone + 'static {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static;
 
+    /// The adapter's `GroupExt::spawn_while_wanted`.
+    fn wanted<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
+
     /// The adapter's `GroupExt::spawn_blocking`.
     fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where

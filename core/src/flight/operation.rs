@@ -27,7 +27,8 @@
 //!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
 //!    waker and looks at the stage when the poll returns. So an operation that is ready at once
-//!    wakes nobody.
+//!    wakes nobody. A participant that is a [`task`] becomes the driver whoever has polled, if its
+//!    waker is in the slab.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
 //!    call that set `Ready`. `Ready` with a driver
 //!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
@@ -39,6 +40,8 @@
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
+mod task;
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::mem;
@@ -48,7 +51,7 @@ use core::task::{Context, Poll, Waker};
 use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
 use crate::error::Cause;
 use crate::flight::loss;
-use crate::sync::{Mutex, Wakes};
+use crate::sync::Mutex;
 use crate::unwind::Fragile;
 
 /// What happens to a flight whose driver is lost.
@@ -95,6 +98,8 @@ struct Driving<T> {
     /// while the operation is polled.
     driver: Option<Place>,
     participants: usize,
+    /// The place of the participant that is a [`task`], if there is one.
+    task: Option<Place>,
     /// How many participants have begun to drive, in *Rerun*.
     runs: usize,
     /// For which cause the last of these runs ended, if one has.
@@ -136,12 +141,13 @@ impl<T> SharedOperation<T> {
     /// With one participant. It makes the operation, which counts as polling it, and then [hands it
     /// in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard is: if
     /// that caller is lost in its begin, it is lost as a guard. If it waits for a gate, it has no
-    /// `turn`: that is its first [wake](Self::wake), since nobody has a waker before a poll.
+    /// `turn`: that is its first [wake](Self::wakes), since nobody has a waker before a poll.
     pub(crate) fn new(policy: Policy, turn: bool) -> Self {
         let driving = Driving {
             stage: Stage::Polling { woken: turn },
             driver: None,
             participants: 1,
+            task: None,
             runs: 0,
             last: None,
             parked: Slab::new(),
@@ -230,7 +236,7 @@ impl<T> SharedOperation<T> {
                 if let Some(own) = waker.0.take() {
                     waker.0 = driving.parked.park(place, own);
                 }
-                driving.driver = Some(*place);
+                driving.driver = Some(driving.leader(*place));
             }
             if woken {
                 driving.take_driver_waker()
@@ -343,34 +349,6 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// The operation is woken, or has its turn: marks it ready and wakes the driver, or every
-    /// participant if there is no driver.
-    pub(crate) fn wake(&self) {
-        let mut everyone = false;
-        let driver_waker = self.driving.with(|driving| {
-            match &mut driving.stage {
-                Stage::Parked(_) => {}
-                // Its poller looks when the poll returns.
-                Stage::Polling { woken } => {
-                    *woken = true;
-                    return None;
-                }
-                // A participant is woken for it already (invariant 3), or the flight has ended.
-                Stage::Ready(_) | Stage::Ended => return None,
-            }
-            if let Some(operation) = driving.end() {
-                driving.stage = Stage::Ready(operation);
-            }
-            everyone = driving.driver.is_none();
-            driving.take_driver_waker()
-        });
-        if let Some(waker) = driver_waker {
-            fire_one(waker);
-        } else if everyone {
-            self.wake_everyone();
-        }
-    }
-
     /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
     /// stage themselves; if they were woken too, and each woken one brought another, this had no
     /// end.
@@ -425,10 +403,33 @@ impl<T> Driving<T> {
     }
 }
 
-impl<T: 'static> Wakes for SharedOperation<T> {
-    /// The operation's waker.
-    fn wakes(&self) {
-        self.wake();
+impl<T> SharedOperation<T> {
+    /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
+    /// participant if there is no driver.
+    pub(crate) fn wakes(&self) {
+        let mut everyone = false;
+        let driver_waker = self.driving.with(|driving| {
+            match &mut driving.stage {
+                Stage::Parked(_) => {}
+                // Its poller looks when the poll returns.
+                Stage::Polling { woken } => {
+                    *woken = true;
+                    return None;
+                }
+                // A participant is woken for it already (invariant 3), or the flight has ended.
+                Stage::Ready(_) | Stage::Ended => return None,
+            }
+            if let Some(operation) = driving.end() {
+                driving.stage = Stage::Ready(operation);
+            }
+            everyone = driving.driver.is_none();
+            driving.take_driver_waker()
+        });
+        if let Some(waker) = driver_waker {
+            fire_one(waker);
+        } else if everyone {
+            self.wake_everyone();
+        }
     }
 }
 

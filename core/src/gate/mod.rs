@@ -20,41 +20,35 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `mod` | the gate and its calls |
+//! | `mod` | the gate; a caller that waits for its turn and has no operation yet |
 //! | `builder` | a gate that differs from the default |
-//! | `stop`, `tokens` | closing it, and ending what it has; what can be done by token |
-//! | `turn` | a caller that waits for its turn and has no operation yet |
+//! | `calls` | its calls: by an operation, by token, and those that stop it |
 
 mod builder;
-mod stop;
-mod tokens;
-mod turn;
+mod calls;
 
 use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
+use core::task::{Context, Poll};
 
 use equivalent::Equivalent;
 
 pub use crate::group::Mode;
 pub use builder::GateBuilder;
-pub use turn::Turn;
 
-use crate::error::Error;
 #[cfg(doc)]
 use crate::error::{Cause, Rejected};
-#[cfg(all(feature = "std", not(target_family = "wasm")))]
-use crate::flight::Settled;
 use crate::flight::observe::Label;
 use crate::group::entry::sealed::Sealed;
 use crate::group::rules::Rules;
-use crate::group::shard::{Drain, Request, Shard};
+use crate::group::shard::{Drain, Request, Shard, Ticket};
 use crate::group::{
-    Begin, Entry, RandomState, Registry, Stats, close_places, make_shards, read_stats,
+    Begin, Entry, Primary, RandomState, Registry, Stats, close_places, make_shards, read_stats,
 };
-use crate::policy::{TryWork, Work};
 use crate::sync::Arc;
 
 /// One resource, one invocation at a time: an agent, a device, an account.
@@ -140,10 +134,12 @@ pub struct Gate<K, T> {
 struct Inner<K, T> {
     hasher: RandomState,
     /// There is one.
-    shards: Box<[Arc<Shard<Option<K>, T>>]>,
+    shards: Box<[Arc<GateShard<K, T>>]>,
     drain: Arc<Drain>,
     mode: Mode,
 }
+
+type GateShard<K, T> = Shard<Option<K>, T>;
 
 impl<K, T> Drop for Inner<K, T> {
     fn drop(&mut self) {
@@ -200,126 +196,8 @@ impl<K, T> Gate<K, T> {
         read_stats(&self.inner.shards)
     }
 
-    fn only_shard(&self) -> &Arc<Shard<Option<K>, T>> {
+    fn only_shard(&self) -> &Arc<GateShard<K, T>> {
         &self.inner.shards[0]
-    }
-}
-
-impl<K: Hash + Eq, T> Gate<K, T> {
-    /// Returns the entry of this token: the token of one call, to which a fingerprint and a mode of
-    /// its own can be added.
-    pub fn entry(&self, token: Option<K>) -> Entry<'_, Self> {
-        Entry::owned(self, token)
-    }
-
-    /// Takes the gate, or joins the invocation with this token. Never waits.
-    ///
-    /// A caller that finds the gate held by another token is rejected as [`Rejected::Busy`] in each
-    /// mode, except with [`Mode::Open`], where no caller is. This call ends no invocation, except
-    /// one that is older than [`supersede_after`](GateBuilder::supersede_after).
-    pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
-        self.entry(token).begin()
-    }
-
-    /// Takes the gate, waiting for its turn if the mode says so, or joins the invocation with this
-    /// token.
-    ///
-    /// The call takes a place in the queue and claims the token with it, so duplicates of a token
-    /// that is queued wait for the same claim. With [`Mode::Exclusive`] and [`Mode::Open`] this is
-    /// [`begin`](Self::begin).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future gives the place up. Duplicates of its token get [`Cause::Dropped`], and
-    /// no other caller is affected.
-    pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
-        self.entry(token).turn()
-    }
-
-    /// Runs the operation when its turn comes, or takes part in the invocation with this token. See
-    /// [`Group::work`](crate::Group::work), and [`Gate`] for what happens at a gate that is held.
-    ///
-    /// The operation is made in this call, and polled for the first time when its turn has come.
-    pub fn work<M, F>(&self, token: Option<K>, make: M) -> Work<Option<K>, T>
-    where
-        M: FnOnce() -> F,
-        F: Future<Output = T> + Send + 'static,
-        K: Send + Sync + 'static,
-        T: Send + Sync + 'static,
-    {
-        self.entry(token).work(make)
-    }
-
-    /// Runs the operation when its turn comes, or waits for the invocation with this token. If that
-    /// one fails or is lost, this caller can run its own. See
-    /// [`Group::try_work`](crate::Group::try_work), and [`Gate`] for what happens at a gate that is
-    /// held.
-    ///
-    /// The participants of one token have one place in the queue. They keep the gate while one runs
-    /// after the other.
-    ///
-    /// ```
-    /// use oneflight_core::gate::{Gate, Mode};
-    /// use std::io;
-    /// # futures_lite::future::block_on(async {
-    /// let device: Gate<&str, u32> = Gate::new(Mode::Queue);
-    /// let read = || device.try_work(Some("read"), || async { io::Result::Ok(7) });
-    /// let fails = device.try_work(Some("read"), || async { Err(io::Error::other("no answer")) });
-    /// let (fails, read) = futures_lite::future::zip(fails, read()).await;
-    /// assert_eq!((fails.unwrap_err().to_string(), *read.unwrap()), ("no answer".to_string(), 7));
-    /// # });
-    /// ```
-    pub fn try_work<M, F, E>(&self, token: Option<K>, make: M) -> TryWork<Option<K>, T, M, F>
-    where
-        M: FnOnce() -> F,
-        F: Future<Output = Result<T, E>>,
-        E: From<Error>,
-    {
-        self.entry(token).try_work(make)
-    }
-
-    /// Runs the call on this thread when its turn comes, or parks this thread until the invocation
-    /// with this token has ended. While it waits for its turn, the thread is parked. See
-    /// [`Group::work_blocking`](crate::Group::work_blocking).
-    ///
-    /// # Errors
-    ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking), and [`Rejected::Busy`]. If
-    /// something else ends the call while it waits, it gets that error, and does not run.
-    ///
-    /// # Panics
-    ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking).
-    ///
-    /// # Deadlocks
-    ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking), and those of [`Gate`]. Do not call
-    /// it on a thread that the holder of the gate needs.
-    ///
-    /// ```
-    /// use oneflight_core::gate::{Gate, Mode};
-    ///
-    /// let device: Gate<u32, u32> = Gate::new(Mode::Queue);
-    /// std::thread::scope(|scope| {
-    ///     for token in 0..4 {
-    ///         let device = &device;
-    ///         scope.spawn(move || {
-    ///             let used = device.work_blocking(Some(token), || 10 * token);
-    ///             assert_eq!(*used.unwrap(), 10 * token);
-    ///         });
-    ///     }
-    /// });
-    /// ```
-    #[cfg(all(feature = "std", not(target_family = "wasm")))]
-    pub fn work_blocking<F>(
-        &self,
-        token: Option<K>,
-        call: F,
-    ) -> Result<Settled<Option<K>, T>, Error>
-    where
-        F: FnOnce() -> T,
-    {
-        self.entry(token).work_blocking(call)
     }
 }
 
@@ -342,6 +220,20 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
     /// ```
     pub fn mode(self, mode: Mode) -> Self {
         self.with_mode(mode)
+    }
+
+    /// Takes the gate, waiting for its turn if the mode says so, or joins the invocation with this
+    /// token. See [`Gate::turn`].
+    pub fn turn(self) -> Turn<K, T> {
+        let state = match self.begin_plain_in_turn() {
+            (Begin::Primary(primary), ticket) => {
+                // Nothing of its caller's runs before it has the primary.
+                primary.flight().cell.set_unbegun();
+                TurnState::Waits(primary, ticket)
+            }
+            (begin, _) => TurnState::Ready(begin),
+        };
+        Turn { state }
     }
 }
 
@@ -393,6 +285,71 @@ impl<K, T> fmt::Debug for Gate<K, T> {
             .field("mode", &self.mode())
             .field("busy", &self.is_busy())
             .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits for its turn at a [`Gate`]. From [`Gate::turn`].
+///
+/// It is a future that yields [`Begin`]. If something else ends its flight before it is polled with
+/// its turn, it is woken, and yields a [`Begin::Waiter`] that is ready with the error.
+/// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
+///
+/// # Cancel safety
+///
+/// Dropping it gives the place up, and the gate with it if its turn had come. Duplicates of its
+/// token get an error that says that nothing
+/// [has begun](crate::error::Aborted::has_begun).
+///
+/// # Panics
+///
+/// Polling it again after it was ready panics.
+#[must_use = "futures do nothing unless polled or awaited; dropping this one gives the place up"]
+pub struct Turn<K, T> {
+    state: TurnState<K, T>,
+}
+
+enum TurnState<K, T> {
+    /// Without a ticket it has its turn.
+    Waits(Primary<Option<K>, T>, Option<Ticket>),
+    Ready(Begin<Option<K>, T>),
+    Done,
+}
+
+impl<K, T> Turn<K, T> {
+    /// Returns true if it still waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        matches!(&self.state, TurnState::Waits(_, Some(ticket)) if !ticket.is_called())
+    }
+}
+
+// Nothing in it is pinned.
+impl<K, T> Unpin for Turn<K, T> {}
+
+impl<K, T> Future for Turn<K, T> {
+    type Output = Begin<Option<K>, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let TurnState::Waits(_, Some(ticket)) = &mut self.state {
+            if ticket.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        match core::mem::replace(&mut self.state, TurnState::Done) {
+            TurnState::Waits(primary, _) => Poll::Ready(primary.take_turn()),
+            TurnState::Ready(begin) => Poll::Ready(begin),
+            TurnState::Done => panic!("`Turn` polled after it was ready"),
+        }
+    }
+}
+
+impl<K, T> UnwindSafe for Turn<K, T> {}
+impl<K, T> RefUnwindSafe for Turn<K, T> {}
+
+impl<K, T> fmt::Debug for Turn<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("queued", &self.is_queued())
             .finish_non_exhaustive()
     }
 }

@@ -198,20 +198,41 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         }
     }
 
-    /// As [`begin`](Self::begin), for a call that waits for its turn at a gate that is held: with
-    /// the ticket, and after that it [takes its turn](Primary::take_turn).
-    pub(crate) fn begin_in_turn(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
-        if !G::HAS_LINE {
-            return (self.begin(), None);
-        }
-        match self.begin_with(&mut Plain, Request::waits) {
-            Begin::Primary(primary) => match primary.shard().ticket(primary.flight()) {
-                // It has not waited, or its wait is over already.
-                None => (primary.take_turn(), None),
-                ticket => (Begin::Primary(primary), ticket),
-            },
+    /// As [`begin`](Self::begin), for a kind of call that waits for its turn at a gate that is
+    /// held: with the ticket, and after that it [takes its turn](Primary::take_turn).
+    pub(crate) fn begin_in_turn(
+        self,
+        call: &mut impl Call<G::Key, G::Value>,
+    ) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        match self.begin_with(call, Request::waits) {
+            Begin::Primary(primary) if G::HAS_LINE => {
+                match primary.shard().ticket(primary.flight()) {
+                    // It has not waited, or its wait is over already.
+                    None => (primary.take_turn(), None),
+                    ticket => (Begin::Primary(primary), ticket),
+                }
+            }
             begin => (begin, None),
         }
+    }
+
+    /// The same, for a call that adds nothing to the search.
+    #[inline]
+    pub(crate) fn begin_plain_in_turn(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        if G::HAS_LINE {
+            self.begin_in_turn(&mut Plain)
+        } else {
+            (self.begin(), None)
+        }
+    }
+
+    /// The same, for a call that waits on a thread. Where no thread can wait, it never waits.
+    #[inline]
+    pub(crate) fn begin_on_thread(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        #[cfg(all(feature = "std", not(target_family = "wasm")))]
+        return self.begin_plain_in_turn();
+        #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
+        return (self.begin(), None);
     }
 
     pub(crate) fn with_mode(mut self, mode: Mode) -> Self {

@@ -160,7 +160,7 @@ impl<K, T> Spawned<K, T> {
     /// the operation needs: `await` there.
     pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
         match self.caller {
-            Caller::Owner(mut watch, _) => watch.block(None),
+            Caller::Owner(mut owner) => owner.wait(|watch| watch.block(None)),
             Caller::Waiter(waiter) => waiter.wait_blocking(),
             Caller::Rejected(why) => Err(Error::Rejected(why)),
         }
@@ -178,7 +178,7 @@ impl<K, T> Spawned<K, T> {
     /// As [`wait_blocking`](Self::wait_blocking), until the deadline.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
         match &mut self.caller {
-            Caller::Owner(watch, _) => watch.block(Some(deadline)),
+            Caller::Owner(owner) => owner.wait(|watch| watch.block(Some(deadline))),
             Caller::Waiter(waiter) => waiter.wait_deadline(deadline),
             Caller::Rejected(why) => Err(Error::Rejected(*why)),
         }

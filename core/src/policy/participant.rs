@@ -10,7 +10,7 @@ use crate::cell::{Place, Snapshot};
 use crate::error::{Cause, Error, Rejected};
 use crate::flight::operation::{Operation, Policy, RunIsOver, SharedOperation};
 use crate::flight::reentry::leads_back;
-use crate::flight::{Flight, FlightId, Settled};
+use crate::flight::{Attached, Flight, FlightId, Settled};
 use crate::group::shard::{Call, InHand, Request, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable};
@@ -40,6 +40,8 @@ enum Part {
     Uncounted,
     /// It is counted as a waiter of the flight.
     Counted,
+    /// It is a task of a runtime, which a `spawn` has added. It is not counted as a waiter.
+    Task,
     /// It has left. It can still be polled, if its operation panicked.
     Left,
 }
@@ -56,7 +58,7 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// another policy, or without a shared operation, is driven by others.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
         let state = flight.cell.snapshot();
-        let joined = flight.cell.with_attached(state, |shared| {
+        let joined = flight.with_shared(state, |shared| {
             (shared.policy == self.policy).then(|| shared.join())
         });
         let joined = match joined {
@@ -72,8 +74,13 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         joined || flight.cell.snapshot().settled()
     }
 
-    fn make_operation(&mut self, turn: bool) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
-        Some(Arc::new(Wakeable(SharedOperation::new(self.policy, turn))))
+    fn attach(
+        &mut self,
+        _shard: &Arc<Shard<K, T>>,
+        turn: bool,
+    ) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let shared = SharedOperation::new(self.policy, turn);
+        Some(Arc::new(Wakeable(Attached::Shared(shared))))
     }
 }
 
@@ -175,6 +182,13 @@ impl<K, T> Participant<K, T> {
         }
     }
 
+    /// Of a `spawn`, for which the operation has counted it.
+    pub(super) fn task(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+        let mut task = Self::new(flight, shard, false);
+        task.part = Part::Task;
+        task
+    }
+
     fn first(primary: Primary<K, T>) -> Self {
         let shard = primary.shard().clone();
         Self::new(primary.into_flight(), shard, true)
@@ -193,10 +207,10 @@ impl<K, T> Participant<K, T> {
     pub(super) fn with_operation<R>(
         &mut self,
         state: Snapshot,
-        f: impl FnOnce(&Arc<Wakeable<SharedOperation<T>>>, &mut Place) -> R,
+        f: impl FnOnce(&SharedOperation<T>, &mut Place) -> R,
     ) -> Option<R> {
-        let cell = &self.flight.cell;
-        cell.with_attached(state, |shared| f(shared, &mut self.place))
+        self.flight
+            .with_shared(state, |shared| f(shared, &mut self.place))
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
@@ -211,8 +225,8 @@ impl<K, T> Participant<K, T> {
     fn hand_in(&self, operation: Operation<T>) {
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
         // It stays in hand if the flight has ended.
-        let cell = &self.flight.cell;
-        cell.with_attached(cell.snapshot(), |shared| {
+        let state = self.flight.cell.snapshot();
+        self.flight.with_shared(state, |shared| {
             shared.hand_in(&mut in_hand.operation);
         });
     }
@@ -231,6 +245,9 @@ impl<K, T> Participant<K, T> {
         }
         if state.ended() && !self.place.is_taken() {
             return;
+        }
+        if part == Part::Task {
+            self.with_operation(state, |shared, _| shared.task_leaves());
         }
         let run_is_over = run.map(|cause| RunIsOver {
             cause,

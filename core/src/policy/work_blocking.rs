@@ -70,7 +70,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     where
         F: FnOnce() -> G::Value,
     {
-        let begin = match self.begin_in_turn() {
+        let begin = match self.begin_on_thread() {
             (Begin::Primary(primary), Some(ticket)) => {
                 ticket.wait_blocking();
                 primary.take_turn()

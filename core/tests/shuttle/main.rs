@@ -14,6 +14,7 @@ mod limits;
 #[path = "../support/outcome.rs"]
 mod outcome;
 mod try_work;
+mod wanted;
 mod work;
 
 pub(crate) use outcome::cause_of;

@@ -1,7 +1,6 @@
 //! The cases. Each is named after the behaviour it shows.
 
 pub mod abort_handle;
-pub mod agent;
 pub mod begin;
 pub mod blocking;
 pub mod blocking_calls;
@@ -10,10 +9,8 @@ pub mod detach_loss;
 pub mod fingerprint;
 pub mod forget;
 pub mod gate;
-pub mod gate_ends;
 pub mod gate_modes;
 pub mod gate_policies;
-pub mod gate_queue;
 pub mod heels;
 pub mod join;
 pub mod keys;
@@ -24,6 +21,7 @@ pub mod mixed;
 pub mod reentrant;
 pub mod retain;
 pub mod retain_window;
+pub mod spawn_joins_work;
 pub mod stopping;
 pub mod stopping_races;
 pub mod supersede_after;
@@ -32,6 +30,8 @@ pub mod try_work;
 pub mod try_work_ends;
 pub mod try_work_errors;
 pub mod waiting;
+pub mod wanted;
+pub mod wanted_ends;
 pub mod work;
 pub mod work_ends;
 

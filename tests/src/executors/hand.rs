@@ -180,6 +180,17 @@ impl TestRuntime for Hand {
         group.entry(key).spawn_on(&self.adapter(), make)
     }
 
+    fn wanted<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let entry = group.entry(key);
+        entry.spawn_while_wanted_on(&self.adapter(), make)
+    }
+
     fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,

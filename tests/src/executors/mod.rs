@@ -28,6 +28,21 @@ macro_rules! through_adapter {
             oneflight::rt::$adapter::GroupExt::spawn(group, key, make)
         }
 
+        fn wanted<K, T, M, F>(
+            &self,
+            group: &oneflight::Group<K, T>,
+            key: K,
+            make: M,
+        ) -> oneflight::handle::Spawned<K, T>
+        where
+            K: std::hash::Hash + Eq + Send + Sync + 'static,
+            T: Send + Sync + 'static,
+            M: FnOnce() -> F + Send + 'static,
+            F: Future<Output = T> + Send + 'static,
+        {
+            oneflight::rt::$adapter::GroupExt::spawn_while_wanted(group, key, make)
+        }
+
         fn detach_blocking<K, T, F>(
             &self,
             group: &oneflight::Group<K, T>,

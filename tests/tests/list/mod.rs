@@ -21,10 +21,6 @@ macro_rules! on {
                     an_abort_handle_ends_the_flight_and_drops_the_operation
                     an_abort_handle_touches_no_newer_flight
                     a_running_blocking_call_that_is_aborted_keeps_nobody_waiting;
-                agent:
-                    an_agent_refuses_another_request_while_it_runs
-                    an_agent_queues_another_request_while_it_runs
-                    an_agent_lets_the_newest_request_replace_the_one_that_runs;
                 begin:
                     callers_that_begin_at_once_get_one_primary
                     only_a_primary_clones_a_borrowed_key
@@ -81,8 +77,20 @@ macro_rules! on {
                     a_refusal_is_never_inherited_as_an_outcome
                     only_the_holder_releases_the_gate
                     a_reentrant_gate_lets_everyone_in
-                    an_invocation_that_waits_for_its_own_token_is_told;
-                gate_ends:
+                    an_invocation_that_waits_for_its_own_token_is_told
+                    turns_come_in_the_order_of_asking
+                    a_newcomer_does_not_pass_those_who_wait
+                    duplicates_of_a_queued_token_wait_for_that_claim
+                    a_queued_caller_that_leaves_takes_its_claim_with_it
+                    a_turn_may_be_dropped_at_any_point;
+                gate_modes:
+                    the_newest_of_those_who_replace_is_first
+                    a_begin_never_waits_and_replaces_nobody
+                    a_call_with_the_token_of_another_shares_it_in_every_mode
+                    a_call_can_have_a_mode_of_its_own
+                    a_queue_has_a_bound
+                    a_queue_without_a_bound_does_not_exist
+                    an_invocation_that_replaces_itself_is_over
                     a_work_that_hangs_makes_room_for_the_next_call
                     a_guard_that_hangs_is_ended_and_holds_the_gate
                     an_invocation_ages_from_its_turn_on
@@ -92,26 +100,15 @@ macro_rules! on {
                     a_turn_that_is_ended_is_woken
                     a_forgotten_token_keeps_its_place
                     a_gate_has_the_rules_of_a_group;
-                gate_modes:
-                    the_newest_of_those_who_replace_is_first
-                    a_begin_never_waits_and_replaces_nobody
-                    a_call_with_the_token_of_another_shares_it_in_every_mode
-                    a_call_can_have_a_mode_of_its_own
-                    a_queue_has_a_bound
-                    a_queue_without_a_bound_does_not_exist
-                    an_invocation_that_replaces_itself_is_over;
                 gate_policies:
                     every_call_waits_for_its_turn_in_a_queue
                     calls_of_every_kind_come_in_their_order
                     a_call_that_is_ended_in_the_queue_never_runs
                     every_call_replaces_every_call
-                    a_call_with_its_turn_that_has_not_begun_is_replaced_at_once;
-                gate_queue:
-                    turns_come_in_the_order_of_asking
-                    a_newcomer_does_not_pass_those_who_wait
-                    duplicates_of_a_queued_token_wait_for_that_claim
-                    a_queued_caller_that_leaves_takes_its_claim_with_it
-                    a_turn_may_be_dropped_at_any_point;
+                    a_call_with_its_turn_that_has_not_begun_is_replaced_at_once
+                    an_agent_refuses_another_request_while_it_runs
+                    an_agent_queues_another_request_while_it_runs
+                    an_agent_lets_the_newest_request_replace_the_one_that_runs;
                 join:
                     a_join_waits_for_the_flight_there_is
                     a_join_drives_nothing
@@ -186,6 +183,14 @@ macro_rules! on {
                     what_is_retained_is_bounded_by_weight
                     only_what_is_alive_is_counted
                     what_has_expired_is_freed_by_later_settles;
+                spawn_joins_work:
+                    a_work_that_a_spawn_joins_runs_to_its_end
+                    the_task_drives_though_the_last_driver_is_kept
+                    spawns_that_join_a_work_hand_one_task_between_them
+                    a_runtime_that_drops_the_task_of_a_spawn_leaves_the_work_to_its_callers
+                    the_task_of_a_spawn_ends_with_its_flight
+                    a_spawn_from_inside_its_own_work_hands_nothing
+                    a_spawn_behind_another_call_only_waits;
                 stopping:
                     a_closed_group_begins_nothing_and_lets_duplicates_join
                     abort_all_ends_every_flight_there_is
@@ -234,6 +239,27 @@ macro_rules! on {
                     a_begin_from_inside_the_wake_starts_a_new_flight
                     a_waiter_counts_until_it_is_dropped_or_resolved
                     a_ready_waiter_is_ready_again;
+                wanted:
+                    the_last_caller_to_leave_stops_the_operation
+                    callers_that_are_cancelled_stop_the_operation
+                    each_kind_of_caller_keeps_the_operation
+                    the_caller_that_began_keeps_the_operation
+                    an_abort_handle_keeps_no_operation
+                    a_newcomer_after_the_end_begins_its_own
+                    a_spawn_that_joins_makes_it_run_to_its_end
+                    a_waiter_from_inside_keeps_nothing
+                    a_caller_that_times_out_still_wants_it
+                    a_caller_that_waits_for_itself_leaves
+                    a_parked_thread_keeps_the_operation;
+                wanted_ends:
+                    an_operation_nobody_wants_before_it_begins_never_begins
+                    a_panic_of_a_wanted_operation_ends_in_its_task
+                    a_runtime_runs_or_drops_a_wanted_task_inline
+                    every_end_from_outside_ends_a_wanted_flight
+                    a_forgotten_flight_ends_with_its_last_caller
+                    an_operation_nobody_wants_counts_until_it_is_gone
+                    the_outcome_of_a_wanted_operation_is_retained
+                    the_last_caller_wakes_only_the_task;
                 work:
                     a_duplicates_operation_is_never_made
                     a_lost_driver_leaves_the_operation_where_it_stood

@@ -20,13 +20,19 @@ use crate::unwind::{discard, for_each};
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
-/// The flight, its shard, and the state that its end returned.
-pub(super) type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+/// A flight that was ended under the lock: its waiters are to be woken, and its shared operation is
+/// to be dropped.
+pub(super) struct Superseded<K, T> {
+    pub(super) shard: Arc<Shard<K, T>>,
+    pub(super) flight: Arc<Flight<K, T>>,
+    /// The state that its end returned.
+    pub(super) before: Snapshot,
+    /// That operation, if it was taken out under the lock.
+    pub(super) operation: Option<Operation<T>>,
+}
 
 pub(super) struct Pending<K, T> {
-    /// Flights that were ended under the lock: their waiters are to be woken, and their shared
-    /// operations are to be dropped. The operation is here if it was taken out under the lock.
-    superseded: Vec<(Superseded<K, T>, Option<Operation<T>>)>,
+    pub(super) superseded: Vec<Superseded<K, T>>,
     /// Flights that do not wait for a gate any more: their callers are to be woken.
     pub(super) turns: Vec<Waits<K, T>>,
     /// A flight that does not wait any more since its caller has left.
@@ -64,15 +70,6 @@ impl<K, T> After<K, T> {
         self.pending().removed.push(flight);
     }
 
-    /// A flight was ended under the lock, and perhaps its shared operation was taken out.
-    pub(super) fn tell_and_drop(
-        &mut self,
-        superseded: Superseded<K, T>,
-        operation: Option<Operation<T>>,
-    ) {
-        self.pending().superseded.push((superseded, operation));
-    }
-
     /// A flight of the shard is not retained any more.
     pub(super) fn drop_retained(&mut self, shard: &Shard<K, T>, mark: Mark<K, T>) {
         if let Some(places) = &shard.places {
@@ -101,7 +98,7 @@ impl<K, T> Drop for Pending<K, T> {
         // all the same.
         let steps: [&mut dyn FnMut(); 6] = [
             &mut || for_each(not_retained.drain(..), drop),
-            &mut || for_each(superseded.drain(..), tell_superseded),
+            &mut || for_each(superseded.drain(..), Superseded::tell),
             &mut || for_each(turns.drain(..), |waits| waits.call()),
             &mut || {
                 if let Some(drain) = drain.take() {
@@ -115,15 +112,21 @@ impl<K, T> Drop for Pending<K, T> {
     }
 }
 
-fn tell_superseded<K, T>(
-    ((shard, flight, before), operation): (Superseded<K, T>, Option<Operation<T>>),
-) {
-    let cause = Some(Cause::Superseded);
-    let reruns = || flight.reruns(before);
-    let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
-    let _in_hand = match operation {
-        None => InHand::take(&shard, &flight, before),
-        taken => InHand::new(&shard, &flight, taken),
-    };
-    flight.tell(before);
+impl<K, T> Superseded<K, T> {
+    fn tell(self) {
+        let Self {
+            shard,
+            flight,
+            before,
+            operation,
+        } = self;
+        let cause = Some(Cause::Superseded);
+        let reruns = || flight.reruns(before);
+        let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
+        let _in_hand = match operation {
+            None => InHand::take(&shard, &flight, before),
+            taken => InHand::new(&shard, &flight, taken),
+        };
+        flight.tell(before);
+    }
 }

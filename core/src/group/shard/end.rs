@@ -19,7 +19,7 @@
 //! | ended by             | who calls that                     | over                         |
 //! |----------------------|------------------------------------|------------------------------|
 //! | `settle`, `lose`     | who has it, and gives it up        | at once                      |
-//! | `abort`, `supersede` | another caller                     | when who has it calls `gone` |
+//! | `abort`, `supersede`, the last who wants it | another caller | when who has it calls `gone` |
 //! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
@@ -32,10 +32,10 @@ use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
-use crate::flight::Flight;
 use crate::flight::reentry::Entered;
+use crate::flight::{EndUnwanted, Flight, FlightId};
 use crate::group::shard::Shard;
-use crate::group::shard::after::After;
+use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
 use crate::group::shard::retained::Place;
@@ -276,6 +276,16 @@ impl<K, T> Shard<K, T> {
     }
 }
 
+impl<K: Send + Sync, T: Send + Sync> EndUnwanted for Arc<Shard<K, T>> {
+    fn end_unwanted(&self, hash: u64, id: FlightId, before: Snapshot) {
+        let flight = self.find(hash, id);
+        debug_assert!(flight.is_some(), "in a table until its end is counted");
+        if let Some(flight) = flight {
+            self.free_and_tell(&flight, before, End::Aborted(Cause::Dropped));
+        }
+    }
+}
+
 impl<K, T> Table<K, T> {
     /// The key of an aborted flight is free, and it does not wait for a gate any more. If its
     /// operation or guard is still here, the flight is kept without its key.
@@ -339,8 +349,12 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        let superseded = (shard.clone(), flight.clone(), before);
-        after.tell_and_drop(superseded, None);
+        after.pending().superseded.push(Superseded {
+            shard: shard.clone(),
+            flight: flight.clone(),
+            before,
+            operation: None,
+        });
         true
     }
 

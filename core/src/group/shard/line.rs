@@ -101,11 +101,11 @@ impl Drop for Ticket {
 
 impl<K, T> Waits<K, T> {
     fn new(shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> Self {
-        let driven = flight.cell.has_attached(flight.cell.snapshot());
+        let driven = flight.with_shared(flight.cell.snapshot(), |_| ());
         Self {
             shard: shard.clone(),
             flight: flight.clone(),
-            signal: (!driven).then(|| Arc::new(SettleCell::new())),
+            signal: driven.is_none().then(|| Arc::new(SettleCell::new())),
         }
     }
 
@@ -115,13 +115,17 @@ impl<K, T> Waits<K, T> {
 
     /// Ends the wait, under no lock: runs the clock and the wakers of the user.
     pub(super) fn call(&self) {
-        let cell = &self.flight.cell;
+        let Self {
+            shard,
+            flight,
+            signal,
+        } = self;
         // Also if the clock panics.
-        let _then = OnDrop(|| match &self.signal {
+        let _then = OnDrop(|| match signal {
             Some(signal) => drop(signal.settle(())),
-            None => drop(cell.with_attached(cell.snapshot(), |shared| shared.wake())),
+            None => drop(flight.with_shared(flight.cell.snapshot(), |shared| shared.wakes())),
         });
-        self.shard.start_age(&self.flight);
+        shard.start_age(flight);
     }
 }
 

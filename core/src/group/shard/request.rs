@@ -6,8 +6,7 @@ use core::time::Duration;
 use equivalent::Equivalent;
 
 use crate::fingerprint::Fingerprint;
-use crate::flight::Flight;
-use crate::flight::operation::SharedOperation;
+use crate::flight::{Attached, Flight};
 use crate::group::shard::Shard;
 use crate::group::shard::line::Mode;
 use crate::sync::{Arc, Wakeable};
@@ -173,15 +172,19 @@ pub(crate) trait Call<K, T> {
         true
     }
 
-    /// The operation of a new flight, which has a `turn` now or waits for one. It is made under the
+    /// What hangs on a new flight, which has its `turn` now or waits for that. It is made under the
     /// lock: allocates at most.
-    fn make_operation(&mut self, turn: bool) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
-        let _ = turn;
+    fn attach(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        turn: bool,
+    ) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let _ = (shard, turn);
         None
     }
 }
 
-/// A call that joins any flight and whose flight has no shared operation.
+/// A call that joins any flight, and on whose flight nothing hangs.
 pub(crate) struct Plain;
 
 impl<K, T> Call<K, T> for Plain {}

@@ -3,7 +3,7 @@
 use crate::error::Cause;
 use crate::flight::Flight;
 use crate::group::shard::Shard;
-use crate::group::shard::after::After;
+use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::table::Table;
 use crate::sync::Arc;
 
@@ -89,7 +89,7 @@ impl<K, T> Table<K, T> {
     ) -> bool {
         let cause = Cause::Superseded;
         let state = flight.cell.snapshot();
-        let ended = flight.cell.with_attached(state, |shared| {
+        let ended = flight.with_shared(state, |shared| {
             shared.end_if_idle(|| flight.cell.abort(cause))
         });
         let Some((before, operation)) = ended.flatten() else {
@@ -99,8 +99,12 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        let superseded = (shard.clone(), flight.clone(), before);
-        after.tell_and_drop(superseded, Some(operation));
+        after.pending().superseded.push(Superseded {
+            shard: shard.clone(),
+            flight: flight.clone(),
+            before,
+            operation: Some(operation),
+        });
         true
     }
 }

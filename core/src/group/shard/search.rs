@@ -325,8 +325,8 @@ impl<'a, K, T> Search<'a, K, T> {
         };
         let has_line = table.has_line();
         let turn = !has_line || table.holder(self.request).is_none();
-        let operation = call.make_operation(turn);
-        let flight = table.begin(self.shard, self.request, key, operation, turn);
+        let attached = call.attach(self.shard, turn);
+        let flight = table.begin(self.shard, self.request, key, attached, turn);
         if has_line {
             table.enter_line(self.shard, self.request, &flight, &mut self.after);
         }

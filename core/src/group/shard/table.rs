@@ -17,9 +17,9 @@ use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
-use crate::flight::operation::{Policy, SharedOperation};
+use crate::flight::operation::Policy;
 use crate::flight::reentry::is_nested;
-use crate::flight::{Flight, FlightCell, FlightId};
+use crate::flight::{Attached, Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -178,17 +178,19 @@ impl<K, T> Table<K, T> {
         shard: &Shard<K, T>,
         request: &Request,
         key: K,
-        operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+        attached: Option<Arc<Wakeable<Attached<T>>>>,
         turn: bool,
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
-        let state = Snapshot::open(sheds);
+        let wanted = attached.as_ref().is_some_and(|it| it.is_wanted());
+        let open = Snapshot::open(sheds);
+        let open = if wanted { open.while_wanted() } else { open };
         // Nothing runs while it waits, but a `work` makes its operation.
-        let makes = |shared: &Arc<Wakeable<SharedOperation<T>>>| shared.policy == Policy::Continue;
-        let begun = turn || operation.as_ref().is_some_and(makes);
-        let state = if begun { state } else { state.unbegun() };
-        let cell = || RawCell::new(operation, state);
+        let shared = attached.as_ref().and_then(|it| it.shared());
+        let begun = turn || shared.is_some_and(|shared| shared.policy == Policy::Continue);
+        let open = if begun { open } else { open.unbegun() };
+        let cell = || RawCell::new(attached, open);
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()

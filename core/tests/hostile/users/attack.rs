@@ -87,6 +87,9 @@ impl Attack {
                             let runtime = Inline { plan, way };
                             let made = maker(&setup.plan, 1);
                             drop(group.entry(key(id)).spawn_on(&runtime, made));
+                            let made = maker(&setup.plan, 1);
+                            let entry = group.entry(key(id));
+                            drop(entry.spawn_while_wanted_on(&runtime, made));
                             drop(
                                 group
                                     .entry(key(id))

@@ -406,6 +406,32 @@ impl Spawn for Inline {
     }
 }
 
+/// A runtime that keeps its tasks.
+pub(crate) struct Shelf {
+    plan: Arc<Plan>,
+    tasks: Mutex<Vec<Kept>>,
+}
+
+pub(crate) type Kept = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Shelf {
+    pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        let (plan, tasks) = (plan.clone(), Mutex::default());
+        Self { plan, tasks }
+    }
+
+    pub(crate) fn take(&self) -> Option<Kept> {
+        lock(&self.tasks).pop()
+    }
+}
+
+impl Spawn for Shelf {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.plan.reached(Part::Spawn);
+        lock(&self.tasks).push(Box::pin(task));
+    }
+}
+
 impl SpawnBlocking for Inline {
     fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
         self.plan.reached(Part::Unblock);

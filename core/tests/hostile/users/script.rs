@@ -1,6 +1,8 @@
 //! Every call there is, on keys that collide, each on its own: a panic of one does not keep the
 //! next from running.
 
+mod wanted;
+
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,13 +36,13 @@ pub(crate) struct Setup {
     panicked: AtomicUsize,
 }
 
-fn poll<F: Future>(future: Pin<&mut F>) -> bool {
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     future.poll(&mut cx).is_ready()
 }
 
 /// One that is ready is gone.
-fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
+fn poll_held<F: Future + ?Sized>(held: &mut Option<Pin<Box<F>>>) {
     drop(held.take_if(|future| poll(future.as_mut())));
 }
 
@@ -100,7 +102,7 @@ impl Setup {
 
     /// Polls until it is ready or panics: either way its flight must have ended, or have been
     /// passed on. False if it was not there, or does not come to its end.
-    fn finish<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
+    fn finish<F: Future + ?Sized>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
         (0..10).any(|_| {
             let mut ready = false;
             let returned = self.attempt(|| {
@@ -111,7 +113,7 @@ impl Setup {
     }
 
     /// Of one that waited, however many of the others were lost.
-    fn expect_its_end<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) {
+    fn expect_its_end<F: Future + ?Sized>(&self, future: &mut Option<Pin<Box<F>>>) {
         assert!(future.is_none() || self.finish(future), "never ready");
     }
 
@@ -123,6 +125,8 @@ impl Setup {
             self.work(group);
             self.tries(group);
             self.run_and_spawn(group);
+            self.want(group);
+            self.spawn_and_work(group);
             self.grow_old(group);
             // Before what is in flight is aborted: nothing is, whatever panicked.
             let stats = self.figures(group);

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::setup::{Setup, Shelf};
+use super::setup::{Setup, Shelf, each};
 use crate::fine::fine;
 use crate::limit::lock;
 use oneflight_core::{Begin, Primary, SettleCell};
@@ -60,6 +60,10 @@ pub(crate) enum Place {
     Caller,
     /// Joined a `spawn` that an abort handle ends.
     AbortedCaller,
+    /// The task of a `spawn_while_wanted` that its last caller leaves.
+    UnwantedTask,
+    /// The task that a `spawn` has added to a `work`, whose operation is woken.
+    AddedTask,
     /// Joined the holder of a gate. The last one is in its queue.
     GateWaiter,
     /// In the queue of a gate.
@@ -72,7 +76,7 @@ pub(crate) enum Place {
     Cell,
 }
 
-pub(crate) const PLACES: [Place; 22] = [
+pub(crate) const PLACES: [Place; 24] = [
     Place::Waiter,
     Place::OrphanedWaiter,
     Place::AbortedWaiter,
@@ -90,6 +94,8 @@ pub(crate) const PLACES: [Place; 22] = [
     Place::Owner,
     Place::Caller,
     Place::AbortedCaller,
+    Place::UnwantedTask,
+    Place::AddedTask,
     Place::GateWaiter,
     Place::Turn,
     Place::Drained,
@@ -238,6 +244,32 @@ impl Place {
                 };
                 (calls, Box::new(end))
             }
+            Place::UnwantedTask => {
+                let shelf = Shelf::default();
+                let want = |key| {
+                    let entry = group.entry(key);
+                    entry.spawn_while_wanted_on(&shelf, pending::<u32>)
+                };
+                let owners: Vec<_> = own_keys.map(want).collect();
+                let tasks = shelf.take().into_iter().map(victim);
+                (tasks.collect(), Box::new(move || each(owners, drop)))
+            }
+            Place::AddedTask => {
+                let shelf = Shelf::default();
+                let join = |key| {
+                    let work = group.work(key, operation.clone());
+                    let call = group.entry(key).spawn_on(&shelf, || ready(7));
+                    (work, call)
+                };
+                let calls: Vec<_> = own_keys.map(join).collect();
+                let tasks = shelf.take().into_iter().map(victim);
+                let end = move || {
+                    // Kept until then.
+                    let _calls = calls;
+                    drop(cell.settle(7));
+                };
+                (tasks.collect(), Box::new(end))
+            }
             Place::GateWaiter => {
                 let gate = &setup.gate;
                 let Begin::Primary(holder) = gate.begin(Some(KEY)) else {
@@ -322,6 +354,18 @@ impl Place {
                 | Place::DrainedByClose
                 | Place::Cell
         )
+    }
+
+    /// Whether a panic of a waker ends in the victim, which is a task, in a poll of it or when it is
+    /// `dropped`: so it is with `std`.
+    pub(crate) fn keeps_panics_of_its_own(self, dropped: bool) -> bool {
+        // The drop of the operation of a `spawn` is its runtime's, and so is a panic of that.
+        let kept = match self {
+            Place::UnwantedTask => !dropped,
+            Place::AddedTask => true,
+            _ => false,
+        };
+        kept && crate::limit::ISOLATES_PANICS
     }
 
     /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with
