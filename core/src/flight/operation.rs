@@ -8,7 +8,7 @@
 //! | stage     | where the operation is     | left by |
 //! |-----------|----------------------------|---------|
 //! | `Polling` | with its poller or maker   | that caller: to `Parked` or `Ready` |
-//! | `Parked`  | here, waits for its waker, or for its turn at a gate | either: to `Ready` |
+//! | `Parked`  | here, waits for its waker or its turn | either: to `Ready` |
 //! | `Ready`   | here, wants to be polled   | a participant that is polled: to `Polling` |
 //! | `Ended`   | gone; its poller drops it  | nobody |
 //!
@@ -27,12 +27,10 @@
 //!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
 //!    waker and looks at the stage when the poll returns. So an operation that is ready at once
-//!    wakes nobody. A participant that is a [`task`] becomes the driver whoever has polled, if its
-//!    waker is in the slab.
+//!    wakes nobody. A participant that is a [`task`] and is in the slab always becomes the driver.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
-//!    call that set `Ready`. `Ready` with a driver
-//!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
-//!    always a woken participant for an operation that wants to be polled.
+//!    call that set `Ready`. `Ready` with a driver means that the driver has been woken; if it
+//!    leaves, everybody is woken then. So a participant is woken for it in any case.
 //! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last
 //!    participant. So a participant that finds `Ended` finds the outcome.
 //!
@@ -159,8 +157,12 @@ impl<T> SharedOperation<T> {
     }
 
     /// How often an operation was run again.
+    #[inline]
     pub(crate) fn reruns(&self) -> usize {
-        self.driving.with(|driving| driving.runs.saturating_sub(1))
+        match self.policy {
+            Policy::Continue => 0,
+            Policy::Rerun => self.driving.with(|driving| driving.runs.saturating_sub(1)),
+        }
     }
 
     /// Counts one more participant. Returns false if the flight has ended, or is about to because
@@ -178,7 +180,7 @@ impl<T> SharedOperation<T> {
     /// stays with the caller.
     pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
         let anybody = self.driving.with(|driving| {
-            let turn = matches!(driving.stage, Stage::Polling { woken: true });
+            let turn = !matches!(driving.stage, Stage::Polling { woken: false });
             driving.put_back(operation, turn);
             turn && driving.parked.len() > 0
         });
@@ -349,6 +351,34 @@ impl<T> SharedOperation<T> {
         }
     }
 
+    /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
+    /// participant if there is no driver.
+    pub(crate) fn wakes(&self) {
+        let mut everyone = false;
+        let driver_waker = self.driving.with(|driving| {
+            match &mut driving.stage {
+                Stage::Parked(_) => {}
+                // Its poller looks when the poll returns.
+                Stage::Polling { woken } => {
+                    *woken = true;
+                    return None;
+                }
+                // A participant is woken for it already (invariant 3), or the flight has ended.
+                Stage::Ready(_) | Stage::Ended => return None,
+            }
+            if let Some(operation) = driving.end() {
+                driving.stage = Stage::Ready(operation);
+            }
+            everyone = driving.driver.is_none();
+            driving.take_driver_waker()
+        });
+        if let Some(waker) = driver_waker {
+            fire_one(waker);
+        } else if everyone {
+            self.wake_everyone();
+        }
+    }
+
     /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
     /// stage themselves; if they were woken too, and each woken one brought another, this had no
     /// end.
@@ -399,36 +429,6 @@ impl<T> Driving<T> {
         match mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Parked(operation) | Stage::Ready(operation) => Some(operation),
             Stage::Polling { .. } | Stage::Ended => None,
-        }
-    }
-}
-
-impl<T> SharedOperation<T> {
-    /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
-    /// participant if there is no driver.
-    pub(crate) fn wakes(&self) {
-        let mut everyone = false;
-        let driver_waker = self.driving.with(|driving| {
-            match &mut driving.stage {
-                Stage::Parked(_) => {}
-                // Its poller looks when the poll returns.
-                Stage::Polling { woken } => {
-                    *woken = true;
-                    return None;
-                }
-                // A participant is woken for it already (invariant 3), or the flight has ended.
-                Stage::Ready(_) | Stage::Ended => return None,
-            }
-            if let Some(operation) = driving.end() {
-                driving.stage = Stage::Ready(operation);
-            }
-            everyone = driving.driver.is_none();
-            driving.take_driver_waker()
-        });
-        if let Some(waker) = driver_waker {
-            fire_one(waker);
-        } else if everyone {
-            self.wake_everyone();
         }
     }
 }

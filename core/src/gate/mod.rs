@@ -248,12 +248,12 @@ impl<K, T> Sealed<Option<K>, T> for Gate<K, T> {
         self.only_shard()
     }
 
-    fn adapt<Q>(&self, request: Request, token: &Q, mode: Option<Mode>) -> Request
+    fn adapt<Q>(&self, request: Request, token: &Q, mode: Option<Mode>, waits: bool) -> Request
     where
         Q: Equivalent<Option<K>> + ?Sized,
     {
         let mode = mode.unwrap_or(self.inner.mode);
-        let request = request.at_gate(mode);
+        let request = request.at_gate(mode, waits);
         if mode == Mode::Open || token.equivalent(&None) {
             request.alone()
         } else {

@@ -43,8 +43,9 @@ pub(crate) mod sealed {
 
         fn shard(&self, hash: u64) -> &Arc<Shard<K, T>>;
 
-        /// Adds to a request what depends on the registry, on the key, and on the call's own mode.
-        fn adapt<Q>(&self, request: Request, key: &Q, mode: Option<Mode>) -> Request
+        /// Adds to a request what depends on the registry and on the key. At a gate that is held,
+        /// also on the call's own mode, and on whether the call can wait for its turn.
+        fn adapt<Q>(&self, request: Request, key: &Q, mode: Option<Mode>, waits: bool) -> Request
         where
             Q: Equivalent<K> + ?Sized;
 
@@ -134,7 +135,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
                 }
                 begin_by_search(self.of, shard, hash, self.fingerprint, key, self.mode)
             }
-            EntryKey::Borrowed(..) => self.begin_with(&mut Plain, |request| request),
+            EntryKey::Borrowed(..) => self.begin_with(&mut Plain, false),
         }
     }
 
@@ -173,26 +174,26 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         }
     }
 
-    /// As [`begin`](Self::begin), for a kind of call that adds to the search, with a request that
-    /// asks for more.
+    /// As [`begin`](Self::begin), for a kind of call that adds to the search, and that can wait for
+    /// its turn or can't.
     pub(crate) fn begin_with(
         self,
         call: &mut impl Call<G::Key, G::Value>,
-        add: impl FnOnce(Request) -> Request,
+        waits: bool,
     ) -> Begin<G::Key, G::Value> {
         match self.key {
             EntryKey::Owned(key) => {
                 let hash = self.of.hash(&key);
                 let shard = self.of.shard(hash);
                 let request = Request::new(shard, hash, self.fingerprint);
-                let request = add(self.of.adapt(request, &key, self.mode));
+                let request = self.of.adapt(request, &key, self.mode, waits);
                 Shard::search(shard, &request, OwnedKey(Some(key)), call)
             }
             EntryKey::Borrowed(key, make) => {
                 let hash = self.of.hash(key);
                 let shard = self.of.shard(hash);
                 let request = Request::new(shard, hash, self.fingerprint);
-                let request = add(self.of.adapt(request, key, self.mode));
+                let request = self.of.adapt(request, key, self.mode, waits);
                 Shard::search(shard, &request, BorrowedKey::new(key, make), call)
             }
         }
@@ -204,7 +205,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         self,
         call: &mut impl Call<G::Key, G::Value>,
     ) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
-        match self.begin_with(call, Request::waits) {
+        match self.begin_with(call, true) {
             Begin::Primary(primary) if G::HAS_LINE => {
                 match primary.shard().ticket(primary.flight()) {
                     // It has not waited, or its wait is over already.
@@ -250,7 +251,7 @@ fn begin_by_search<G: Registry>(
     key: G::Key,
     mode: Option<Mode>,
 ) -> Begin<G::Key, G::Value> {
-    let request = of.adapt(Request::new(shard, hash, fingerprint), &key, mode);
+    let request = of.adapt(Request::new(shard, hash, fingerprint), &key, mode, false);
     Shard::search(shard, &request, OwnedKey(Some(key)), &mut Plain)
 }
 
@@ -263,7 +264,7 @@ pub(super) fn join<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized>(
 ) -> Result<Joined<G>, Error> {
     let hash = of.hash(key);
     let shard = of.shard(hash);
-    let request = of.adapt(Request::new(shard, hash, fingerprint), key, mode);
+    let request = of.adapt(Request::new(shard, hash, fingerprint), key, mode, false);
     Ok(Shard::join_only(shard, request, SoughtKey(key))?)
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Cause, Error, Rejected};
 use crate::flight::operation::{Operation, Policy, RunIsOver, SharedOperation};
 use crate::flight::reentry::leads_back;
 use crate::flight::{Attached, Flight, FlightId, Settled};
-use crate::group::shard::{Call, InHand, Request, Shard};
+use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
@@ -91,7 +91,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
             policy,
             joined: None,
         };
-        match self.begin_with(&mut call, Request::waits) {
+        match self.begin_with(&mut call, true) {
             Begin::Primary(primary) => {
                 let first = Participant::first(primary);
                 if policy == Policy::Rerun {

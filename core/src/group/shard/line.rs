@@ -19,7 +19,6 @@ use alloc::collections::BTreeMap;
 use core::task::{Context, Poll};
 
 use crate::cell::{Place, SettleCell};
-use crate::error::Rejected;
 use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -56,6 +55,15 @@ pub(super) struct Line<K, T> {
     holder: Option<Arc<Flight<K, T>>>,
     first: Option<Waits<K, T>>,
     queue: BTreeMap<FlightId, Waits<K, T>>,
+}
+
+/// What a gate says to a call that could begin a flight.
+pub(super) enum Answer {
+    Enter,
+    Wait,
+    Busy,
+    /// The call has ended a holder that was too old.
+    AskAgain,
 }
 
 /// A flight that waits for its turn.
@@ -183,53 +191,49 @@ impl<K, T> Table<K, T> {
     }
 
     /// The flight that holds the gate, for a call that goes through the gate.
-    pub(super) fn holder(&self, request: &Request) -> Option<&Arc<Flight<K, T>>> {
+    fn holder(&self, request: &Request) -> Option<&Arc<Flight<K, T>>> {
         let line = self.line().filter(|_| request.mode != Mode::Open)?;
         line.holder.as_ref()
     }
 
-    /// Ends the flight that holds the gate, if it is too old. Returns false if it is not, and at a
-    /// closed gate, where no new flight could follow it.
-    pub(super) fn supersede_holder(
+    /// What a gate that is not closed says to a call that could begin a flight.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ask_gate(
         &mut self,
         shard: &Arc<Shard<K, T>>,
         request: &Request,
         after: &mut After<K, T>,
-    ) -> bool {
-        let too_old =
-            |holder: &&Arc<Flight<K, T>>| request.is_too_old(shard, self.note(holder.id), holder);
-        let holder = self.holder(request).filter(|_| !self.is_closed());
-        let Some(holder) = holder.filter(too_old).cloned() else {
-            return false;
+    ) -> Answer {
+        let Some(holder) = self.holder(request).cloned() else {
+            return Answer::Enter;
         };
-        let superseded = self.supersede(shard, &holder, after);
+        let too_old = request.is_too_old(shard, self.note(holder.id), &holder);
+        let ended = too_old && self.supersede(shard, &holder, after);
         after.drop_flight(holder);
-        superseded
-    }
-
-    /// Why no new flight can begin, but for the limit of flights.
-    pub(super) fn refusal(&self, request: &Request) -> Option<Rejected> {
-        if self.is_closed() {
-            return Some(Rejected::Closed);
+        if ended {
+            Answer::AskAgain
+        } else if self.waits_for(request) {
+            Answer::Wait
+        } else {
+            Answer::Busy
         }
-        let busy = self.has_line() && self.is_busy_for(request);
-        busy.then_some(Rejected::Busy)
     }
 
-    /// Whether a call is rejected because the gate is held.
-    fn is_busy_for(&self, request: &Request) -> bool {
-        let Some(line) = self.line().filter(|line| line.is_busy()) else {
-            return false;
-        };
+    /// Whether a call waits for the gate, which is held.
+    fn waits_for(&self, request: &Request) -> bool {
+        let has_place = |line: &Line<K, T>| line.queue.len() < line.max_queue;
         match request.mode {
-            Mode::Open => false,
-            Mode::Queue if request.waits => line.queue.len() >= line.max_queue,
-            Mode::Replace if request.waits => false,
-            Mode::Exclusive | Mode::Queue | Mode::Replace => true,
+            _ if !request.waits => false,
+            Mode::Queue => self.line().is_some_and(has_place),
+            Mode::Replace => true,
+            Mode::Exclusive | Mode::Open => false,
         }
     }
 
     /// A new flight takes the gate, or a place in the line. Then it waits.
+    #[cold]
+    #[inline(never)]
     pub(super) fn enter_line(
         &mut self,
         shard: &Arc<Shard<K, T>>,
@@ -268,6 +272,8 @@ impl<K, T> Table<K, T> {
     }
 
     /// The flight is over: it neither waits for the gate nor holds it.
+    #[cold]
+    #[inline(never)]
     pub(super) fn release_gate(&mut self, flight: &Arc<Flight<K, T>>, after: &mut After<K, T>) {
         let Some(line) = self.line_mut() else {
             return;

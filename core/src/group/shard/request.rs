@@ -63,15 +63,11 @@ impl Request {
         }
     }
 
-    /// The call goes through the gate.
-    pub(crate) fn at_gate(self, mode: Mode) -> Self {
-        Self { mode, ..self }
-    }
-
-    /// At a gate that is held, the call can wait for its turn.
-    pub(crate) fn waits(self) -> Self {
+    /// The call is for a gate.
+    pub(crate) fn at_gate(self, mode: Mode, waits: bool) -> Self {
         Self {
-            waits: true,
+            mode,
+            waits,
             ..self
         }
     }

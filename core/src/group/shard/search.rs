@@ -29,13 +29,13 @@ use alloc::vec::Vec;
 
 use crate::cell::Join;
 use crate::error::Rejected;
-use crate::flight::observe::Name;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
+use crate::group::shard::line::Answer;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::room::Room;
 use crate::group::shard::share::State;
@@ -175,7 +175,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if let Some(begin) = self.share(begin, call) {
                 // This can be the last handle by now, and its drop is the user's.
                 self.known = None;
-                report(&begin, self.shard.label().name());
+                begin.report(self.shard.label().name());
                 // A key that was not needed: its drop is the user's. What was begun is a guard by
                 // now.
                 drop(key);
@@ -299,6 +299,7 @@ impl<'a, K, T> Search<'a, K, T> {
     }
 
     /// No flight has this key: begins one, if nothing refuses it.
+    #[inline(always)]
     fn begin_flight(
         &mut self,
         table: &mut Table<K, T>,
@@ -308,11 +309,21 @@ impl<'a, K, T> Search<'a, K, T> {
         if self.request.joins_only {
             return Look::Absent;
         }
-        if table.has_line() && table.supersede_holder(self.shard, self.request, &mut self.after) {
-            return Look::Again;
+        let (closed, has_line) = match &table.extras {
+            None => (false, false),
+            Some(extras) => (extras.closed, extras.line.is_some()),
+        };
+        if closed {
+            return reject(table, Rejected::Closed);
         }
-        if let Some(why) = table.refusal(self.request) {
-            return reject(table, why);
+        let mut turn = true;
+        if has_line {
+            match table.ask_gate(self.shard, self.request, &mut self.after) {
+                Answer::Enter => {}
+                Answer::Wait => turn = false,
+                Answer::Busy => return reject(table, Rejected::Busy),
+                Answer::AskAgain => return Look::Again,
+            }
         }
         if !key.is_made() && self.room.is_there() {
             return Look::NoKey;
@@ -323,8 +334,6 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let has_line = table.has_line();
-        let turn = !has_line || table.holder(self.request).is_none();
         let attached = call.attach(self.shard, turn);
         let flight = table.begin(self.shard, self.request, key, attached, turn);
         if has_line {
@@ -387,17 +396,6 @@ impl<'a, K, T> Search<'a, K, T> {
 fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
     table.counts.reject(why);
     Look::Answer(Begin::Rejected(why))
-}
-
-/// Reports the answer. Without the features nothing is left of it.
-#[inline(always)]
-fn report<K, T>(begin: &Begin<K, T>, name: &Name) {
-    match begin {
-        Begin::Primary(primary) => primary.report_begun(),
-        Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
-        Begin::Waiter(_) => {}
-        Begin::Rejected(why) => name.report_rejected(*why),
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
-use crate::flight::operation::Policy;
+use crate::flight::operation::{Policy, SharedOperation};
 use crate::flight::reentry::is_nested;
 use crate::flight::{Attached, Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
@@ -187,8 +187,9 @@ impl<K, T> Table<K, T> {
         let open = Snapshot::open(sheds);
         let open = if wanted { open.while_wanted() } else { open };
         // Nothing runs while it waits, but a `work` makes its operation.
-        let shared = attached.as_ref().and_then(|it| it.shared());
-        let begun = turn || shared.is_some_and(|shared| shared.policy == Policy::Continue);
+        let makes = |shared: &SharedOperation<T>| shared.policy == Policy::Continue;
+        let shared = || attached.as_ref().and_then(|it| it.shared());
+        let begun = turn || shared().is_some_and(makes);
         let open = if begun { open } else { open.unbegun() };
         let cell = || RawCell::new(attached, open);
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
