@@ -275,8 +275,10 @@ pub(crate) fn close_places<K, T>(shards: &[Arc<Shard<K, T>>]) {
 }
 
 fn purge_expired<K, T>(shards: &[Arc<Shard<K, T>>]) -> usize {
-    let places = shards[0].places().zip(shards[0].now());
-    places.map_or(0, |(places, now)| places.purge(now))
+    // The clock is the user's: it is not read where nothing is retained.
+    let places = shards[0].places();
+    let purge = |places: &Places<K, T>| Some(places.purge(shards[0].now()?));
+    places.and_then(purge).unwrap_or(0)
 }
 
 /// Reads the figures of a registry. Drops what has expired first.
