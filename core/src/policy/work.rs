@@ -31,7 +31,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
     /// moment, all participants are woken.
     ///
-    /// Callers that come by `begin`, `work_rerun` or `spawn` share the outcome and never drive.
+    /// Callers that come by another call share the outcome and never drive. There is one exception:
+    /// the first `spawn` that joins gives its runtime a task that is a participant and drives. Then
+    /// the operation runs to its end, even if every caller is dropped.
     ///
     /// # Errors
     ///
@@ -58,8 +60,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// - A driver that is kept but no longer polled (for example in a `select!` arm that is not
     ///   taken again) stalls the others, unless something polls one of them, and keeps
-    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn`: the
-    ///   operation is then a task of its own.
+    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn` or
+    ///   `spawn_while_wanted`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself. A call from inside of it is a
