@@ -159,7 +159,7 @@ fn an_abort_handle_keeps_neither_key_nor_value() {
 }
 
 /// Lets a test see whether a group's registry is still there.
-struct Told(std::sync::Arc<()>);
+struct Told(#[expect(dead_code, reason = "counted")] std::sync::Arc<()>);
 
 impl oneflight_core::clock::Clock for Told {
     fn now(&self) -> std::time::Duration {

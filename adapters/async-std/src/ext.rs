@@ -12,8 +12,8 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::AsyncStd;
 
-/// Operations as tasks of async-std: they outlive every caller (policy *Detach*), or stop with the last
-/// one (policy *WhileWanted*).
+/// Operations as tasks of async-std: they outlive every caller (policy *Detach*), or stop with the
+/// last one (policy *WhileWanted*).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
 /// on `entry(key)`.
@@ -118,7 +118,8 @@ where
     }
 }
 
-/// Operations as tasks of async-std, for a call with more than a key: a borrowed key, a fingerprint.
+/// Operations as tasks of async-std, for a call with more than a key: a borrowed key, a
+/// fingerprint.
 ///
 /// ```
 /// use oneflight_async_std::EntryExt;
