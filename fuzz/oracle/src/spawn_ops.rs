@@ -296,20 +296,17 @@ impl Office {
             world.book.let_go(flight);
             return false;
         }
-        match job.making.take() {
-            Some(making) => {
-                world.book.begins(flight);
-                if making == Making::BeginOwn {
-                    let seen = hand.cues().seen_in_making;
-                    begin_own(world, seen, flight, false);
-                }
-                if making == Making::Panic {
-                    assert!(!polled, "polled, and never made");
-                    world.book.abort(flight, Cause::Panicked);
-                    return false;
-                }
+        if let Some(making) = job.making.take() {
+            world.book.begins(flight);
+            if making == Making::BeginOwn {
+                let seen = hand.cues().seen_in_making;
+                begin_own(world, seen, flight, false);
             }
-            None => {}
+            if making == Making::Panic {
+                assert!(!polled, "polled, and never made");
+                world.book.abort(flight, Cause::Panicked);
+                return false;
+            }
         }
         assert!(polled, "not polled");
         inside(world, hand, flight, act);
