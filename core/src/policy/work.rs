@@ -190,7 +190,7 @@ where
             });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            if let Some((Some((drive, waker)), _old)) = stepped.flatten() {
+            if let Some(Some((Some((drive, waker)), _old))) = stepped {
                 self.drive(drive, &waker, cx.waker());
             }
         }
