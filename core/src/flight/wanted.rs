@@ -49,8 +49,9 @@ impl<K, T> Flight<K, T> {
         !this.cell.snapshot().ended() && Self::leave_wanted(this, place)
     }
 
-    /// As [`leave_slowly`](Self::leave_slowly), for one that had not ended. If it is the last one who wants the flight, it gives its place back, and
-    /// then the end is completed here.
+    /// As [`leave_slowly`](Self::leave_slowly), for a flight that had not ended. If the duplicate is
+    /// the last one who wants the flight, it gives its place back, and then the end is completed
+    /// here.
     #[cold]
     #[inline(never)]
     fn leave_wanted(this: &Arc<Self>, place: &mut Place) -> bool {
