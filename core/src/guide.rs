@@ -7,7 +7,8 @@
 //! | the operation | wants | call | a lost caller means |
 //! |---|---|---|---|
 //! | a read, harmless to repeat | to be cheap | [`try_work`] | another caller runs its own |
-//! | a costly call, say a model | never to be paid twice | [`work`] | another caller continues |
+//! | a costly call, say a model | to stop with its last caller | `spawn_while_wanted` | nothing |
+//! | the same, without a runtime | never to be paid twice | [`work`] | another caller continues |
 //! | an effect: a payment | to finish | `spawn`, [`retain_ok_for`], [`Fingerprint`] | nothing |
 //! | a blocking call: a driver | one thread, and none for duplicates | `spawn_blocking` | nothing |
 //! | your own control flow | a guard | [`begin`], [`Primary`] | waiters get [`Aborted`] |
@@ -46,14 +47,46 @@
 //!
 //! # A costly model call
 //!
-//! `work` never restarts: ten callers that give up one after the other cost one call, and if an
-//! eleventh still wants the answer, it gets it. When the last one has gone, the operation is
-//! dropped, which cancels the request.
+//! `spawn_while_wanted` never restarts: ten callers that give up one after the other cost one call,
+//! and if an eleventh still wants the answer, it gets it. The operation is a task of the runtime,
+//! so no caller can stall it, and it runs in no caller's context. When the last caller is dropped,
+//! the task drops the operation, which cancels the request. A `spawn` of the same key that joins
+//! makes it run to its end. To stop it early, use its [`AbortHandle`](crate::handle::AbortHandle),
+//! or [`Group::abort`](crate::Group::abort).
 //!
-//! The operation is polled by the caller that drives. A driver that is kept but not polled stalls
-//! the others. If a caller can stay in a `select!` loop without being polled, use `spawn`. To stop
-//! it early, use its [`AbortHandle`](crate::handle::AbortHandle), or
-//! [`Group::abort`](crate::Group::abort).
+//! To let the operation linger, for a caller that comes back soon, keep one more waiter of it in a
+//! task that sleeps: the operation is wanted until that task drops the waiter.
+//!
+//! ```
+//! use core::time::Duration;
+//! use oneflight_core::rt::{Spawn, Timer};
+//! use oneflight_core::{Group, handle::Spawned};
+//!
+//! fn ask<R: Spawn + Timer>(
+//!     group: &Group<String, Result<String, String>>,
+//!     runtime: &R,
+//!     prompt: &str,
+//! ) -> Spawned<String, Result<String, String>>
+//! where
+//!     R::Sleep: 'static,
+//! {
+//!     let question = prompt.to_string();
+//!     let call = group.entry_ref(prompt).spawn_while_wanted_on(runtime, || model(question));
+//!     if let Ok(Some(waiter)) = group.join(prompt) {
+//!         let sleep = runtime.sleep(Duration::from_secs(10));
+//!         runtime.spawn(async move {
+//!             sleep.await;
+//!             drop(waiter);
+//!         });
+//!     }
+//!     call
+//! }
+//! # async fn model(_: String) -> Result<String, String> { Ok("42".into()) }
+//! ```
+//!
+//! `work` needs no runtime: the operation is polled by the caller that drives, another caller
+//! continues it if that one is dropped, and the last one that leaves drops it. A driver that is
+//! kept but not polled stalls the others.
 //!
 //! ```
 //! use oneflight_core::Group;

@@ -20,6 +20,7 @@
 //! | an outcome as JSON | [`Settled`] is serialized as its value | `serde` |
 //! | [looking in](#looking-in) | [`Group::stats`]; spans and metrics | `tracing`, `metrics` |
 //! | an operation that must run to its end, on tokio | [`rt::tokio::GroupExt::spawn`] | `tokio` |
+//! | one that stops with its last caller, there | `spawn_while_wanted` beside it | `tokio` |
 //! | a blocking call on tokio's pool | [`rt::tokio::GroupExt::spawn_blocking`] | `tokio` |
 //! | an operation that needs tokio, elsewhere | [`rt::tokio::Tokio::in_context`] | `tokio` |
 //! | the same on smol | [`rt::smol::GroupExt`] | `smol` |

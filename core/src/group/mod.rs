@@ -69,6 +69,7 @@ use stats::gather;
 /// |---|---|---|
 /// | an `async` operation that any caller can continue | [`work`] | another caller continues it |
 /// | an operation that must run to its end | an adapter's `spawn` | it runs on, on the runtime |
+/// | one that is of use while a caller waits | `spawn_while_wanted` | the last one stops it |
 /// | your own control flow, or a `!Send` operation | [`begin`] | waiters get [`Aborted`] |
 ///
 /// [`work`]: Self::work

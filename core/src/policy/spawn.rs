@@ -100,7 +100,8 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// - this call, if it began the flight;
     /// - every waiter of the flight, by whatever call it came, also if it is never polled. A waiter
-    ///   that was begun from inside of the flight's own operation is the exception.
+    ///   that was begun from inside of the flight's own operation is the exception, and so is a
+    ///   caller that got [`Rejected::Reentrant`].
     ///
     /// When the last of them is dropped, the flight ends as [`Cause::Dropped`]. A
     /// [`spawn_on`](Self::spawn_on) that joins the flight makes it wanted to its end: it is then a
@@ -183,6 +184,12 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// A call that blocks on its own key waits for itself. A `wait_blocking` there fails with
     /// [`Rejected::Reentrant`], but a `block_on` is not detected. Calls that block on each other's
     /// keys need a thread each, as they would without this crate.
+    ///
+    /// At a [gate](crate::gate::Gate) that is held, the call holds a thread of the pool while it
+    /// waits for its turn. If the holder of the gate needs a thread of that pool, the two wait for
+    /// each other. Use [`spawn_on`](Self::spawn_on) with an operation that uses the pool, or
+    /// [`turn`](crate::Entry::turn). Without `std` no thread can wait: the call is rejected as
+    /// [`Busy`](Rejected::Busy).
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
         R: SpawnBlocking,
