@@ -165,7 +165,7 @@ pub async fn an_invocation_that_replaces_itself_is_over<R: TestRuntime>(rt: R) {
     let gate = Gate::new(Mode::Replace);
     let inside = gate.clone();
     let outcome = rt.task(gate.work(Some("a"), || async move {
-        let inner = inside.work(Some("b"), || std::future::pending());
+        let inner = inside.work(Some("b"), std::future::pending);
         *inner.await.unwrap()
     }));
     assert_eq!(cause_of(outcome.await), Cause::Superseded);
