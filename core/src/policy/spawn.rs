@@ -224,7 +224,8 @@ impl<K, T> Call<K, T> for ToItsEnd<K, T> {
                 true
             }
             Some(None) => flight.cell.snapshot().settled(),
-            None => true,
+            // It has none to drive, or has ended and shed it.
+            None => flight.cell.snapshot().cause().is_none(),
         }
     }
 }
