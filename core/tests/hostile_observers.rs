@@ -8,8 +8,8 @@ mod outcome;
 
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -60,7 +60,18 @@ impl Subscriber for Hostile {
     }
 }
 
+/// With a single subscriber `tracing` asks that of the thread which comes to an event first, and keeps the answer. A test
+/// that has none must not be the first one meanwhile.
+static ONE_TEST_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> impl Sized {
+    ONE_TEST_AT_A_TIME
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
 fn under(test: impl FnOnce(&Hostile)) {
+    let _alone = alone();
     let hostile = Hostile::default();
     tracing::subscriber::with_default(hostile.clone(), || test(&hostile));
 }
@@ -140,6 +151,7 @@ fn a_begin_that_a_subscriber_ends_leaves_nothing() {
 }
 
 fn counted(name: &str, run: impl FnOnce()) -> u64 {
+    let _alone = alone();
     let recorder = DebuggingRecorder::new();
     let snapshots = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, run);

@@ -19,6 +19,7 @@ use metrics::{
 };
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Rejected;
+use oneflight_core::rt::Spawn;
 use oneflight_core::{Begin, Error, Group, Waiter};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -180,6 +181,18 @@ impl Parked {
     }
 }
 
+/// Of a runtime that keeps the last one.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Default)]
+struct Shelf(RefCell<Option<Task>>);
+
+impl Spawn for Shelf {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.0.replace(Some(Box::pin(task)));
+    }
+}
+
 /// Returns how many places there are.
 fn script(act: Option<(usize, Act)>) -> usize {
     let clock = Seconds::default();
@@ -202,7 +215,17 @@ fn script(act: Option<(usize, Act)>) -> usize {
             Begin::Rejected(_) => None,
         }
     };
-    let steps: [&dyn Fn(); 8] = [
+    // Whether the place was in a task: its panic ends there.
+    let in_task = Cell::new(false);
+    let runs = |task: Option<Task>| {
+        if let Some(mut task) = task {
+            let before = PLACES.get();
+            assert!(block_on(poll_once(&mut task)).is_some());
+            let place = act.map_or(usize::MAX, |(place, _)| place);
+            in_task.set(in_task.get() || (before..PLACES.get()).contains(&place));
+        }
+    };
+    let steps: [&dyn Fn(); 12] = [
         // The second outcome needs the place of the first one.
         &|| {
             for key in [1, 2] {
@@ -253,6 +276,48 @@ fn script(act: Option<(usize, Act)>) -> usize {
             group.abort_all();
             drop(primary);
         },
+        // A spawn joins a work, whose callers leave.
+        &|| {
+            let shelf = Shelf::default();
+            let work = group.work(Key(9), || ready(7));
+            let spawned = group.entry(Key(9)).spawn_on(&shelf, || ready(8));
+            drop((work, spawned));
+            runs(shelf.0.take());
+        },
+        &|| {
+            let shelf = Shelf::default();
+            let ask = || {
+                group
+                    .entry(Key(10))
+                    .spawn_while_wanted_on(&shelf, pending::<u32>)
+            };
+            let first = ask();
+            let task = shelf.0.take();
+            let second = ask();
+            let others = parked.borrow().len();
+            drop(begin(10));
+            drop((first, second));
+            parked.borrow_mut().truncate(others);
+            runs(task);
+        },
+        &|| {
+            let shelf = Shelf::default();
+            let first = group
+                .entry(Key(11))
+                .spawn_while_wanted_on(&shelf, || ready(7));
+            let task = shelf.0.take();
+            drop(group.entry(Key(11)).spawn_on(&shelf, || ready(8)));
+            drop(first);
+            runs(task);
+        },
+        &|| {
+            let fails = || ready(Err::<u32, _>(Error::TimedOut));
+            let first = group.try_work(Key(12), fails);
+            let second = group.try_work(Key(12), fails);
+            drop(begin(12));
+            let _ = block_on(first);
+            let _ = block_on(second);
+        },
         &|| {
             group.close();
             drop(group.begin(Key(8)));
@@ -272,7 +337,8 @@ fn script(act: Option<(usize, Act)>) -> usize {
     ACT.set(None);
     GROUP.set(None);
     let panics_planted = matches!(act, Some((_, Act::Panic | Act::RecorderPanics)));
-    assert_eq!(panics > 0, panics_planted, "panics came out");
+    let panics = panics > 0 || (panics_planted && in_task.get());
+    assert_eq!(panics, panics_planted, "panics came out");
     for Parked { waiter, woken } in parked.into_inner() {
         assert!(
             waiter.get().is_some(),

@@ -12,7 +12,7 @@ use oneflight::error::{Cause, Rejected};
 use oneflight::rt::tokio::GroupExt;
 use oneflight::{Begin, Error, Group};
 use oneflight_conformance::{cause_of, fine, poll, primary, quiet_panic, waiter, watched};
-use support::{Shelf, is_drained};
+use support::{Shelf, is_drained, panics};
 
 type Keys = Group<&'static str, usize>;
 
@@ -122,6 +122,39 @@ fn a_lost_operation_is_dropped_before_anybody_is_told() {
                     "{name}, {how}"
                 );
             }
+        }
+    });
+}
+
+/// Some runtimes abort the process if it does.
+#[test]
+fn what_a_runtime_drops_does_not_unwind_into_it() {
+    watched("dropped by its runtime", || {
+        for way in ["spawn", "polled", "wanted", "blocking"] {
+            let (group, log, shelf) = (Keys::new(), Arc::new(Log::default()), Shelf::default());
+            let operation = Operation(group.clone(), log, "its drop panics");
+            let entry = group.entry("k");
+            let call = match way {
+                "wanted" => entry.spawn_while_wanted_on(&shelf, || operation),
+                "blocking" => entry.spawn_blocking_on(&shelf, move || {
+                    drop(operation);
+                    7
+                }),
+                _ => entry.spawn_on(&shelf, || operation),
+            };
+            assert!(
+                !panics(|| match way {
+                    "blocking" => drop(shelf.take_call()),
+                    "polled" => {
+                        let mut task = shelf.take_task();
+                        assert!(poll(&mut task, Waker::noop()).is_pending());
+                    }
+                    _ => drop(shelf.take_task()),
+                }),
+                "{way}"
+            );
+            assert_eq!(call.get().map(cause_of), Some(Cause::Dropped), "{way}");
+            assert!(group.is_empty() && group.stats().ending == 0, "{way}");
         }
     });
 }

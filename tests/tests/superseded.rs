@@ -1,5 +1,7 @@
 //! What is left of a flight that gave way to a newer one: nothing, whoever drove it.
 
+mod support;
+
 use std::future::{pending, ready};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use oneflight::error::{Cause, Rejected};
 use oneflight::{Begin, Group};
 use oneflight_conformance::{HandClock, fine, poll, polled, primary, quiet_panic, watched};
+use support::{Shelf, assert_ledger};
 
 fn group(clock: &HandClock) -> Group<&'static str, usize> {
     Group::builder()
@@ -191,4 +194,21 @@ fn a_flight_that_is_forgotten_while_it_is_found_too_old_is_left_alone() {
         assert_eq!(*new.settle(2).expect("it was left alone"), 2);
         assert_eq!(group.stats().aborted_by(Cause::Superseded), 0);
     });
+}
+
+/// The call has joined, and the last participant leaves before it has taken part: also where what
+/// hangs on a flight is freed with its end.
+#[test]
+fn a_spawn_inherits_no_cancel_from_a_work_that_is_lost_while_it_joins() {
+    let retaining = Group::builder().retain_for(Duration::from_secs(60)).build();
+    for group in [Group::<Armed, u8>::new(), retaining] {
+        let (key, shelf) = (Armed::default(), Shelf::default());
+        let work = group.work(key.clone(), pending);
+        *key.0.lock().unwrap() = Some(Box::new(move || drop(work)));
+        let spawned = group.entry(key).spawn_on(&shelf, || ready(7));
+        assert!(spawned.is_primary(), "{:?}", spawned.get());
+        shelf.run();
+        assert_eq!(*polled(spawned).unwrap().unwrap(), 7);
+        assert_ledger(&group);
+    }
 }

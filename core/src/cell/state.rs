@@ -142,7 +142,9 @@ impl State {
     #[cold]
     #[inline(never)]
     pub(super) fn enter(&self) -> bool {
-        self.update(|word| (word & TOLD == 0).then(|| step_inside(word, word + ONE_INSIDE)))
+        // The sum is too large only where it is not taken: with both counts at their maximum.
+        let more = |word: usize| step_inside(word, word.wrapping_add(ONE_INSIDE));
+        self.update(|word| (word & TOLD == 0).then(|| more(word)))
             .is_ok()
     }
 
@@ -367,5 +369,8 @@ mod tests {
         assert!(!state.set_told() && !state.exit());
         assert_eq!(state.load().0, SHEDS | INSIDE | TOLD);
         assert_eq!(state.load().duplicates(), 0);
+        let full = State::new(Snapshot(SHEDS | INSIDE | (usize::MAX << COUNT_SHIFT)));
+        let before = full.load().0;
+        assert!(full.enter() && !full.exit() && full.load().0 == before);
     }
 }

@@ -170,8 +170,11 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// one that runs.
     ///
     /// Each flight takes one thread of that pool for any number of callers, because no waiter
-    /// enters the pool. Otherwise as [`spawn_on`](Self::spawn_on). The adapters provide this call
-    /// as `GroupExt::spawn_blocking` and `EntryExt::spawn_blocking`.
+    /// enters the pool. Otherwise as [`spawn_on`](Self::spawn_on), with one exception: a call that
+    /// joins an operation which another kind of call has begun waits as every waiter does. It can
+    /// be lost with that operation, and a `spawn_while_wanted` that it joins can still stop when
+    /// its callers have left. The adapters provide this call as `GroupExt::spawn_blocking` and
+    /// `EntryExt::spawn_blocking`.
     ///
     /// # Cancel safety
     ///
@@ -235,7 +238,8 @@ impl<K, T> Call<K, T> for ToItsEnd<K, T> {
                 true
             }
             Some(None) => flight.cell.snapshot().settled(),
-            None => true,
+            // It has none to drive, or has ended and shed it.
+            None => flight.cell.snapshot().cause().is_none(),
         }
     }
 }

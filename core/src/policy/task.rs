@@ -1,5 +1,6 @@
 //! What is given to a runtime: an operation, a call, or a participant of a `work`. None of them
-//! unwinds.
+//! unwinds, neither when it runs nor when the runtime drops it: some runtimes abort the process
+//! then.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -40,7 +41,7 @@ impl<K, T, M> Unbegun<K, T, M> {
 impl<K, T, M> Drop for Unbegun<K, T, M> {
     fn drop(&mut self) {
         if let Some((primary, make)) = self.0.take() {
-            primary.lose(loss(), make);
+            isolate(|| primary.lose(loss(), make));
         }
     }
 }
@@ -52,6 +53,13 @@ pin_project! {
         start: Option<Unbegun<K, T, M>>,
         #[pin]
         run: Option<Run<K, T, F>>,
+    }
+
+    impl<K, T, M, F> PinnedDrop for Task<K, T, M, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            isolate(|| this.run.set(None));
+        }
     }
 }
 

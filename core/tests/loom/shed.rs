@@ -1,7 +1,7 @@
 //! Groups that retain free what hangs on a flight once all have been told: the last of the ender and of the calls that
 //! are inside then frees it. What a participant uses inside is seen by loom: a free that comes too early is a race on it.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use loom::thread;
 use oneflight_core::Group;
 use oneflight_core::handle::Work;
 
-use crate::{Counter, Fixed, Hand, Registry, bounded_model, primary, waiter};
+use crate::{Counter, Fixed, Hand, Registry, Shelf, bounded_model, primary, waiter};
 
 fn retaining<T>() -> Registry<T> {
     Group::<u8, T>::builder()
@@ -152,5 +152,19 @@ fn a_newcomer_joins_while_the_last_participant_sheds() {
         let newcomer = group.work(1, || async { 8 });
         assert!(matches!(*block_on(newcomer).unwrap(), 7 | 8));
         thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_spawn_joins_while_the_last_participant_leaves_and_its_flight_sheds() {
+    bounded_model(3, || {
+        let (group, shelf) = (retaining::<u32>(), Shelf::default());
+        let work = group.work(1, || ready(7));
+        let leave = thread::spawn(move || drop(work));
+        let call = group.entry(1).spawn_on(&shelf, || ready(8));
+        leave.join().unwrap();
+        block_on(shelf.take().expect("a task in either case"));
+        let own = call.is_primary();
+        assert_eq!(*block_on(call).unwrap(), if own { 8 } else { 7 });
     });
 }

@@ -157,8 +157,8 @@ fn an_operation_that_nobody_wants_begins_before_its_end_or_never() {
         let (stats, begun) = (group.clone(), made.clone());
         let leave = thread::spawn(move || {
             drop(owner);
-            // The end has found that it has not begun: so it is over already.
-            begun.load(Ordering::SeqCst) == 0 && stats.stats().ending == 0
+            // It is over. If it has not begun by now, the end has found that it had not begun.
+            stats.stats().ending == 0 && begun.load(Ordering::SeqCst) == 0
         });
         let _ = pin!(task.as_mut()).poll(&mut Context::from_waker(Waker::noop()));
         let never = leave.join().unwrap();

@@ -103,7 +103,7 @@ impl Moment {
         if self.is_in_the_end() {
             !place.lets_panics_of_the_end_through()
         } else {
-            place.keeps_panics_of_its_own(self == Moment::TakenBack)
+            place.keeps_panics_of_its_own()
         }
     }
 }

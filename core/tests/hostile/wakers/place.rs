@@ -357,15 +357,9 @@ impl Place {
     }
 
     /// Whether a panic of a waker ends in the victim, which is a task, in a poll of it or when it is
-    /// `dropped`: so it is with `std`.
-    pub(crate) fn keeps_panics_of_its_own(self, dropped: bool) -> bool {
-        // The drop of the operation of a `spawn` is its runtime's, and so is a panic of that.
-        let kept = match self {
-            Place::UnwantedTask => !dropped,
-            Place::AddedTask => true,
-            _ => false,
-        };
-        kept && crate::limit::ISOLATES_PANICS
+    /// dropped: so it is with `std`.
+    pub(crate) fn keeps_panics_of_its_own(self) -> bool {
+        crate::limit::ISOLATES_PANICS && matches!(self, Place::UnwantedTask | Place::AddedTask)
     }
 
     /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with

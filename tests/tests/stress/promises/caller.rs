@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -10,26 +11,41 @@ use oneflight::gate::{Gate, Turn};
 use oneflight::handle::AbortHandle;
 use oneflight::rt::{Spawn, SpawnBlocking};
 use oneflight::{Begin, Error, Fingerprint, FlightId, Group, Primary, Settled, Waiter};
-use oneflight_conformance::{HandClock, fine, polled};
+use oneflight_conformance::HandClock;
 
-use super::oracle::{Bell, Key, Operation, Oracle, Value};
+use super::oracle::{Bell, Failure, Fallible, Key, Operation, Oracle, Value};
 
-const KEYS: u32 = 24;
 /// Calls of one thread in one round.
 const CALLS: usize = 10_000;
 /// Handles that one thread holds.
 const HELD: usize = 48;
 
-pub(crate) type Tasks = Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>;
+/// A task, and what its wakers ring.
+pub(crate) type Task = (Pin<Box<dyn Future<Output = ()> + Send>>, Arc<Bell>);
 
-/// Keeps tasks until somebody polls or drops one.
+/// Keeps tasks until somebody polls or drops one. It drops or polls some of them at once.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(pub(crate) Arc<Tasks>);
+pub(crate) struct Shelf(pub(crate) Arc<Mutex<Vec<Task>>>, Arc<AtomicUsize>);
 
 impl Spawn for Shelf {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        self.0.lock().expect("no panic").push(Box::pin(task));
+        let mut task: Task = (Box::pin(task), Bell::new());
+        match self.1.fetch_add(1, Ordering::Relaxed) % 16 {
+            0 => return,
+            1..4 if poll_task(&mut task) => return,
+            _ => {}
+        }
+        self.0.lock().expect("no panic").push(task);
     }
+}
+
+/// Polls it once. Returns whether it is over.
+pub(crate) fn poll_task((task, bell): &mut Task) -> bool {
+    bell.take();
+    let waker = Waker::from(bell.clone());
+    task.as_mut()
+        .poll(&mut Context::from_waker(&waker))
+        .is_ready()
 }
 
 impl SpawnBlocking for Shelf {
@@ -57,6 +73,7 @@ pub(crate) struct Round {
     pub(crate) gate: Gate<Key, Value>,
     pub(crate) clock: HandClock,
     pub(crate) shelf: Shelf,
+    pub(crate) keys: u32,
 }
 
 impl Round {
@@ -76,7 +93,7 @@ impl Round {
     }
 
     fn key(&self, rng: &mut fastrand::Rng) -> Key {
-        Key::new(&self.oracle, rng.u32(0..KEYS))
+        Key::new(&self.oracle, rng.u32(0..self.keys))
     }
 
     fn operation(&self, rng: &mut fastrand::Rng) -> impl FnOnce() -> Operation + Send + use<> {
@@ -87,7 +104,7 @@ impl Round {
     fn begin(&self, rng: &mut fastrand::Rng, held: &mut Vec<Held>) {
         let (group, key) = (&self.group, self.key(rng));
         let oracle = self.oracle.clone();
-        match rng.u32(0..12) {
+        match rng.u32(0..17) {
             0..3 => held.extend(self.hold(group.begin(key))),
             3 => held.extend(self.hold(group.entry_ref::<Key>(&key).begin())),
             4 => {
@@ -103,9 +120,10 @@ impl Round {
                 }));
             }
             7 | 8 => {
-                let mut call = Box::pin(group.try_work(key, fine(self.operation(rng))));
+                let make = self.operation(rng);
+                let mut call = Box::pin(group.try_work(key, || Fallible(make())));
                 if call.id().is_none() {
-                    self.count_rejection(polled(call));
+                    self.oracle.rejected();
                     return;
                 }
                 let mut lost = false;
@@ -113,7 +131,16 @@ impl Round {
                     let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
                     // Its own loss is told to it as a panic, whatever the flight comes to.
                     lost |= polled.is_err();
-                    lost || polled.is_ok_and(|outcome| judge(&oracle, call.id(), outcome))
+                    lost || polled.is_ok_and(|polled| match polled {
+                        Poll::Ready(Err(Failure::Own)) => true,
+                        Poll::Ready(Err(Failure::Ours(error))) => {
+                            judge(&oracle, call.id(), Poll::Ready(Err(error)))
+                        }
+                        Poll::Ready(Ok(settled)) => {
+                            judge(&oracle, call.id(), Poll::Ready(Ok(settled)))
+                        }
+                        Poll::Pending => false,
+                    })
                 }));
             }
             9 => {
@@ -129,8 +156,16 @@ impl Round {
                     }));
                 }
             }
-            10 => {
-                let mut call = group.entry(key).spawn_on(&self.shelf, self.operation(rng));
+            10..15 => {
+                let (entry, make) = (group.entry(key), self.operation(rng));
+                let mut call = match rng.u32(0..8) {
+                    0 => entry.spawn_blocking_on(&self.shelf, {
+                        let oracle = oracle.clone();
+                        move || Value::new(&oracle)
+                    }),
+                    1..3 => entry.spawn_on(&self.shelf, make),
+                    _ => entry.spawn_while_wanted_on(&self.shelf, make),
+                };
                 self.count_rejection(call.get());
                 held.extend(call.abort_handle().map(Held::Abort));
                 held.push(waiting(move |cx| {
@@ -246,6 +281,11 @@ impl Round {
 
     /// Uses, keeps or drops what is held.
     fn go_on(&self, held: Held, rng: &mut fastrand::Rng) -> Option<Held> {
+        if rng.u32(0..32) == 0 && !matches!(held, Held::Primary(_) | Held::Holder(_)) {
+            let mut attic = self.oracle.attic.lock().expect("no panic");
+            attic.push(Box::new(held));
+            return None;
+        }
         match held {
             Held::Primary(primary) => match rng.u32(0..8) {
                 0..4 => self.settle(primary),
@@ -311,13 +351,14 @@ impl Round {
                 group.forget(&key);
             }
             9 => self.clock.forward(1),
-            10..14 => self.oracle.ring(3),
+            10..14 => {
+                self.oracle.ring(3);
+            }
             14..24 => {
                 let task = self.shelf.0.lock().expect("no panic").pop();
                 if let Some(mut task) = task {
-                    let mut cx = Context::from_waker(Waker::noop());
                     // One in eight is dropped, as a runtime does that shuts down.
-                    if rng.u32(0..8) != 0 && task.as_mut().poll(&mut cx).is_pending() {
+                    if rng.u32(0..8) != 0 && !poll_task(&mut task) {
                         self.shelf.0.lock().expect("no panic").insert(0, task);
                     }
                 }

@@ -12,12 +12,13 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use oneflight::Group;
+use oneflight::error::Rejected;
 use oneflight::gate::{Gate, Mode};
+use oneflight::{Begin, Group};
 use oneflight_conformance::HandClock;
 use oneflight_conformance::figures::Rss;
 
-use caller::{Held, Round, Shelf, poll};
+use caller::{Held, Round, Shelf, poll, poll_task};
 use oracle::{Bell, Key, Oracle, Value};
 
 const THREADS: usize = 6;
@@ -49,8 +50,9 @@ pub(crate) fn play(seed: u64) {
     if rng.bool() {
         builder = builder.max_waiters(rng.usize(1..40));
     }
-    if rng.bool() {
-        builder = builder.max_flights(rng.usize(1..100));
+    let most = rng.bool().then(|| rng.usize(1..100));
+    if let Some(most) = most {
+        builder = builder.max_flights(most);
     }
     if rng.bool() {
         builder = builder.max_reruns(rng.usize(0..4));
@@ -62,6 +64,7 @@ pub(crate) fn play(seed: u64) {
         gate: Gate::new(modes[rng.usize(0..modes.len())]),
         clock,
         shelf: Shelf::default(),
+        keys: rng.u32(1..24),
     };
     let held: Vec<Held> = thread::scope(|scope| {
         let callers: Vec<_> = (0..THREADS)
@@ -75,11 +78,12 @@ pub(crate) fn play(seed: u64) {
             .flat_map(|held| held.expect("no caller panics"))
             .collect()
     });
-    round.bring_to_an_end(held, &mut rng);
+    let closed = round.bring_to_an_end(held, &mut rng);
 
     let (group, gate) = (round.group.stats(), round.gate.stats());
     for stats in [group, gate] {
-        assert_eq!((stats.in_flight, stats.waiting), (0, 0), "{stats:?}");
+        let here = (stats.in_flight, stats.waiting, stats.ending);
+        assert_eq!(here, (0, 0, 0), "{stats:?}");
         assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
         assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
     }
@@ -89,20 +93,34 @@ pub(crate) fn play(seed: u64) {
     let rejected = oracle.rejected.load(Ordering::Relaxed);
     assert_eq!(group.rejected + gate.rejected, rejected);
     assert!(group.begun + gate.begun > 0);
+    if let (Some(most), false) = (most, closed) {
+        let key = |number| Key::new(&oracle, 1_000 + number as u32);
+        let _all: Vec<_> = (0..most)
+            .map(|number| round.group.begin(key(number)))
+            .collect();
+        assert_eq!(round.group.len(), most, "a place was not given back");
+        let one_more = round.group.begin(key(most));
+        assert!(matches!(
+            one_more,
+            Begin::Rejected(Rejected::TooManyFlights)
+        ));
+    }
     drop(round);
     assert_eq!(oracle.alive(), 0, "a key, a value or an operation is kept");
 }
 
 impl Round {
-    /// Ends what is in flight. Who waits is polled when it was woken and not otherwise: a wake that
-    /// was lost shows.
-    fn bring_to_an_end(&self, held: Vec<Held>, rng: &mut fastrand::Rng) {
+    /// Ends what is in flight, and returns whether the group is closed. Who waits is polled when it was
+    /// woken and not otherwise, and so are tasks: a wake that was lost shows.
+    fn bring_to_an_end(&self, held: Vec<Held>, rng: &mut fastrand::Rng) -> bool {
         let closes = rng.bool();
         if closes {
             self.group.close();
         }
         let drained = Bell::new();
         let mut drain = self.group.drained();
+        let attic = std::mem::take(&mut *self.oracle.attic.lock().expect("no panic"));
+        drop(attic);
         let mut futures = Vec::new();
         for one in held {
             match one {
@@ -124,13 +142,13 @@ impl Round {
             moved = false;
             let tasks = std::mem::take(&mut *self.shelf.0.lock().expect("no panic"));
             for mut task in tasks {
-                moved = true;
-                let mut cx = Context::from_waker(Waker::noop());
-                if task.as_mut().poll(&mut cx).is_pending() {
+                let woken = task.1.is_rung();
+                moved |= woken;
+                if !woken || !poll_task(&mut task) {
                     self.shelf.0.lock().expect("no panic").push(task);
                 }
             }
-            self.oracle.ring(usize::MAX);
+            moved |= self.oracle.ring(usize::MAX);
             futures.retain_mut(|one| match one {
                 Held::Future(future, bell) if bell.is_rung() => {
                     moved = true;
@@ -139,7 +157,9 @@ impl Round {
                 _ => true,
             });
         }
-        assert_eq!(futures.len(), 0, "woken no more, and not ready");
+        let tasks = std::mem::take(&mut *self.shelf.0.lock().expect("no panic"));
+        let left = (futures.len(), tasks.len());
+        assert_eq!(left, (0, 0), "woken no more, and not ready");
         self.oracle.bells.lock().expect("no panic").clear();
         if closes {
             let told = at_once || drained.take();
@@ -150,5 +170,6 @@ impl Round {
             );
             assert!(drains(Waker::noop()), "not drained");
         }
+        closes
     }
 }

@@ -1,6 +1,7 @@
 //! What a random run is held to: every flight has one outcome, whoever sees it, and nothing is
 //! kept.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
@@ -24,6 +25,8 @@ pub(crate) struct Oracle {
     pub(crate) rejected: AtomicU64,
     /// Wakers that operations have left to be woken from outside.
     pub(crate) bells: Mutex<Vec<Waker>>,
+    /// Handles that an operation drops while it is polled, their own ones too.
+    pub(crate) attic: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +65,16 @@ impl Oracle {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Wakes what operations wait for.
-    pub(crate) fn ring(&self, most: usize) {
-        for _ in 0..most {
+    /// Wakes what operations wait for. Returns whether there was any.
+    pub(crate) fn ring(&self, most: usize) -> bool {
+        for rung in 0..most {
             let bell = self.bells.lock().expect("no panic").pop();
             match bell {
                 Some(bell) => bell.wake(),
-                None => break,
+                None => return rung > 0,
             }
         }
+        true
     }
 }
 
@@ -159,6 +163,10 @@ impl Future for Operation {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Value> {
         let busy = self.busy.swap(true, Ordering::SeqCst);
         assert!(!busy, "polled by two at once");
+        if self.rng.u32(0..8) == 0 {
+            let dropped = self.life.0.attic.lock().expect("no panic").pop();
+            drop(dropped);
+        }
         match self.rng.u32(0..32) {
             0 => quiet_panic(),
             1..12 => return Poll::Ready(Value::new(&self.life.0)),
@@ -170,6 +178,36 @@ impl Future for Operation {
         }
         self.busy.store(false, Ordering::SeqCst);
         Poll::Pending
+    }
+}
+
+/// Of a `try_work`: some of its values are errors.
+pub(crate) struct Fallible(pub(crate) Operation);
+
+/// Why a `try_work` has no value.
+pub(crate) enum Failure {
+    Own,
+    Ours(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl Future for Fallible {
+    type Output = Result<Value, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.0).poll(cx);
+        polled.map(|value| {
+            if value.tag % 3 == 0 {
+                Err(Failure::Own)
+            } else {
+                Ok(value)
+            }
+        })
     }
 }
 
