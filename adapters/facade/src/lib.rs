@@ -51,6 +51,8 @@
 #[doc(inline)]
 pub use oneflight_core::*;
 
+pub mod guide;
+
 /// What runs operations apart from their callers. Each adapter is a module of its own, behind the
 /// feature of its name.
 pub mod rt {
