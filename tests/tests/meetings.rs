@@ -60,7 +60,7 @@ fn is_finished(cell: &str, spawned: bool) -> bool {
     match cell {
         "is dropped" => false,
         "runs to its end" => true,
-        "dropped, unless `spawn` joined" => spawned,
+        "stops, unless `spawn` joined" => spawned,
         other => panic!("no such end: {other}"),
     }
 }

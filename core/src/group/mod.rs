@@ -70,7 +70,7 @@ use stats::gather;
 /// | [`work`] | in the callers, one at a time | another caller continues it |
 /// | [`try_work`] | in the caller whose turn it is | the next caller runs its own |
 /// | [`begin`] | in your own control flow | waiters get [`Aborted`] |
-/// | `work_blocking` | on the caller's thread | it cannot, but by a panic: waiters get [`Aborted`] |
+/// | `work_blocking` | on the caller's thread | only by a panic: waiters get [`Aborted`] |
 ///
 /// The adapters provide the calls that need a runtime, also `spawn_blocking` for a blocking call,
 /// as methods of a group. An operation of `try_work`, `begin` and `work_blocking` can borrow and
@@ -95,8 +95,8 @@ use stats::gather;
 /// |---|---|---|---|---|
 /// | `spawn` | the outcome | the outcome | the outcome | runs to its end |
 /// | `spawn_blocking` | the outcome | the outcome | the outcome | runs to its end |
-/// | `spawn_while_wanted` | the outcome | the outcome | the outcome | dropped, unless `spawn` joined |
-/// | `work` | continues it | its task continues it | `Dropped` | dropped, unless `spawn` joined |
+/// | `spawn_while_wanted` | the outcome | the outcome | the outcome | stops, unless `spawn` joined |
+/// | `work` | continues it | its task continues it | `Dropped` | stops, unless `spawn` joined |
 /// | `try_work` | runs its own | `Dropped` | `Dropped` | is dropped |
 /// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` | is dropped |
 /// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` | cannot be left |
