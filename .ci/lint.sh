@@ -31,7 +31,7 @@ rule() {
 
 # The rooms of core/src from top to bottom. A path that starts with `crate::` names its own room or one further down. What
 # lib.rs exports belongs to the room where it is written, and is named there. Tests are exempt, and so is lib.rs.
-rooms="guide gate policy rt group flight cell clock fingerprint error unwind sync"
+rooms="gate policy rt group flight cell clock fingerprint error unwind sync"
 runs_up() {
   python3 - core/src "$rooms" <<'PYTHON'
 import re, sys

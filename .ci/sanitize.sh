@@ -54,7 +54,7 @@ tsan() {
 # hostile users, and hostile wakers, which keep cells for ever. Of the stress tests one does.
 readonly emulated=(by_hand colliding_keys drops hostile retain_room stress superseded)
 readonly too_large=(user_code_may_ an_operation_may_panic_and_panic_again wakers:: calls_of_every_kind_ random_calls_from_
-  heirs_that_race_ an_operation_of_work_is_made_once_ an_operation_of_rerun_is_made_once_
+  heirs_that_race_ an_operation_of_work_is_made_once_ an_operation_of_try_work_is_made_once_
   a_begin_that_finds_an_aborted_flight_replaces_it)
 
 memcheck() {

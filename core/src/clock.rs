@@ -99,6 +99,13 @@ mod monotonic {
 /// The clock of a group that is given none, where there is one.
 pub(crate) use monotonic::default;
 
+/// Now, where `std` can tell.
+#[cfg(feature = "metrics")]
+pub(crate) fn instant() -> Option<std::time::Instant> {
+    let can = !cfg!(all(target_family = "wasm", target_os = "unknown"));
+    can.then(std::time::Instant::now)
+}
+
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use std::time::Instant;

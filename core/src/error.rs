@@ -91,7 +91,7 @@ impl From<Error> for std::io::Error {
 #[non_exhaustive]
 pub enum Cause {
     /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it
-    /// settled, or the last participant of a `work` or `work_rerun` left.
+    /// settled, or the last participant of a `work` or `try_work` left.
     Dropped,
     /// The operation panicked, or a closure that the settle calls
     /// ([`retain_by`](crate::GroupBuilder::retain_by)). It is also the cause if the guard is
@@ -106,25 +106,42 @@ pub enum Cause {
     AbortedAll,
     /// Older than the group's `supersede_after`: a newer flight of the same key superseded it.
     Superseded,
-    /// The driver of a [`work_rerun`](crate::Group::work_rerun) was lost once more than its budget
-    /// allows.
+    /// As many operations of a [`try_work`](crate::Group::try_work) have failed or were lost as
+    /// [`max_reruns`](crate::GroupBuilder::max_reruns) allows to run.
     Exhausted,
+    /// The last operation of a [`try_work`](crate::Group::try_work) that ran failed, and no
+    /// participant is left to run another one. Its caller got the error.
+    Failed,
 }
 
 impl Cause {
-    const ALL: [Cause; 6] = [
+    pub(crate) const ALL: [Cause; 7] = [
         Cause::Dropped,
         Cause::Panicked,
         Cause::Cancelled,
         Cause::AbortedAll,
         Cause::Superseded,
         Cause::Exhausted,
+        Cause::Failed,
     ];
     /// How many causes there are: the length of a table indexed by `cause as usize`.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     pub(crate) fn from_bits(bits: usize) -> Self {
         Self::ALL[bits]
+    }
+
+    /// Its name in figures and metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Cause::Dropped => "dropped",
+            Cause::Panicked => "panicked",
+            Cause::Cancelled => "cancelled",
+            Cause::AbortedAll => "aborted_all",
+            Cause::Superseded => "superseded",
+            Cause::Exhausted => "exhausted",
+            Cause::Failed => "failed",
+        }
     }
 }
 
@@ -136,7 +153,8 @@ impl fmt::Display for Cause {
             Cause::Cancelled => "it was aborted on purpose",
             Cause::AbortedAll => "the group aborted all flights",
             Cause::Superseded => "it was too old and a newer flight took its place",
-            Cause::Exhausted => "its operation was lost and the budget of re-runs is used up",
+            Cause::Exhausted => "all runs that `max_reruns` allows have failed or were lost",
+            Cause::Failed => "its operation failed and no other caller can run one",
         })
     }
 }
@@ -190,7 +208,7 @@ impl Aborted {
     /// client can then retry with a new key.
     ///
     /// A guard has begun at [`begin`](crate::Group::begin), a `work` when its closure is called,
-    /// and a `work_rerun` with the call, even if nothing has run yet.
+    /// and a `try_work` with the call, even if nothing has run yet.
     pub const fn has_begun(&self) -> bool {
         self.begun
     }
@@ -295,13 +313,34 @@ pub enum Rejected {
     ///   the flight: it polls, makes, calls or drops the flight's operation.
     ///
     /// The caller has left the flight then, and gets this error from every later wait.
-    /// [`Stats`](crate::Stats) does not count it as rejected.
+    /// [`Stats`](crate::Stats) does not count it as rejected: a call that had been counted as
+    /// joined is counted as cancelled. The metrics count it as rejected.
     Reentrant,
 }
 
 impl Rejected {
+    pub(crate) const ALL: [Rejected; 6] = [
+        Rejected::Busy,
+        Rejected::Mismatch,
+        Rejected::TooManyWaiters,
+        Rejected::TooManyFlights,
+        Rejected::Closed,
+        Rejected::Reentrant,
+    ];
     /// How many reasons there are: the length of a table indexed by `why as usize`.
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Its name in figures and metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Rejected::Busy => "busy",
+            Rejected::Mismatch => "mismatch",
+            Rejected::TooManyWaiters => "too_many_waiters",
+            Rejected::TooManyFlights => "too_many_flights",
+            Rejected::Closed => "closed",
+            Rejected::Reentrant => "reentrant",
+        }
+    }
 }
 
 impl fmt::Display for Rejected {

@@ -1,6 +1,8 @@
 //! A subscriber of `tracing` that panics: it is the user's code like any other, so it strands nobody.
 #![cfg(all(not(loom), feature = "tracing", feature = "metrics"))]
 
+#[path = "support/fine.rs"]
+mod fine;
 #[path = "support/outcome.rs"]
 mod outcome;
 
@@ -15,11 +17,11 @@ use futures_lite::future::{block_on, poll_once};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oneflight_core::clock::Clock;
 use oneflight_core::error::Cause;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Group};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use fine::fine;
 use outcome::cause_of;
 
 /// Panics at the calls it is told to, once each.
@@ -111,9 +113,8 @@ fn a_run_that_a_subscriber_ends_is_over() {
 fn a_poll_that_a_subscriber_ends_leaves_nobody_inside() {
     under(|hostile| {
         let group: Group<&str, u32> = Group::new();
-        let budget = Budget::times(1);
-        let mut first = Box::pin(group.work_rerun("k", budget, || ready(1)));
-        let second = group.work_rerun("k", budget, || ready(2));
+        let mut first = Box::pin(group.try_work("k", fine(|| ready(1))));
+        let second = group.try_work("k", fine(|| ready(2)));
         hostile.at_enter.store(true, Ordering::SeqCst);
         panics(|| block_on(poll_once(first.as_mut())));
         // The flight goes on, with the second one, and nobody is inside of an operation of it.
@@ -212,8 +213,8 @@ fn what_an_operation_returned_is_dropped_if_the_subscriber_panics_after_it() {
             };
             drop(block_on(primary.run(ready(value))));
         }),
-        ("rerun", |group, value| {
-            let call = group.work_rerun(1, Budget::times(0), || ready(value));
+        ("try_work", |group, value| {
+            let call = group.try_work(1, fine(|| ready(value)));
             drop(block_on(call));
         }),
     ];

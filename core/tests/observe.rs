@@ -1,13 +1,16 @@
-//! What `tracing` and `metrics` see of two callers of one key.
+//! What `tracing` sees of two callers of one key.
 #![cfg(all(not(loom), feature = "tracing", feature = "metrics"))]
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+#[path = "support/table.rs"]
+mod table;
 
-use allocation_counter::measure;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata as About, SharedString, Unit};
-use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use oneflight_core::{Begin, Group};
+use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber, info_span};
 use tracing_core::span::Current;
@@ -16,12 +19,45 @@ use tracing_core::span::Current;
 #[derive(Clone, Default)]
 struct Log {
     lines: Arc<Mutex<Vec<String>>>,
+    /// Rows of the table: spans, then events.
+    seen: Arc<Mutex<[BTreeSet<table::Row>; 2]>>,
     spans: Arc<Mutex<u64>>,
+}
+
+/// What a span or an event says, but for the ids, which start at random.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "id" | "flight" => {}
+            name => self.fields += &format!(" {name}={value:?}"),
+        }
+    }
 }
 
 impl Log {
     fn say(&self, line: String) {
         self.lines.lock().unwrap().push(line);
+    }
+
+    fn see(&self, kind: usize, name: &str, metadata: &Metadata<'_>) {
+        let fields = metadata
+            .fields()
+            .iter()
+            .map(|field| field.name().to_string());
+        let mut fields: Vec<_> = fields.filter(|field| field != "message").collect();
+        fields.sort_unstable();
+        self.seen.lock().unwrap()[kind].insert((name.to_string(), fields));
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
     }
 }
 
@@ -30,29 +66,23 @@ impl Subscriber for Log {
         metadata.target() == "oneflight"
     }
     fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut said = Said::default();
+        span.record(&mut said);
         let mut spans = self.spans.lock().unwrap();
         *spans += 1;
-        self.say(format!("new {} {}", span.metadata().name(), *spans));
+        let name = span.metadata().name();
+        self.see(0, name, span.metadata());
+        self.say(format!("new {name} {}{}", *spans, said.fields));
         Id::from_u64(*spans)
     }
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
-        struct Message(String);
-        impl tracing::field::Visit for Message {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.say(format!(
-            "{} in {:?}",
-            message.0,
-            event.parent().map(Id::into_u64)
-        ));
+        let mut said = Said::default();
+        event.record(&mut said);
+        self.see(1, &said.message, event.metadata());
+        let parent = event.parent().map(Id::into_u64);
+        self.say(format!("{} in {parent:?}{}", said.message, said.fields));
     }
     fn enter(&self, span: &Id) {
         self.say(format!("enter {}", span.into_u64()));
@@ -79,57 +109,68 @@ fn a_flight_is_a_span_and_a_duplicate_an_event() {
         drop(waiter);
         drop(group.begin("k"));
     });
-    let lines = log.lines.lock().unwrap();
     let expected = [
         "new flight 1",
-        "joined in None",
+        "joined in None replayed=false",
         "enter 1",
         "exit 1",
         "settled in Some(1)",
         "new flight 2",
-        "aborted in Some(2)",
+        "aborted in Some(2) cause=Dropped",
     ];
-    assert_eq!(*lines, expected);
+    assert_eq!(log.lines(), expected);
 }
 
 #[test]
-fn counters_count_begun_joined_settled_and_aborted() {
-    let recorder = DebuggingRecorder::new();
-    let snapshots = recorder.snapshotter();
-    metrics::with_local_recorder(&recorder, || {
-        let group: Group<&str, u32> = Group::new();
-        let Begin::Primary(primary) = group.begin("k") else {
+fn spans_and_events_are_those_of_the_table_in_the_facades_documentation() {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        let minute = Duration::from_secs(60);
+        let build = Group::builder().name("charges").show_keys();
+        let group: Group<&str, u32> = build.retain_for(minute).build();
+        let Begin::Primary(primary) = group.begin("card") else {
             unreachable!()
         };
-        drop(group.begin("k"));
         primary.settle(7).unwrap();
-        drop(group.begin("k"));
+        drop((group.begin("card"), group.begin("other")));
         group.close();
-        drop(group.begin("k"));
+        drop(group.begin("other"));
     });
-    let mut counts: Vec<_> = snapshots
-        .snapshot()
-        .into_vec()
-        .into_iter()
-        .map(|(key, _, _, value)| (key.key().name().to_string(), value))
-        .collect();
-    counts.sort_by(|one, two| one.0.cmp(&two.0));
     let expected = [
-        ("aborted", 1),
-        ("begun", 2),
-        ("joined", 1),
-        ("rejected", 1),
-        ("settled", 1),
+        r#"new flight 1 group="charges" key="card""#,
+        r#"settled in Some(1) group="charges""#,
+        r#"joined in None group="charges" replayed=true"#,
+        r#"new flight 2 group="charges" key="other""#,
+        r#"aborted in Some(2) group="charges" cause=Dropped"#,
+        r#"rejected in None group="charges" why=Closed"#,
     ];
-    let expected: Vec<_> = expected
-        .map(|(name, count)| {
-            (
-                format!("oneflight_{name}_total"),
-                DebugValue::Counter(count),
-            )
-        })
-        .into();
-    assert_eq!(counts, expected);
+    assert_eq!(log.lines(), expected);
+    let seen = log.seen.lock().unwrap();
+    assert_eq!(*seen, [table::rows("span"), table::rows("event")]);
+}
+
+#[test]
+fn a_key_is_shown_only_if_the_builder_was_told_so() {
+    /// Has a secret, and no `Debug` may say it.
+    #[derive(PartialEq, Eq, Hash)]
+    struct Secret;
+    impl fmt::Debug for Secret {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("secret")
+        }
+    }
+    let says = |shows: bool| {
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || {
+            let build = Group::builder().name("keyed".to_string());
+            let build = if shows { build.show_keys() } else { build };
+            let group: Group<Secret, u32> = build.build();
+            let begun = group.begin(Secret);
+            drop((group.begin(Secret), begun));
+        });
+        log.lines().join("\n").contains("secret")
+    };
+    assert_eq!([false, true].map(says), [false, true]);
 }
 
 /// Knows which spans are open, as a registry of spans does: a span is open while a handle or a child of it is.
@@ -251,73 +292,4 @@ fn a_callers_span_closes_while_its_flight_continues() {
         drop(group.begin("k"));
         assert_eq!(book.links().len(), 2);
     });
-}
-
-/// Gives out counters that count nothing, and so allocates nothing.
-struct Deaf;
-
-impl metrics::Recorder for Deaf {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, _: &Key, _: &About<'_>) -> Counter {
-        Counter::noop()
-    }
-    fn register_gauge(&self, _: &Key, _: &About<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &About<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
-#[test]
-fn counting_allocates_nothing() {
-    metrics::with_local_recorder(&Deaf, || {
-        let group: Group<u32, u32> = Group::builder().max_flights(1).max_waiters(1).build();
-        drop(group.begin(1));
-        let aborted = measure(|| drop(group.begin(1)));
-        assert_eq!(aborted.count_total, 2, "the flight and its span alone");
-        let _only = group.begin(1);
-        let _waiter = group.begin(1);
-        let refused = |key| {
-            let cost = measure(|| assert!(matches!(group.begin(key), Begin::Rejected(_))));
-            assert_eq!((cost.count_total, cost.bytes_current), (0, 0));
-        };
-        refused(1);
-        refused(2);
-        group.close();
-        refused(2);
-    });
-}
-
-#[test]
-fn a_counter_is_labelled_with_its_reason() {
-    let recorder = DebuggingRecorder::new();
-    let snapshots = recorder.snapshotter();
-    metrics::with_local_recorder(&recorder, || {
-        let group: Group<u32, u32> = Group::builder().max_flights(1).max_waiters(1).build();
-        let _only = group.begin(1);
-        let _waiter = group.begin(1);
-        drop((group.begin(1), group.begin(2)));
-        group.close();
-        drop(group.begin(2));
-        group.abort_all();
-    });
-    let snapshot = snapshots.snapshot().into_vec().into_iter();
-    let mut labels: Vec<_> = snapshot
-        .flat_map(|(key, ..)| {
-            let labels = key.key().labels();
-            let labels = labels.map(|label| format!("{}={}", label.key(), label.value()));
-            labels.collect::<Vec<_>>()
-        })
-        .collect();
-    labels.sort_unstable();
-    let expected = [
-        "cause=aborted_all",
-        "why=closed",
-        "why=too_many_flights",
-        "why=too_many_waiters",
-    ];
-    assert_eq!(labels, expected);
 }

@@ -2,13 +2,17 @@
 //!
 //! The models in `loom` try every schedule of two threads; here the real locks, atomics and allocator are on the way.
 
+#[path = "support/fine.rs"]
+mod fine;
+
 use std::sync::Barrier;
 use std::thread;
 
 use futures_lite::future::block_on;
 use oneflight_core::gate::{Gate, Mode};
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Group, SettleCell};
+
+use fine::fine;
 
 const ROUNDS: usize = 200;
 const THREADS: usize = 4;
@@ -134,7 +138,7 @@ fn an_operation_that_runs_again() {
                 futures_lite::future::yield_now().await;
                 Box::new(round)
             };
-            let mut rerun = Box::pin(group.work_rerun(1, Budget::times(THREADS), operation));
+            let mut rerun = Box::pin(group.try_work(1, fine(operation)));
             if number % 2 == 0 {
                 block_on(futures_lite::future::poll_once(&mut rerun));
                 return;

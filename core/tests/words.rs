@@ -49,6 +49,7 @@ fn each_cause_is_told_apart_in_words() {
         Cause::AbortedAll,
         Cause::Superseded,
         Cause::Exhausted,
+        Cause::Failed,
     ];
     let said: HashSet<String> = causes.iter().map(Cause::to_string).collect();
     assert_eq!(said.len(), causes.len());

@@ -10,6 +10,7 @@
 //! | `cases` | the cases, a file for each theme |
 //! | `clock` | [`HandClock`], which stands still until it is turned |
 //! | `counting` | [`CountingWaker`] and [`Counted`]: who was polled, woken, kept |
+//! | `fine` | operations that cannot fail, for `try_work` |
 //! | `figures` | settings from the environment, and the memory of the process |
 //! | `scripted` | an operation that does what the case tells it |
 //! | `task` | [`until`], and tasks that give their output back or are dropped on demand |
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod counting;
 pub mod executors;
 pub mod figures;
+pub mod fine;
 pub mod runtime;
 pub mod scripted;
 pub mod task;
@@ -31,7 +33,7 @@ pub mod watchdog;
 
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -40,6 +42,7 @@ use oneflight::{Begin, Error, Primary, Waiter};
 
 pub use clock::HandClock;
 pub use counting::{Counted, CountingWaker, Counts};
+pub use fine::fine;
 pub use runtime::{LocalRuntime, TestRuntime, conform};
 pub use scripted::{Remote, scripted};
 pub use task::{Cancel, Task, until};
@@ -79,6 +82,14 @@ pub fn cause_of<R>(outcome: Result<R, Error>) -> Cause {
         Err(Error::Aborted(aborted)) => aborted.cause(),
         Err(other) => panic!("expected an abort, got {other}"),
         Ok(_) => panic!("expected an abort, got an outcome"),
+    }
+}
+
+/// The outcome of a `try_work` that has one, at its next poll. `None`: it is pending.
+pub fn polled<F: Future>(call: F) -> Option<F::Output> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneflight::handle::Spawned;
 use oneflight::rt::{Runtime, SpawnBlocking, Timeout, Timer};
-use oneflight::{Group, Waiter};
+use oneflight::{Error, Group};
 
 use crate::task::{Cancel, Task, cancellable, reporting};
 use crate::watchdog::watched;
@@ -40,6 +40,14 @@ pub trait TestRuntime: Clone + 'static {
         M: FnOnce() -> F + Send + 'static,
         F: Future<Output = T> + Send + 'static;
 
+    /// The adapter's `GroupExt::spawn_while_wanted`.
+    fn wanted<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
+
     /// The adapter's `GroupExt::spawn_blocking`.
     fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where
@@ -48,11 +56,14 @@ pub trait TestRuntime: Clone + 'static {
         F: FnOnce() -> T + Send + 'static;
 
     /// The adapter's `HandleExt::wait_timeout`.
-    fn timeout<'a, K, T>(
+    fn timeout<'a, O, E, H>(
         &self,
-        waiter: &'a mut Waiter<K, T>,
+        handle: &'a mut H,
         duration: Duration,
-    ) -> Timeout<'a, Waiter<K, T>, SleepOf<Self>>;
+    ) -> Timeout<'a, H, SleepOf<Self>>
+    where
+        E: From<Error>,
+        H: Future<Output = Result<O, E>> + Unpin;
 
     /// Spawns a task whose output can be awaited.
     fn task<F>(&self, future: F) -> Task<F::Output>

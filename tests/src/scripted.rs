@@ -90,6 +90,11 @@ impl Remote {
         self.0.dropped.load(Ordering::SeqCst)
     }
 
+    /// The waker of its last poll, if it was not taken since.
+    pub fn take_waker(&self) -> Option<Waker> {
+        self.0.swap_waker(None)
+    }
+
     /// Makes progress: wakes with the waker of its last poll. It stays pending.
     #[track_caller]
     pub fn wake(&self) {

@@ -11,7 +11,7 @@ use std::sync::MutexGuard;
 
 use oneflight_core::error::{Aborted, AlreadySettled, Cause, Rejected, SettleError, SharedError};
 use oneflight_core::gate::Gate;
-use oneflight_core::handle::{Rerun, Run, Spawned, Wait, Work};
+use oneflight_core::handle::{Run, Spawned, TryWork, Wait, Work};
 use oneflight_core::rt::Timeout;
 use oneflight_core::{
     Begin, Entry, Error, FlightId, Group, GroupBuilder, Primary, RandomState, SettleCell, Settled,
@@ -190,8 +190,8 @@ fn an_operation_decides_whether_a_panic_can_be_caught_around_it() {
     type Unsafe = Ready<&'static mut u8>;
     assert_impl_all!(Run<Neither, Neither, Ready<u8>>: UnwindSafe, RefUnwindSafe);
     assert_not_impl_any!(Run<u8, u8, Unsafe>: UnwindSafe);
-    assert_impl_all!(Rerun<u8, u8, fn() -> Ready<u8>, Ready<u8>>: UnwindSafe, RefUnwindSafe);
-    assert_not_impl_any!(Rerun<u8, u8, fn() -> Unsafe, Unsafe>: UnwindSafe);
+    assert_impl_all!(TryWork<u8, u8, fn() -> Ready<u8>, Ready<u8>>: UnwindSafe, RefUnwindSafe);
+    assert_not_impl_any!(TryWork<u8, u8, fn() -> Unsafe, Unsafe>: UnwindSafe);
     assert_impl_all!(Timeout<'static, Waiter<u8, u8>, Ready<()>>: UnwindSafe, RefUnwindSafe);
     assert_not_impl_any!(Timeout<'static, Waiter<u8, u8>, Unsafe>: UnwindSafe);
     assert_impl_all!(GroupBuilder<u8, u8>: UnwindSafe, RefUnwindSafe);

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use oneflight_conformance::watched;
-use oneflight_core::handle::Budget;
+use oneflight_conformance::{fine, watched};
 use oneflight_core::{Begin, Fingerprint, Group};
 use support::{assert_idle, assert_ledger, primary, waiter};
 
@@ -208,8 +207,8 @@ fn a_call_hashes_its_key_once_whatever_the_rules_are() {
             drop(group.entry(Counted(1)).fingerprint(payload).begin());
         }),
         ("work", &|group| drop(group.work(Counted(1), || ready(1)))),
-        ("work_rerun", &|group| {
-            drop(group.work_rerun(Counted(1), Budget::times(1), || ready(1)));
+        ("try_work", &|group| {
+            drop(group.try_work(Counted(1), fine(|| ready(1))));
         }),
     ];
     let groups: [Group<Counted, u32>; 3] = [

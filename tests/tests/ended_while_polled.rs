@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use oneflight::error::Cause;
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Group};
-use oneflight_conformance::{cause_of, quiet_panic, waiter};
+use oneflight_conformance::{cause_of, fine, quiet_panic, waiter};
 
 /// Sets a flag when it is dropped.
 struct Held(Arc<AtomicBool>);
@@ -66,10 +65,10 @@ fn the_operation_of_work_is_dropped_when_its_poll_returns() {
 }
 
 #[test]
-fn the_operation_of_a_rerun_is_dropped_when_its_poll_returns() {
+fn the_operation_of_a_try_work_is_dropped_when_its_poll_returns() {
     let (group, dropped) = (Group::new(), Arc::default());
     let operation = ends_all(&group, &dropped);
-    let mut work = Box::pin(group.work_rerun("k", Budget::times(1), || operation));
+    let mut work = Box::pin(group.try_work("k", fine(|| operation)));
     let Poll::Ready(Err(Error::Aborted(aborted))) = poll(&mut work) else {
         panic!("ended")
     };
@@ -97,12 +96,15 @@ fn the_operation_of_run_is_dropped_when_its_poll_returns() {
 fn lost(losses: &[bool]) -> Option<Cause> {
     let group: Group<&str, usize> = Group::new();
     let participant = |panics: bool| {
-        group.work_rerun("k", Budget::times(9), move || {
-            if panics {
-                quiet_panic();
-            }
-            pending()
-        })
+        group.try_work(
+            "k",
+            fine(move || {
+                if panics {
+                    quiet_panic();
+                }
+                pending()
+            }),
+        )
     };
     let participants: Vec<_> = losses.iter().map(|panics| participant(*panics)).collect();
     let waiting = waiter(group.begin("k"));
@@ -115,7 +117,7 @@ fn lost(losses: &[bool]) -> Option<Cause> {
 }
 
 #[test]
-fn the_last_loss_of_a_rerun_is_its_cause() {
+fn the_last_loss_of_a_try_work_is_its_cause() {
     assert_eq!(lost(&[false]), Some(Cause::Dropped));
     assert_eq!(lost(&[true, false]), Some(Cause::Dropped));
     assert_eq!(lost(&[true]), Some(Cause::Panicked));

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use oneflight::error::{Aborted, Cause, Rejected};
 use oneflight::gate::{Gate, Mode};
-use oneflight::handle::Budget;
 use oneflight::rt::SpawnBlocking;
 use oneflight::{Error, Group};
 use oneflight_conformance::{
-    HandClock, cause_of, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
+    HandClock, cause_of, fine, poll, primary, quiet_panic, rejected, scripted, waiter, watched,
 };
 use support::{Shelf, is_drained};
 
@@ -164,10 +163,10 @@ fn an_operation_counts_until_its_poll_returns() {
 }
 
 #[test]
-fn a_rerun_that_is_kept_and_not_polled_keeps_drained_waiting() {
+fn a_try_work_that_is_kept_and_not_polled_keeps_drained_waiting() {
     let group = Keys::new();
-    let rerun = |group: &Keys| Box::pin(group.work_rerun("k", Budget::times(9), pending));
-    let (mut driver, mut other) = (rerun(&group), rerun(&group));
+    let call = |group: &Keys| Box::pin(group.try_work("k", fine(pending)));
+    let (mut driver, mut other) = (call(&group), call(&group));
     assert!(poll(&mut driver, Waker::noop()).is_pending());
     assert!(poll(&mut other, Waker::noop()).is_pending());
     assert!(!stop(&group));
@@ -179,7 +178,7 @@ fn a_rerun_that_is_kept_and_not_polled_keeps_drained_waiting() {
 
     // Dropped without a poll.
     let group = Keys::new();
-    let mut driver = rerun(&group);
+    let mut driver = call(&group);
     assert!(poll(&mut driver, Waker::noop()).is_pending());
     assert!(!stop(&group));
     drop(driver);
@@ -187,7 +186,7 @@ fn a_rerun_that_is_kept_and_not_polled_keeps_drained_waiting() {
 
     // One that was never polled has no operation.
     let group = Keys::new();
-    let _idle = rerun(&group);
+    let _idle = call(&group);
     assert!(stop(&group));
 }
 
@@ -269,8 +268,8 @@ impl<F: Fn() + Send + Sync> Wake for Last<F> {
     }
 }
 
-/// A rerun begins its flight in the place of one that is too old, and a waker of that one panics.
-fn lose_a_rerun_in_its_begin(first: impl Fn(&Keys) + Send + Sync + 'static) {
+/// A `try_work` begins its flight in the place of one that is too old, and a waker of that one panics.
+fn lose_a_try_work_in_its_begin(first: impl Fn(&Keys) + Send + Sync + 'static) {
     let clock = HandClock::default();
     let builder = Keys::builder().clock(clock.clone());
     let group = builder
@@ -283,7 +282,7 @@ fn lose_a_rerun_in_its_begin(first: impl Fn(&Keys) + Send + Sync + 'static) {
     let last = Arc::new(Last(move || first(&inside)));
     assert!(poll(&mut told, &last.into()).is_pending());
     clock.forward(100);
-    let call = || drop(group.work_rerun("k", Budget::times(1), || ready(7)));
+    let call = || drop(group.try_work("k", fine(|| ready(7))));
     assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
     drop(old);
     let two = ["a", "b"].map(|key| primary(group.begin(key)));
@@ -293,10 +292,10 @@ fn lose_a_rerun_in_its_begin(first: impl Fn(&Keys) + Send + Sync + 'static) {
 }
 
 #[test]
-fn a_rerun_that_is_lost_in_its_begin_is_over() {
+fn a_try_work_that_is_lost_in_its_begin_is_over() {
     watched("lost in its begin", || {
-        lose_a_rerun_in_its_begin(|_| {});
-        lose_a_rerun_in_its_begin(Keys::abort_all);
+        lose_a_try_work_in_its_begin(|_| {});
+        lose_a_try_work_in_its_begin(Keys::abort_all);
     });
 }
 

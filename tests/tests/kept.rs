@@ -157,3 +157,72 @@ fn an_abort_handle_keeps_neither_key_nor_value() {
     assert!(!handle.expect("it began the flight").abort());
     assert!(kept.bytes_current < 4_096, "{} bytes", kept.bytes_current);
 }
+
+/// Lets a test see whether a group's registry is still there.
+struct Told {
+    _alive: std::sync::Arc<()>,
+}
+
+impl oneflight_core::clock::Clock for Told {
+    fn now(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+/// Runs nothing: its tasks are kept.
+struct Shelf(std::sync::Mutex<Vec<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Spawn for Shelf {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.0.lock().unwrap().push(Box::pin(task));
+    }
+}
+
+#[test]
+fn an_end_of_a_wanted_flight_of_any_kind_keeps_no_registry() {
+    for retains in [false, true] {
+        let alive = std::sync::Arc::new(());
+        let builder = Group::<u8, u64>::builder()
+            .clock(Told {
+                _alive: alive.clone(),
+            })
+            .supersede_after(std::time::Duration::from_secs(1));
+        let group = if retains {
+            builder
+                .retain_for(std::time::Duration::from_secs(1))
+                .build()
+        } else {
+            builder.build()
+        };
+        let shelf = Shelf(std::sync::Mutex::default());
+        let run = || {
+            let mut task = shelf.0.lock().unwrap().pop().expect("one task");
+            assert!(poll_idly(&mut task).is_ready());
+        };
+        let wanted = |key| {
+            let entry = group.entry(key);
+            entry.spawn_while_wanted_on(&shelf, || std::future::ready(7))
+        };
+        let owner = wanted(1);
+        let duplicate = waiter(&group, 1);
+        run();
+        let settled = owner.get().expect("ended").expect("settled");
+        drop(owner);
+        let aborted = wanted(2);
+        assert!(group.abort(&2));
+        run();
+        let left = wanted(3);
+        drop(left);
+        run();
+        assert_eq!(group.stats().ending, 0);
+        drop(group);
+        assert_eq!(
+            std::sync::Arc::strong_count(&alive),
+            2,
+            "by the aborted call's owner"
+        );
+        drop(aborted);
+        assert_eq!(std::sync::Arc::strong_count(&alive), 1, "{retains}");
+        drop((settled, duplicate));
+    }
+}

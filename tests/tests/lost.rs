@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::Budget;
 use oneflight::rt::tokio::GroupExt;
 use oneflight::{Begin, Error, Group};
-use oneflight_conformance::{cause_of, poll, primary, quiet_panic, waiter, watched};
+use oneflight_conformance::{cause_of, fine, poll, primary, quiet_panic, waiter, watched};
 use support::{Shelf, is_drained};
 
 type Keys = Group<&'static str, usize>;
@@ -185,12 +184,12 @@ fn a_lost_operation_that_waits_for_its_own_key_is_told() {
 }
 
 #[test]
-fn a_lost_rerun_that_waits_for_its_own_key_is_told() {
-    watched("a rerun waits for its own key", || {
+fn a_lost_try_work_that_waits_for_its_own_key_is_told() {
+    watched("a try_work waits for its own key", || {
         let (group, seen) = (Keys::new(), Arc::default());
         let owner = owned(group.clone(), Arc::clone(&seen));
-        let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), || owner));
-        let other = group.work_rerun("k", Budget::times(1), || ready(7));
+        let mut driver = Box::pin(group.try_work("k", fine(|| owner)));
+        let other = group.try_work("k", fine(|| ready(7)));
         assert!(poll(&mut driver, Waker::noop()).is_pending());
         // The other one cannot run before this drop returns.
         drop(driver);

@@ -214,7 +214,9 @@ impl Caller {
         F: Future<Output = Result<Settled<&'static str, u32>, Error>> + 'static,
     {
         let mut future = Box::pin(async { said(call.await) });
-        let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let _ = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         Self::Future(future)
     }
 
@@ -345,7 +347,11 @@ impl Scene {
             thread::yield_now();
         }
         let stats = self.group.stats();
-        assert_eq!((stats.in_flight, stats.waiting, stats.ending), (0, 0, 0), "{stats:?}");
+        assert_eq!(
+            (stats.in_flight, stats.waiting, stats.ending),
+            (0, 0, 0),
+            "{stats:?}"
+        );
         assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
         assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
     }
@@ -375,7 +381,11 @@ fn a_caller_that_has_joined_gets_what_the_table_says_when_the_first_one_is_lost(
         scene.lose(first);
         scene.finish();
         let outcome = second.outcome(&scene.runtime);
-        assert_eq!(outcome, row.expected(begun, joined), "{begun:?}, {joined:?}");
+        assert_eq!(
+            outcome,
+            row.expected(begun, joined),
+            "{begun:?}, {joined:?}"
+        );
         scene.end();
     });
 }
@@ -393,7 +403,11 @@ fn a_caller_that_has_joined_and_leaves_is_not_noticed() {
         scene.lose(second);
         assert_eq!(scene.group.waiters(KEY), 0, "{begun:?}, {joined:?}");
         scene.finish();
-        assert_eq!(first.outcome(&scene.runtime), Ok(1), "{begun:?}, {joined:?}");
+        assert_eq!(
+            first.outcome(&scene.runtime),
+            Ok(1),
+            "{begun:?}, {joined:?}"
+        );
         scene.end();
     });
 }

@@ -8,10 +8,9 @@ use std::task::{Poll, Wake, Waker};
 
 use oneflight::error::{Cause, Rejected};
 use oneflight::gate::{Gate, Mode};
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Fingerprint};
 use oneflight_conformance::{
-    CountingWaker, cause_of, poll, primary, rejected, scripted, waiter, watched,
+    CountingWaker, cause_of, fine, poll, primary, rejected, scripted, waiter, watched,
 };
 
 type Group = oneflight::Group<&'static str, usize>;
@@ -56,14 +55,14 @@ fn a_lost_primary_is_followed_by_one_run_for_eight_waiters_and_a_newcomer() {
         runs.fetch_add(1, Ordering::SeqCst);
         ready(7)
     };
-    let mut lost = Box::pin(group.work_rerun("k", Budget::times(8), pending::<usize>));
+    let mut lost = Box::pin(group.try_work("k", fine(pending::<usize>)));
     assert!(is_pending(&mut lost));
     let mut waiters: Vec<_> = (0..8)
-        .map(|_| Box::pin(group.work_rerun("k", Budget::times(8), run)))
+        .map(|_| Box::pin(group.try_work("k", fine(run))))
         .collect();
     assert!(waiters.iter_mut().all(is_pending));
     drop(lost);
-    let newcomer = group.work_rerun("k", Budget::times(8), run);
+    let newcomer = group.try_work("k", fine(run));
     waiters.push(Box::pin(newcomer));
     for waiter in &mut waiters {
         assert!(!is_pending(waiter));
@@ -96,10 +95,10 @@ fn an_idle_heir_stalls_nobody() {
     drop(driver);
     assert!(!is_pending(heirs.last_mut().unwrap()));
 
-    let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), pending::<usize>));
+    let mut driver = Box::pin(group.try_work("k", fine(pending::<usize>)));
     assert!(is_pending(&mut driver));
     let mut heirs: Vec<_> = (0..5)
-        .map(|_| Box::pin(group.work_rerun("k", Budget::times(1), || ready(7))))
+        .map(|_| Box::pin(group.try_work("k", fine(|| ready(7)))))
         .collect();
     assert!(heirs.iter_mut().all(is_pending));
     drop(driver);
@@ -135,8 +134,8 @@ fn a_cancelled_primary_leaves_no_entry() {
     drop(group.begin("k"));
     drop(primary(group.begin("k")).run(pending()));
     drop(group.work("k", pending::<usize>));
-    drop(group.work_rerun("k", Budget::times(1), pending::<usize>));
-    let mut polled = Box::pin(group.work_rerun("k", Budget::times(1), pending::<usize>));
+    drop(group.try_work("k", fine(pending::<usize>)));
+    let mut polled = Box::pin(group.try_work("k", fine(pending::<usize>)));
     assert!(is_pending(&mut polled));
     drop(polled);
     assert!(group.is_empty());
@@ -150,13 +149,9 @@ fn a_cancelled_primary_leaves_no_entry() {
 fn a_thousand_lost_primaries_in_one_flight_change_nothing() {
     const LOST: usize = 1_000;
     let group = Group::new();
-    let mut callers = vec![Box::pin(group.work_rerun(
-        "k",
-        Budget::times(LOST),
-        pending::<usize>,
-    ))];
+    let mut callers = vec![Box::pin(group.try_work("k", fine(pending::<usize>)))];
     callers.extend((0..LOST).map(|_| {
-        let mine = group.work_rerun("k", Budget::times(0), pending::<usize>);
+        let mine = group.try_work("k", fine(pending::<usize>));
         Box::pin(mine)
     }));
     let plain = waiter(group.begin("k"));
@@ -231,9 +226,9 @@ fn no_waker_runs_under_a_lock() {
         remote.wake();
     });
 
-    let mut driver = Box::pin(group.work_rerun("r", Budget::times(1), pending::<usize>));
+    let mut driver = Box::pin(group.try_work("r", fine(pending::<usize>)));
     assert!(is_pending(&mut driver));
-    let run = || Box::pin(group.work_rerun("r", Budget::times(1), || ready(7)));
+    let run = || Box::pin(group.try_work("r", fine(|| ready(7))));
     reenter([run(), run(), run()], &group, move || drop(driver));
 
     let gate = Gate::<&str, usize>::new(Mode::Queue);

@@ -7,9 +7,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::Budget;
 use oneflight::{Begin, Group};
-use oneflight_conformance::{HandClock, poll, primary, quiet_panic, watched};
+use oneflight_conformance::{HandClock, fine, poll, polled, primary, quiet_panic, watched};
 
 fn group(clock: &HandClock) -> Group<&'static str, usize> {
     Group::builder()
@@ -47,12 +46,12 @@ fn a_superseded_work_flight_is_over_when_its_participants_have_left() {
 }
 
 #[test]
-fn a_superseded_rerun_flight_is_over_when_its_participants_have_left() {
-    watched("superseded rerun", || {
+fn a_superseded_try_work_flight_is_over_when_its_participants_have_left() {
+    watched("superseded try_work", || {
         let clock = HandClock::default();
         let group = group(&clock);
         for _ in 0..5 {
-            let mut old = Box::pin(group.work_rerun("k", Budget::times(1), pending));
+            let mut old = Box::pin(group.try_work("k", fine(pending)));
             assert!(poll(&mut old, Waker::noop()).is_pending());
             clock.forward(10);
             let begin = group.begin("k");
@@ -104,10 +103,10 @@ fn a_retained_outcome_reaches_a_late_call_of_work() {
     let late = group.work("k", || ready(0));
     assert_eq!(*late.get().expect("retained").unwrap(), 7);
 
-    let mut first = Box::pin(group.work_rerun("r", Budget::times(1), || ready(7)));
+    let mut first = Box::pin(group.try_work("r", fine(|| ready(7))));
     assert!(poll(&mut first, Waker::noop()).is_ready());
-    let late = group.work_rerun("r", Budget::times(1), || ready(0));
-    assert_eq!(*late.get().expect("retained").unwrap(), 7);
+    let late = group.try_work("r", fine(|| ready(0)));
+    assert_eq!(*polled(late).expect("retained").unwrap(), 7);
 }
 
 #[test]

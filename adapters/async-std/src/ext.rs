@@ -48,6 +48,14 @@ pub trait GroupExt<K, T> {
     fn spawn_blocking<F>(&self, key: K, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
+
+    /// Runs the operation as a task for as long as a caller wants it, or waits for the one that
+    /// runs. See [`Entry::spawn_while_wanted_on`].
+    #[must_use = "when the last caller is dropped, so is the operation"]
+    fn spawn_while_wanted<M, F>(&self, key: K, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
 }
 
 impl<K, T, S> GroupExt<K, T> for Group<K, T, S>
@@ -70,6 +78,14 @@ where
     {
         self.entry(key).spawn_blocking(call)
     }
+
+    fn spawn_while_wanted<M, F>(&self, key: K, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).spawn_while_wanted(make)
+    }
 }
 
 impl<K, T> GroupExt<Option<K>, T> for Gate<K, T>
@@ -90,6 +106,14 @@ where
         F: FnOnce() -> T + Send + 'static,
     {
         self.entry(key).spawn_blocking(call)
+    }
+
+    fn spawn_while_wanted<M, F>(&self, key: Option<K>, make: M) -> Spawned<Option<K>, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).spawn_while_wanted(make)
     }
 }
 
@@ -123,6 +147,14 @@ pub trait EntryExt<K, T>: Sized {
     fn spawn_blocking<F>(self, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
+
+    /// Runs the operation as a task for as long as a caller wants it, or waits for the one that
+    /// runs. See [`Entry::spawn_while_wanted_on`].
+    #[must_use = "when the last caller is dropped, so is the operation"]
+    fn spawn_while_wanted<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
 }
 
 impl<K, T, G, Q> EntryExt<K, T> for Entry<'_, G, Q>
@@ -145,6 +177,14 @@ where
         F: FnOnce() -> T + Send + 'static,
     {
         self.spawn_blocking_on(&AsyncStd, call)
+    }
+
+    fn spawn_while_wanted<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.spawn_while_wanted_on(&AsyncStd, make)
     }
 }
 

@@ -36,8 +36,14 @@ async fn main() {
     let (mut impatient, patient) = ((0..9).map(|_| ask()).collect::<Vec<_>>(), ask());
     tokio::time::sleep(Duration::from_millis(100)).await;
     impatient.clear();
-    println!("  the tenth gets: {}", *patient.await.expect("nobody stops it"));
-    println!("  paid for {} tokens, not for 200", PAID.swap(0, Ordering::Relaxed));
+    println!(
+        "  the tenth gets: {}",
+        *patient.await.expect("nobody stops it")
+    );
+    println!(
+        "  paid for {} tokens, not for 200",
+        PAID.swap(0, Ordering::Relaxed)
+    );
 
     println!("one user asks, and gives up after 100 ms");
     let call = answers.spawn_while_wanted("7 * 6?", || model("7 * 6?"));
@@ -46,6 +52,9 @@ async fn main() {
     assert!(answers.is_empty());
     answers.close();
     answers.drained().await;
-    println!("  paid for {} tokens, not for 20", PAID.load(Ordering::Relaxed));
+    println!(
+        "  paid for {} tokens, not for 20",
+        PAID.load(Ordering::Relaxed)
+    );
     assert!(PAID.load(Ordering::Relaxed) < 20);
 }

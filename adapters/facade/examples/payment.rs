@@ -58,7 +58,10 @@ async fn main() {
     println!("a request of 1999 cents, whose client is impatient:");
     println!("  {:?}", shop.pay("token-1", 1999, short).await);
     println!("two retries, one while the charge runs:");
-    let retries = tokio::join!(shop.pay("token-1", 1999, long), shop.pay("token-1", 1999, long));
+    let retries = tokio::join!(
+        shop.pay("token-1", 1999, long),
+        shop.pay("token-1", 1999, long)
+    );
     println!("  {:?} and {:?}", retries.0, retries.1);
     println!("a retry after that:");
     println!("  {:?}", shop.pay("token-1", 1999, long).await);

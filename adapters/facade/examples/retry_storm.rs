@@ -13,15 +13,11 @@
 
 use std::process::ExitCode;
 
-use oneflight::Group;
-use oneflight::handle::Budget;
+use oneflight::{Error, Group};
 use oneflight_storm::{Policy, Replay, Storm, StormRow, TraceRow};
 
 /// The token of the storm: all requests carry it, so all but the first are duplicates.
 const TOKEN: &str = "charge:42";
-
-/// How often an operation may be run again after its caller has left: always.
-const BUDGET: Budget = Budget::times(usize::MAX);
 
 fn main() -> ExitCode {
     oneflight_storm::main(storm, replay)
@@ -45,7 +41,9 @@ async fn storm(storm: Storm) -> StormRow {
         // The caller that runs the operation drives it alone. If it leaves, another begins its own.
         Policy::Rerun => {
             let run = storm.run(group, |group, _, charge| {
-                group.work_rerun(TOKEN, BUDGET, || charge.make_on_pool())
+                group.try_work(TOKEN, || async {
+                    Ok::<_, Error>(charge.make_on_pool().await)
+                })
             });
             run.await
         }
@@ -75,7 +73,10 @@ async fn replay(replay: Replay) -> TraceRow {
         }
         Policy::Rerun => {
             let run = replay.run(group, |group, _, request| {
-                group.work_rerun(request.token(), BUDGET, || request.execute())
+                group.try_work(request.token(), || async {
+                    request.execute().await;
+                    Ok::<_, Error>(())
+                })
             });
             run.await
         }

@@ -21,22 +21,35 @@ async fn main() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         7
     });
-    let hangs = group.spawn("hangs", || std::future::pending());
+    let hangs = group.spawn("hangs", std::future::pending);
     say("two operations run; the service is told to stop");
 
     group.close();
     let late = group.spawn("new", || async { 8 }).await;
-    say(&format!("a new key: {}", late.expect_err("the group is closed")));
+    say(&format!(
+        "a new key: {}",
+        late.expect_err("the group is closed")
+    ));
     let joined = group.spawn("quick", || async { unreachable!("it runs already") });
     say("a retry of what runs still joins");
 
     let deadline = Duration::from_millis(500);
-    if tokio::time::timeout(deadline, group.drained()).await.is_err() {
+    if tokio::time::timeout(deadline, group.drained())
+        .await
+        .is_err()
+    {
         say(&format!("the deadline; still in flight: {}", group.len()));
         group.abort_all();
         group.drained().await;
     }
-    say(&format!("drained; quick: {}, its retry: {}", *quick.await.expect("ran"), *joined.await.expect("ran")));
-    say(&format!("hangs: {}", hangs.await.expect_err("it was stopped")));
+    say(&format!(
+        "drained; quick: {}, its retry: {}",
+        *quick.await.expect("ran"),
+        *joined.await.expect("ran")
+    ));
+    say(&format!(
+        "hangs: {}",
+        hangs.await.expect_err("it was stopped")
+    ));
     assert_eq!(group.stats().in_flight, 0);
 }

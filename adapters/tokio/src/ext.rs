@@ -58,6 +58,19 @@ pub trait GroupExt<K, T> {
     fn spawn_blocking<F>(&self, key: K, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
+
+    /// Runs the operation as a task for as long as a caller wants it, or waits for the one that
+    /// runs. See [`Entry::spawn_while_wanted_on`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    #[must_use = "when the last caller is dropped, so is the operation"]
+    fn spawn_while_wanted<M, F>(&self, key: K, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
 }
 
 impl<K, T, S> GroupExt<K, T> for Group<K, T, S>
@@ -82,6 +95,14 @@ where
     {
         self.entry(key).spawn_blocking(call)
     }
+
+    fn spawn_while_wanted<M, F>(&self, key: K, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).spawn_while_wanted(make)
+    }
 }
 
 impl<K, T> GroupExt<Option<K>, T> for Gate<K, T>
@@ -104,6 +125,14 @@ where
         F: FnOnce() -> T + Send + 'static,
     {
         self.entry(key).spawn_blocking(call)
+    }
+
+    fn spawn_while_wanted<M, F>(&self, key: Option<K>, make: M) -> Spawned<Option<K>, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.entry(key).spawn_while_wanted(make)
     }
 }
 
@@ -147,6 +176,19 @@ pub trait EntryExt<K, T>: Sized {
     fn spawn_blocking<F>(self, call: F) -> Spawned<K, T>
     where
         F: FnOnce() -> T + Send + 'static;
+
+    /// Runs the operation as a task for as long as a caller wants it, or waits for the one that
+    /// runs. See [`Entry::spawn_while_wanted_on`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the thread is not inside a tokio runtime, like `tokio::spawn`. In that case no
+    /// flight was begun.
+    #[must_use = "when the last caller is dropped, so is the operation"]
+    fn spawn_while_wanted<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static;
 }
 
 impl<K, T, G, Q> EntryExt<K, T> for Entry<'_, G, Q>
@@ -171,6 +213,14 @@ where
         F: FnOnce() -> T + Send + 'static,
     {
         self.spawn_blocking_on(&Tokio::current(), call)
+    }
+
+    fn spawn_while_wanted<M, F>(self, make: M) -> Spawned<K, T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.spawn_while_wanted_on(&Tokio::current(), make)
     }
 }
 

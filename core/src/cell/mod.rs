@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `settle_cell` | the value, and how long what hangs on it lives; the only file with `unsafe` |
 //! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
-//! | `state` | the states of a cell, as one atomic word |
+//! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
 //! | `slab`, `wake` | wakers in compact memory; firing them in batches, under no lock |
 //! | `blocking` | threads that park until the cell has ended |
@@ -23,7 +23,7 @@ pub use standalone::{SettleCell, Wait};
 
 pub(crate) use settle_cell::{RawCell, arc};
 pub(crate) use slab::{Place, Slab};
-pub(crate) use state::{Join, Snapshot};
+pub(crate) use state::{Join, Left, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
 
 impl<T, B> RawCell<T, B> {
@@ -35,6 +35,21 @@ impl<T, B> RawCell<T, B> {
     /// The operation begins. Returns false if the cell has ended: then it must not begin.
     pub(crate) fn begin(&self) -> bool {
         self.state.begin()
+    }
+
+    /// See [`State::leave_wanted`](state::State::leave_wanted).
+    pub(crate) fn leave_wanted(&self) -> Left {
+        self.state.leave_wanted()
+    }
+
+    /// See [`State::disown`](state::State::disown).
+    pub(crate) fn disown(&self) -> Left {
+        self.state.disown()
+    }
+
+    /// See [`State::keep`](state::State::keep).
+    pub(crate) fn keep(&self) {
+        self.state.keep();
     }
 }
 
@@ -49,7 +64,10 @@ mod tests {
     /// A cell with something attached, and a second handle on that.
     fn cell(sheds: bool) -> (RawCell<u8, Arc<()>>, Arc<()>) {
         let attached = Arc::new(());
-        (RawCell::new(Some(attached.clone()), sheds), attached)
+        (
+            RawCell::new(Some(attached.clone()), Snapshot::open(sheds)),
+            attached,
+        )
     }
 
     fn park(cell: &RawCell<u8, Arc<()>>, place: &mut Place) -> Poll<bool> {

@@ -54,12 +54,13 @@ const _: fn() = || {
 };
 
 impl<T, B> RawCell<T, B> {
-    /// An open cell. If it sheds, what hangs on it is freed when all have been told.
+    /// A cell with this state, which is open. If it sheds, what hangs on it is freed when all have
+    /// been told.
     #[cfg(not(loom))]
     #[inline(always)]
-    pub(crate) const fn new(attached: Option<B>, sheds: bool) -> Self {
+    pub(crate) const fn new(attached: Option<B>, open: Snapshot) -> Self {
         Self {
-            state: State::new(Snapshot::open(sheds)),
+            state: State::new(open),
             room: AtomicPtr::new(core::ptr::null_mut()),
             attached: UnsafeCell::new(attached),
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -67,9 +68,9 @@ impl<T, B> RawCell<T, B> {
     }
 
     #[cfg(loom)]
-    pub(crate) fn new(attached: Option<B>, sheds: bool) -> Self {
+    pub(crate) fn new(attached: Option<B>, open: Snapshot) -> Self {
         Self {
-            state: State::new(Snapshot::open(sheds)),
+            state: State::new(open),
             room: AtomicPtr::new(core::ptr::null_mut()),
             attached: UnsafeCell::new(attached),
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -192,6 +193,7 @@ impl<T, B> RawCell<T, B> {
         self.state.join(most)
     }
 
+    /// See [`State::leave`].
     pub(crate) fn leave(&self) -> bool {
         self.state.leave()
     }

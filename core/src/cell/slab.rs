@@ -105,6 +105,11 @@ impl Slab {
         self.slots.is_empty() && self.rest.len() == 0
     }
 
+    /// Whether a waker is parked in `place`.
+    pub(crate) fn is_parked(&self, place: Place) -> bool {
+        matches!(self.slots.get(place.index()), Some(Slot::Parked(_)))
+    }
+
     /// Whether `place` is parked with a waker that wakes the same task as `waker`.
     pub(crate) fn will_wake(&self, place: Place, waker: &Waker) -> bool {
         let slot = self.slots.get(place.index());

@@ -54,7 +54,7 @@ impl<T> SettleCell<T> {
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self {
-            raw: RawCell::new(None, false),
+            raw: RawCell::new(None, Snapshot::open(false)),
         }
     }
 
@@ -62,7 +62,7 @@ impl<T> SettleCell<T> {
     #[cfg(loom)]
     pub fn new() -> Self {
         Self {
-            raw: RawCell::new(None, false),
+            raw: RawCell::new(None, Snapshot::open(false)),
         }
     }
 

@@ -5,13 +5,15 @@
 //! | none of the first three | open: nothing recorded yet         | creation       | claim, abort |
 //! | `CLAIMED`            | one settler owns the value slot       | claim          | its publish |
 //! | `CLAIMED \| SETTLED` | the value is in place, forever        | publish        | nobody |
-//! | `CLAIMED \| ABORTED` | ended without a value                 | abort, if open | nobody |
+//! | `CLAIMED \| ABORTED` | ended without a value   | abort, the last who wants it | nobody |
 //! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
 //! | `UNBEGUN`            | none of the caller's code has run     | a spawn        | begin |
-//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | abort          | nobody |
-//! | inside (5 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
+//! | `WHILE_WANTED`       | it ends when nobody wants it any more | creation       | keep |
+//! | `OWNED`              | `WHILE_WANTED`, and who began it is here | creation   | disown, keep |
+//! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
+//! | inside (4 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
@@ -28,12 +30,25 @@
 //!    what hangs on it is freed with it.
 //! 6. The end freezes `UNBEGUN`, as it does the count: `begin` refuses. So an operation that is
 //!    said to have never begun never begins.
+//! 7. An open cell that is `WHILE_WANTED` is wanted: it is `OWNED`, or its count is not 0. The
+//!    leaving that would break this ends the cell in the same exchange. So a join comes before that
+//!    exchange and keeps the cell open, or it finds the end. A caller that is counted can `keep`
+//!    it: then it cannot end in between.
+//!
+//! # How much it counts
+//! With 32 bits 16 are left for the count: at most 65,535 duplicates wait for one flight, and one
+//! more is refused. With 64 bits 36 are left. Calls inside are there briefly, and a count of them
+//! that is too small for a moment only keeps memory (invariant 5), so they have few bits.
 //!
 //! # Orderings
 //! Every read-modify-write is `AcqRel`, every load `Acquire`. A publication releases the value, and
 //! a reader that sees `SETTLED` acquires it. A registration releases the waiting room, which is
 //! made lazily, and an ender that sees `REGISTERED` acquires it. An exit releases what the call has
 //! done inside, and the step that sheds acquires it from all of them.
+
+mod wanted;
+
+pub(crate) use wanted::Left;
 
 use crate::error::{Aborted, Cause};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -45,10 +60,12 @@ const REGISTERED: usize = 1 << 3;
 const TOLD: usize = 1 << 4;
 const SHEDS: usize = 1 << 5;
 const UNBEGUN: usize = 1 << 6;
-const CAUSE_SHIFT: u32 = 7;
+const WHILE_WANTED: usize = 1 << 7;
+const OWNED: usize = 1 << 8;
+const CAUSE_SHIFT: u32 = 9;
 const CAUSE_MASK: usize = 0b111;
 const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
-const INSIDE_BITS: u32 = if usize::BITS < 64 { 5 } else { 16 };
+const INSIDE_BITS: u32 = if usize::BITS < 64 { 4 } else { 16 };
 const ONE_INSIDE: usize = 1 << INSIDE_SHIFT;
 const INSIDE: usize = ((1 << INSIDE_BITS) - 1) << INSIDE_SHIFT;
 const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
@@ -102,8 +119,7 @@ impl State {
     /// Ends an open cell without a value. Returns the state before, or `None` if another end was
     /// first.
     pub(super) fn abort(&self, cause: Cause) -> Option<Snapshot> {
-        let end = CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT);
-        self.update(|word| (word & CLAIMED == 0).then_some(word | end))
+        self.update(|word| (word & CLAIMED == 0).then_some(word | aborted_as(cause)))
             .ok()
     }
 
@@ -166,11 +182,12 @@ impl State {
         }
     }
 
-    /// Takes a duplicate's count back, unless the state is ended (invariant 2): then it returns
-    /// false.
+    /// Takes a duplicate's count back. Returns false, and has done nothing, if the state is ended
+    /// (invariant 2), or if it has to be [wanted](Self::leave_wanted): one test for both, since
+    /// nearly every leaving is this one.
     #[inline]
     pub(super) fn leave(&self) -> bool {
-        self.update(|word| (word & (SETTLED | ABORTED) == 0).then(|| word - ONE))
+        self.update(|word| (word & (SETTLED | ABORTED | WHILE_WANTED) == 0).then(|| word - ONE))
             .is_ok()
     }
 
@@ -192,6 +209,11 @@ impl State {
     }
 }
 
+/// What an end without a value sets.
+fn aborted_as(cause: Cause) -> usize {
+    CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT)
+}
+
 /// `next`, unless the count of calls inside is stuck (invariant 5).
 fn step_inside(word: usize, next: usize) -> usize {
     if word & INSIDE == INSIDE { word } else { next }
@@ -203,8 +225,18 @@ impl Snapshot {
     pub(super) const SETTLED: Self = Self(CLAIMED | SETTLED);
 
     /// Of a new cell.
-    pub(super) const fn open(sheds: bool) -> Self {
+    pub(crate) const fn open(sheds: bool) -> Self {
         Self(if sheds { SHEDS } else { 0 })
+    }
+
+    /// Of a new cell that ends when nobody wants it any more. The call that makes it wants it.
+    pub(crate) const fn while_wanted(self) -> Self {
+        Self(self.0 | WHILE_WANTED | OWNED)
+    }
+
+    /// Whether the call that began it has to [disown](State::disown) it.
+    pub(crate) fn is_owned(self) -> bool {
+        self.0 & OWNED != 0
     }
 
     pub(crate) fn ended(self) -> bool {

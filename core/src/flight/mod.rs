@@ -10,9 +10,10 @@
 //! | file | its job |
 //! |---|---|
 //! | `settled`, `watch` | the handle on an outcome; a place from which the end is watched |
-//! | `operation` | the operation of a `work` or `work_rerun`, and who drives it |
+//! | `wanted` | a flight that ends when nobody wants it any more |
+//! | `operation` | the operation of a `work` or `try_work`, and who drives it |
 //! | `reentry` | which flights this thread is inside of |
-//! | `observe` | what is reported to `tracing` and `metrics` |
+//! | `observe/` | what is reported to `tracing` and `metrics`, under which name |
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -21,15 +22,17 @@ pub(crate) mod observe;
 pub(crate) mod operation;
 pub(crate) mod reentry;
 mod settled;
+mod wanted;
 mod watch;
 
 pub use settled::{Settled, Success};
 
+pub(crate) use wanted::{EndUnwanted, Wanted};
 pub(crate) use watch::Watch;
 
 use crate::cell::{RawCell, Snapshot};
 use crate::error::{Aborted, Cause, Error};
-use crate::sync::{Arc, Wakeable, panicking};
+use crate::sync::{Arc, Wakeable, Wakes, panicking};
 use crate::unwind::OnDrop;
 use observe::Observed;
 use operation::{Operation, SharedOperation};
@@ -78,10 +81,40 @@ pub(crate) struct Flight<K, T> {
     pub(crate) observed: Observed,
 }
 
-/// The outcome, and what hangs on it: the waiting room, and the operation. Only flights that
-/// participants drive have an operation: those of `work` and `work_rerun`. In a group that retains,
-/// both are gone once all have been told.
-pub(crate) type FlightCell<T> = RawCell<T, Arc<Wakeable<SharedOperation<T>>>>;
+/// The outcome, and what hangs on it: the waiting room, and what is [`Attached`]. In a group that
+/// retains, both are gone once all have been told.
+pub(crate) type FlightCell<T> = RawCell<T, Arc<Wakeable<Attached<T>>>>;
+
+/// What some flights have beside their outcome.
+pub(crate) enum Attached<T> {
+    /// The operation, of a flight that participants drive: of `work` and `try_work`.
+    Shared(SharedOperation<T>),
+    /// How the last who leaves finds the registry: of `spawn_while_wanted`.
+    Wanted(Wanted),
+}
+
+impl<T> Attached<T> {
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> Option<&SharedOperation<T>> {
+        match self {
+            Attached::Shared(shared) => Some(shared),
+            Attached::Wanted(_) => None,
+        }
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        matches!(self, Attached::Wanted(_))
+    }
+}
+
+impl<T: 'static> Wakes for Attached<T> {
+    #[inline]
+    fn wakes(&self) {
+        if let Some(shared) = self.shared() {
+            shared.wakes();
+        }
+    }
+}
 
 impl<K, T> Flight<K, T> {
     /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
@@ -90,26 +123,47 @@ impl<K, T> Flight<K, T> {
     #[inline(always)]
     pub(crate) fn tell(&self, before: Snapshot) {
         if self.cell.has_attached(before) {
-            self.tell_participants(before);
+            self.tell_attached(before);
         } else {
             self.cell.tell(before);
         }
     }
 
     #[inline(never)]
-    fn tell_participants(&self, before: Snapshot) {
-        self.cell.with_attached(before, |shared| {
-            // Also if a participant's waker panics.
-            let _then = OnDrop(|| self.cell.tell_last(before));
-            shared.tell();
-        });
+    fn tell_attached(&self, before: Snapshot) {
+        self.cell
+            .with_attached(before, |attached| match &***attached {
+                Attached::Shared(shared) => {
+                    // Also if a participant's waker panics.
+                    let _then = OnDrop(|| self.cell.tell_last(before));
+                    shared.tell();
+                }
+                Attached::Wanted(wanted) => {
+                    // The ender has a handle on the registry too, so this drops
+                    // nothing of the user's.
+                    drop(wanted.take());
+                    self.cell.tell(before);
+                }
+            });
+    }
+
+    /// Calls `f` with the operation that participants drive, unless there is none or the flight has
+    /// ended and has shed it. `state` is any that the cell has had.
+    #[inline(always)]
+    pub(crate) fn with_shared<R>(
+        &self,
+        state: Snapshot,
+        f: impl FnOnce(&SharedOperation<T>) -> R,
+    ) -> Option<R> {
+        self.cell
+            .with_attached(state, |attached| attached.shared().map(f))?
     }
 
     /// The flight has ended: nobody polls its shared operation any more. Returns that, to be
     /// dropped, unless a participant has it: then that one drops it.
     /// `state` is any that the cell has had.
     pub(crate) fn end_operation(&self, state: Snapshot) -> Option<Operation<T>> {
-        self.cell.with_attached(state, |shared| shared.end())?
+        self.with_shared(state, SharedOperation::end)?
     }
 
     /// Why it has ended without a value. Only for a flight that has.
@@ -136,13 +190,13 @@ impl<K, T> Flight<K, T> {
     /// Whether it has an operation that can be dropped at once, since nobody polls it.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.cell.snapshot();
-        let idle = self.cell.with_attached(state, |shared| shared.is_idle());
+        let idle = self.with_shared(state, SharedOperation::is_idle);
         idle.unwrap_or(false)
     }
 
     /// How often its operation was run again.
     pub(crate) fn reruns(&self, state: Snapshot) -> usize {
-        let reruns = self.cell.with_attached(state, |shared| shared.reruns());
+        let reruns = self.with_shared(state, SharedOperation::reruns);
         reruns.unwrap_or(0)
     }
 

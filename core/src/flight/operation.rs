@@ -1,4 +1,4 @@
-//! The operation of a `work` or `work_rerun` flight, and who drives it.
+//! The operation of a `work` or `try_work` flight, and who drives it.
 //!
 //! Every caller of `work` on one key is a participant: it can drive. With policy *Continue* the
 //! operation is kept here and not in a caller's future, so that any participant can continue it
@@ -13,10 +13,10 @@
 //! | `Ended`   | gone; its poller drops it  | nobody |
 //!
 //! The caller that polled leads to `Ready` if the operation was woken during the poll. In *Rerun*
-//! the operation is with its driver while the stage is `Polling`, and the loss of the driver leads
-//! to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if there is no
-//! driver. The participant that leads from `Ready` to `Polling` drives from then on. The end of the
-//! flight and the leaving of the last participant lead from every stage to `Ended`.
+//! the operation is with its driver while the stage is `Polling`, and a failure or the loss of the
+//! driver leads to `Ready`. The step from `Parked` to `Ready` wakes the driver, or everybody if
+//! there is no driver. The participant that leads from `Ready` to `Polling` drives from then on.
+//! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
@@ -26,7 +26,8 @@
 //!    its own leaving takes the waker out again, and both change the stage or the driver. In
 //!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker
 //!    and looks at the stage when the poll returns. So an operation that is ready at once wakes
-//!    nobody.
+//!    nobody. A participant that is a [`task`] becomes the driver whoever has polled, if its waker
+//!    is in the slab.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
 //!    call that set `Ready`. `Ready` with a driver
 //!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
@@ -38,6 +39,8 @@
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
+mod task;
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::mem;
@@ -46,7 +49,8 @@ use core::task::{Context, Poll, Waker};
 
 use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
 use crate::error::Cause;
-use crate::sync::{Mutex, Wakes};
+use crate::flight::loss;
+use crate::sync::Mutex;
 use crate::unwind::Fragile;
 
 /// What happens to a flight whose driver is lost.
@@ -54,8 +58,8 @@ use crate::unwind::Fragile;
 pub(crate) enum Policy {
     /// Another participant continues the same operation.
     Continue,
-    /// Another participant runs its own, at most this many times.
-    Rerun(usize),
+    /// Another participant runs its own. Also if the operation failed.
+    Rerun,
 }
 
 /// The operation of a flight; with nothing in it, the right to run one. A panic of its drop is
@@ -77,7 +81,7 @@ impl<T> Operation<T> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match &mut self.0.0 {
             Some(future) => future.as_mut().poll(cx),
-            None => unreachable!("the driver of a re-run polls its own"),
+            None => unreachable!("the driver of a `try_work` polls its own"),
         }
     }
 }
@@ -93,8 +97,12 @@ struct Driving<T> {
     /// while the operation is polled.
     driver: Option<Place>,
     participants: usize,
+    /// The place of the participant that is a [`task`], if there is one.
+    task: Option<Place>,
     /// How many participants have begun to drive, in *Rerun*.
     runs: usize,
+    /// For which cause the last of these runs ended, if one has.
+    last: Option<Cause>,
     parked: Slab,
 }
 
@@ -108,6 +116,13 @@ enum Stage<T> {
 /// What the driver polls, and its waker in *Continue*. It gives both to [`SharedOperation::pause`],
 /// or ends the flight.
 pub(crate) type Drive<T> = (Operation<T>, TakenWaker);
+
+/// How the run of a participant ended, in *Rerun*.
+pub(crate) struct RunIsOver {
+    pub(crate) cause: Cause,
+    /// How often the flight can run again, after its first run.
+    pub(crate) max_reruns: usize,
+}
 
 /// What a participant leaves behind.
 pub(crate) struct LeftBehind<T> {
@@ -130,7 +145,9 @@ impl<T> SharedOperation<T> {
             stage: Stage::Polling { woken: false },
             driver: None,
             participants: 1,
+            task: None,
             runs: 0,
+            last: None,
             parked: Slab::new(),
         };
         Self {
@@ -215,7 +232,7 @@ impl<T> SharedOperation<T> {
                 if let Some(own) = waker.0.take() {
                     waker.0 = driving.parked.park(place, own);
                 }
-                driving.driver = Some(*place);
+                driving.driver = Some(driving.leader(*place));
             }
             if woken {
                 driving.take_driver_waker()
@@ -228,8 +245,8 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// The driver of a re-run is polled. It keeps its operation; its waker is parked so that it is
-    /// woken if the flight is ended from outside.
+    /// The driver of a `try_work` is polled. It keeps its operation; its waker is parked so that it
+    /// is woken if the flight is ended from outside.
     pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
         let own = waker.clone();
         self.driving.with(|driving| {
@@ -241,9 +258,9 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// A participant leaves, for this cause. The driver of a re-run, which has `run` until now, has
-    /// dropped its operation before, also after a panic.
-    pub(crate) fn leave(&self, place: &mut Place, cause: Cause, run: bool) -> LeftBehind<T> {
+    /// A participant leaves. `run`: it had the run of a *Rerun* flight until now, and has dropped
+    /// its operation before, also after a panic.
+    pub(crate) fn leave(&self, place: &mut Place, run: Option<RunIsOver>) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.driving.with(|driving| {
             let drove = place.is_taken() && driving.driver == Some(*place);
@@ -262,15 +279,18 @@ impl<T> SharedOperation<T> {
                 driving.driver = None;
             }
             if matches!(driving.stage, Stage::Ended) {
-                left.gone = run;
+                left.gone = run.is_some();
                 return left;
             }
             driving.participants -= 1;
+            if let Some(run) = &run {
+                driving.last = Some(run.cause);
+            }
             if driving.participants == 0 {
-                left.end = Some(cause);
+                left.end = Some(driving.last.unwrap_or_else(loss));
                 left.operation = driving.end();
-            } else if let (true, Policy::Rerun(budget)) = (drove, self.policy) {
-                if driving.runs > budget {
+            } else if let Some(run) = run {
+                if driving.runs > run.max_reruns {
                     // Not `Ended` yet: a participant that is polled before the caller has ended the
                     // flight parks, and is woken by that end.
                     left.end = Some(Cause::Exhausted);
@@ -379,10 +399,10 @@ impl<T> Driving<T> {
     }
 }
 
-impl<T: 'static> Wakes for SharedOperation<T> {
+impl<T> SharedOperation<T> {
     /// The operation's waker: marks it ready and wakes the driver, or every participant if there
     /// is no driver.
-    fn wakes(&self) {
+    pub(super) fn wakes(&self) {
         let mut everyone = false;
         let driver_waker = self.driving.with(|driving| {
             match &mut driving.stage {
@@ -415,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_waker_that_comes_too_late_is_returned() {
-        let shared = SharedOperation::<u8>::new(Policy::Rerun(1));
+        let shared = SharedOperation::<u8>::new(Policy::Rerun);
         shared.hand_in(&mut Some(Operation::elsewhere()));
         let mut place = Place::NONE;
         assert!(shared.step(&mut place, Waker::noop()).0.is_some());

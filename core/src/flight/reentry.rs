@@ -221,18 +221,18 @@ mod tests {
     use alloc::task::Wake;
 
     use super::*;
-    use crate::cell::RawCell;
+    use crate::cell::{RawCell, Snapshot};
     use crate::flight::FlightId;
-    use crate::flight::observe::Observed;
+    use crate::flight::observe::{Name, Observed};
 
     fn flights<const N: usize>() -> [Arc<Flight<usize, u8>>; N] {
         core::array::from_fn(|count| {
             Arc::new(Flight {
-                cell: RawCell::new(None, false),
+                cell: RawCell::new(None, Snapshot::open(false)),
                 key: count,
                 hash: 0,
                 id: FlightId::new(0, count as u64 + 1, 1),
-                observed: Observed::new(),
+                observed: Observed::new(&Name::default()),
             })
         })
     }

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
-use crate::flight::observe::report_rejected;
 use crate::flight::reentry::leads_back;
 use crate::flight::{Flight, Settled};
 use crate::sync::Arc;
@@ -142,11 +141,43 @@ impl<K, T> Watch<K, T> {
     fn leave_for_good(&mut self) {
         // First, since the drop of its waker is the user's, and so is a subscriber.
         let mut place = mem::replace(&mut self.place, Place::LEFT);
-        if mem::take(&mut self.counted) {
-            self.flight.cell.leave();
+        if self.counted {
+            self.leave_by(&mut place);
         }
         self.flight.cell.vacate(&mut place);
-        report_rejected(Rejected::Reentrant);
+        let name = self.flight.observed.name();
+        name.report_rejected(Rejected::Reentrant);
+    }
+
+    /// Whether it has left for good, since it would wait for itself.
+    pub(crate) fn has_left(&self) -> bool {
+        self.place == Place::LEFT
+    }
+
+    /// Takes its count back. Returns false if the flight's end has counted it.
+    #[cold]
+    pub(crate) fn leave(&mut self) -> bool {
+        let mut place = mem::replace(&mut self.place, Place::NONE);
+        self.leave_by(&mut place)
+    }
+
+    /// The call that began the flight leaves it. If the flight has to be wanted and is not any
+    /// more, this ends it.
+    #[inline]
+    pub(crate) fn disown(&mut self) {
+        let mut place = Place::NONE;
+        if !self.has_left() {
+            mem::swap(&mut place, &mut self.place);
+        }
+        Flight::disown(&self.flight, &mut place);
+        self.flight.cell.vacate(&mut place);
+    }
+
+    /// As [`leave`](Self::leave), and gives `place` back if the leaving may have to end the flight.
+    #[inline]
+    fn leave_by(&mut self, place: &mut Place) -> bool {
+        self.counted = false;
+        self.flight.cell.leave() || Flight::leave_wanted(&self.flight, place)
     }
 }
 
@@ -154,8 +185,8 @@ impl<K, T> Drop for Watch<K, T> {
     #[inline]
     fn drop(&mut self) {
         // Before it gives its waker back, whose drop is the user's.
-        if self.counted {
-            self.flight.cell.leave();
+        if self.counted && !self.flight.cell.leave() {
+            Flight::leave_wanted(&self.flight, &mut self.place);
         }
         self.flight.cell.vacate(&mut self.place);
     }

@@ -1,12 +1,13 @@
 //! [`GroupBuilder`]: a group that differs from the default.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::fmt;
-use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use crate::clock::Clock;
+use crate::flight::observe::Label;
 use crate::group::Group;
 use crate::group::hasher::RandomState;
 use crate::group::rules::Options;
@@ -39,18 +40,18 @@ const MOST_SHARDS: usize = 1 << 12;
 pub struct GroupBuilder<K, T, S = RandomState> {
     hasher: S,
     /// It makes a group of these keys, and holds none.
-    keys: PhantomData<fn() -> K>,
     shards: u32,
     options: Options<T>,
+    label: Label<K>,
 }
 
 impl<K, T> GroupBuilder<K, T> {
     pub(crate) fn new() -> Self {
         Self {
             hasher: RandomState::default(),
-            keys: PhantomData,
             shards: if cfg!(feature = "std") { 64 } else { 1 },
             options: Options::default(),
+            label: Label::default(),
         }
     }
 }
@@ -70,10 +71,55 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         GroupBuilder {
             hasher,
-            keys: PhantomData,
             shards: self.shards,
             options: self.options,
+            label: self.label,
         }
+    }
+
+    /// Sets the name of the group in what it reports to `tracing` and `metrics`: each span, each
+    /// event and each metric has it as its field or label `group`. A group without a name has no
+    /// such label.
+    ///
+    /// It is `group`, for a [gate](crate::gate::Gate) too, and not `name`, since a span has a name
+    /// of its own, with which a log written as JSON would mix it up.
+    ///
+    /// The labels are made here, once, and counting a call allocates nothing. Metrics of two groups
+    /// with one name are added up. Names must come from a small set: a metrics store keeps a series
+    /// for each. Without these features the name has no effect.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    ///
+    /// let charges: Group<String, u64> = Group::builder().name("charges").build();
+    /// let tenant = 7;
+    /// let reads: Group<u64, String> = Group::builder().name(format!("reads of {tenant}")).build();
+    /// # drop((charges, reads));
+    /// ```
+    #[doc(alias = "label")]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.label.set_name(name.into());
+        self
+    }
+
+    /// Shows the key of each flight, as its `Debug` writes it, in the field `key` of the flight's
+    /// span. Without this call no key is shown anywhere, since a key can be a secret: a session, an
+    /// account.
+    ///
+    /// The `Debug` runs when a subscriber of `tracing` reads the field, in the call that begins the
+    /// flight and under no lock. Metrics never have the key. Without the feature `tracing` this
+    /// call has no effect.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the key's `Debug` propagates from the call that begins the flight, which ends the
+    /// flight, as a panic of the subscriber does.
+    pub fn show_keys(mut self) -> Self
+    where
+        K: fmt::Debug,
+    {
+        self.label.show_keys();
+        self
     }
 
     /// Sets where time comes from, for what is retained and for
@@ -236,13 +282,41 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
+    /// Sets how many operations of one flight of [`try_work`](Group::try_work) can run after the
+    /// first one. Without this setting there is no bound.
+    ///
+    /// When that many have failed or were lost too, the flight ends: the callers that are left get
+    /// [`Cause::Exhausted`](crate::error::Cause::Exhausted). A caller whose operation failed gets
+    /// its own error all the same. With zero, nobody runs a second operation.
+    ///
+    /// Set it where an operation can take long to fail: N callers that fail one after the other
+    /// keep the last one waiting N times as long.
+    ///
+    /// ```
+    /// use oneflight_core::error::{Aborted, Cause};
+    /// use oneflight_core::{Error, Group};
+    /// # futures_lite::future::block_on(async {
+    /// let group: Group<&str, u32> = Group::builder().max_reruns(0).build();
+    /// let failure = Error::TimedOut;
+    /// let first = group.try_work("k", || async { Err(failure) });
+    /// let second = group.try_work("k", || async { Ok::<_, Error>(7) });
+    /// assert_eq!(first.await.unwrap_err(), failure);
+    /// let exhausted = Aborted::new(Cause::Exhausted);
+    /// assert_eq!(second.await.unwrap_err(), Error::Aborted(exhausted));
+    /// # });
+    /// ```
+    pub fn max_reruns(mut self, runs: usize) -> Self {
+        self.options.max_reruns = runs;
+        self
+    }
+
     /// The next begin of a key supersedes a flight that is older than this: its waiters get
     /// [`Cause::Superseded`](crate::error::Cause::Superseded), and the caller is primary of a new
     /// flight. If the old primary settles later, it gets its value back in the error. There is no
     /// timer: nothing happens until that begin. Without this setting no flight is too old.
     ///
     /// The old operation is not always stopped at once. That begin drops the operation of a `work`,
-    /// unless a caller polls it right now. An operation of `run`, `spawn` or `work_rerun` is
+    /// unless a caller polls it right now. An operation of `run`, `spawn` or `try_work` is
     /// dropped when its future or task is polled next. A guard and a blocking call continue. So two
     /// operations of one key can run at the same time. An effect that must not happen twice has to
     /// be idempotent, or check the [`FlightId`](crate::FlightId).
@@ -252,7 +326,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// [`max_flights`](Self::max_flights), and for a call from inside of the old flight's
     /// operation. At `max_flights` there is one exception: if the operation can be dropped at once,
     /// the flight is superseded, because its successor then takes its place. That is so for a
-    /// `work` whose operation nobody polls at this moment, and for a `work_rerun` that nobody runs.
+    /// `work` whose operation nobody polls at this moment, and for a `try_work` that nobody runs.
     /// If a guard, a `run` or a `spawn` hangs, callers join the old flight until there is room.
     ///
     /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
@@ -272,7 +346,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
     pub fn build(self) -> Group<K, T, S> {
-        Group::from_parts(self.hasher, self.shards, self.options.into_rules())
+        let rules = self.options.into_rules();
+        Group::from_parts(self.hasher, self.shards, rules, &self.label)
     }
 }
 
@@ -308,6 +383,7 @@ impl<K, T, S> fmt::Debug for GroupBuilder<K, T, S> {
             .field("max_retained", &self.options.max_retained)
             .field("max_waiters", &self.options.max_waiters)
             .field("max_flights", &self.options.max_flights)
+            .field("max_reruns", &self.options.max_reruns)
             .field("supersede_after", &self.options.supersede_after)
             .finish_non_exhaustive()
     }

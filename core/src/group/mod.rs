@@ -9,7 +9,7 @@
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
 //! | `places` | which outcomes the group retains, in the order in which they expire |
-//! | `stats` | figures |
+//! | `stats` | figures; `stats/print`: how they are shown |
 //! | `shard/` | one lock, and all that stands under it |
 //!
 //! A group is sharded by hash, so that calls for different keys seldom meet. What happens when
@@ -44,6 +44,7 @@ pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
 
+use crate::flight::observe::{self, Label};
 use crate::sync::Arc;
 use hasher::shard_index;
 use places::Places;
@@ -180,7 +181,8 @@ impl<K, T, S> Group<K, T, S> {
         GroupBuilder::<K, T>::new().hasher(hasher).build()
     }
 
-    fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>) -> Self {
+    fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>, label: &Label<K>) -> Self {
+        observe::describe();
         let rules = rules.map(Arc::new);
         let retention = rules.as_ref().and_then(|rules| rules.retention.as_ref());
         let places = retention.map(|retention| Arc::new(Places::new(retention)));
@@ -190,7 +192,8 @@ impl<K, T, S> Group<K, T, S> {
             .map(|index| {
                 let first_id = first_id + u64::from(index);
                 let shard = Shard::new(first_id, shards, rules.clone());
-                Arc::new(shard.with_places(places.clone()))
+                let shard = shard.with_places(places.clone());
+                Arc::new(shard.with_label(label.clone()))
             })
             .collect();
         if let Some(places) = places {

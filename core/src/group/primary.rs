@@ -87,7 +87,9 @@ impl<K, T> Primary<K, T> {
 
     #[inline(always)]
     pub(crate) fn report_begun(&self) {
-        self.flight().observed.report_begun(self.flight().id);
+        let flight = self.flight();
+        let label = self.shard.label();
+        flight.observed.report_begun(flight.id, label, &flight.key);
     }
 
     pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {

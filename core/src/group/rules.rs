@@ -22,6 +22,7 @@ pub(crate) struct Options<T> {
     pub(crate) max_retained_weight: Option<(usize, Weigh<T>)>,
     pub(crate) max_waiters: usize,
     pub(crate) max_flights: usize,
+    pub(crate) max_reruns: usize,
     pub(crate) supersede_after: Option<Duration>,
 }
 
@@ -34,6 +35,7 @@ impl<T> Default for Options<T> {
             max_retained_weight: None,
             max_waiters: usize::MAX,
             max_flights: usize::MAX,
+            max_reruns: usize::MAX,
             supersede_after: None,
         }
     }
@@ -49,7 +51,8 @@ impl<T> Options<T> {
     pub(crate) fn into_rules(self) -> Option<Rules<T>> {
         let retain = self.retain.filter(|_| self.max_retained > 0);
         let timed = retain.is_some() || self.supersede_after.is_some();
-        let limited = self.max_waiters != usize::MAX || self.max_flights != usize::MAX;
+        let limits = [self.max_waiters, self.max_flights, self.max_reruns];
+        let limited = limits != [usize::MAX; 3];
         if !timed && !limited {
             return None;
         }
@@ -67,6 +70,7 @@ impl<T> Options<T> {
             clock,
             retention,
             max_waiters: self.max_waiters,
+            max_reruns: self.max_reruns,
             supersede_after: self.supersede_after,
             max_flights: self.max_flights,
             in_flight: AtomicUsize::new(0),
@@ -86,6 +90,8 @@ pub(crate) struct Rules<T> {
     clock: Option<Box<dyn Clock>>,
     pub(crate) retention: Option<Retention<T>>,
     pub(crate) max_waiters: usize,
+    /// Of a flight of `try_work`: how many operations run after the first one.
+    pub(crate) max_reruns: usize,
     pub(crate) supersede_after: Option<Duration>,
     pub(crate) max_flights: usize,
     /// Counted only if there is a limit: all shards share this word.

@@ -1,9 +1,14 @@
 //! Figures. Each shard counts under its lock, which is held anyway, so no word is shared by all
 //! threads.
 
+mod print;
+
 use crate::error::{Cause, Rejected};
 
-/// What a group has done and holds. From [`Group::stats`](crate::Group::stats).
+/// What a group or a gate has done and holds. From [`Group::stats`](crate::Group::stats).
+///
+/// It is printed by name, with `{}` on several lines. Causes and reasons of which there are none
+/// are left out.
 ///
 /// Each shard is read in one critical section. While calls are running, the figures of two shards
 /// are of two moments, so a sum can miss calls that were made in between.
@@ -12,9 +17,22 @@ use crate::error::{Cause, Rejected};
 /// `begun == settled + aborted + in_flight`, and `joined == waited + cancelled + waiting`. For the
 /// second there is one exception. A caller that has joined the flight of another key with the same
 /// whole hash takes that back after the comparison, and the figures can be off by that caller until
-/// then.
+/// then. Two more hold by definition: `aborted` is the sum of [`aborted_by`](Self::aborted_by) for
+/// all causes, and `rejected` that of [`rejected_by`](Self::rejected_by) for all reasons.
 ///
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// ```
+/// use oneflight_core::{Begin, Group};
+///
+/// let group: Group<&str, u32> = Group::new();
+/// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+/// let _waiter = group.begin("k");
+/// primary.settle(7).unwrap();
+/// drop(group.begin("k"));
+/// let stats = group.stats().to_string();
+/// let first = "begun 2, settled 1, aborted 1 (dropped 1), in flight 0, ending 0, reruns 0";
+/// assert_eq!(stats.lines().next(), Some(first));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Flights begun: calls that became primary.
@@ -22,6 +40,11 @@ pub struct Stats {
     /// Calls that joined a flight as its waiter, or got a retained outcome. A call from inside of
     /// the flight's own operation is in none of these figures.
     pub joined: u64,
+    /// Calls that came after their flight had settled, and got its outcome at once: it was
+    /// retained, or its key was about to be freed. These calls are also among the `joined` and the
+    /// `waited`. A call is among them exactly if its handle says
+    /// [`is_replayed`](crate::Waiter::is_replayed).
+    pub replayed: u64,
     /// Flights that settled.
     pub settled: u64,
     /// Flights that ended without a value, for whatever cause.
@@ -29,7 +52,8 @@ pub struct Stats {
     /// Waiters that were there when their flight ended, and calls that came after it had settled.
     pub waited: u64,
     /// Waiters that were dropped before their flight ended, or that left it with
-    /// [`Rejected::Reentrant`]. A begin whose key comparison panicked is counted, too.
+    /// [`Rejected::Reentrant`] or with the error of their own `try_work` operation. A begin whose
+    /// key comparison panicked is counted, too.
     pub cancelled: u64,
     /// Flights in progress, forgotten ones included. A flight whose end is not counted yet is among
     /// them.
@@ -44,10 +68,12 @@ pub struct Stats {
     /// The maximum number of duplicates that waited on one flight at one time. A caller of another
     /// key with the same whole hash counts too, while its key is compared.
     pub largest_flight: usize,
-    /// Operations that were run again after their driver was lost. Counted when their flight ends.
+    /// Operations of `try_work` that were run after another one of their flight had failed or was
+    /// lost. Counted when their flight ends.
     pub reruns: u64,
     /// Calls that were rejected. [`Rejected::Reentrant`] is not among them, because it is the error
-    /// of a wait. (The counters of the feature `metrics` do count it.)
+    /// of a wait: a call that gets it and was among the `joined` is among the `cancelled`. (The
+    /// counters of the feature `metrics` do count it.)
     pub rejected: u64,
     /// Outcomes that are retained now. Those that have expired are not counted.
     pub retained: usize,
@@ -80,6 +106,7 @@ impl Stats {
         } = figures;
         self.begun += counts.begun;
         self.joined += counts.joined;
+        self.replayed += counts.replayed;
         self.settled += counts.settled;
         for (sum, part) in self.aborted_by.iter_mut().zip(counts.aborted) {
             *sum += part;
@@ -136,15 +163,31 @@ pub(crate) struct Counts {
     reruns: u64,
     /// Of those who waited, the wrong joins: an end counted them, and they were taken back.
     withdrawn: u64,
+    replayed: u64,
     pub(crate) given_up: u64,
     aborted: [u64; Cause::COUNT],
     rejected: [u64; Rejected::COUNT],
 }
 
-/// A join of a flight that turned out to have another key, or that could not be shared. If the
-/// flight's end came first, the join was counted as one that waited.
-pub(crate) struct WrongJoin {
-    pub(crate) waited: bool,
+/// A join of a flight that turned out to have another key, or that could not be shared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WrongJoin {
+    /// It left while the flight was open.
+    Left,
+    /// The flight's end came first, and counts it among those who waited.
+    Waited,
+    /// The flight had settled before: the join was counted as a replay.
+    Replayed,
+}
+
+impl WrongJoin {
+    pub(crate) fn new(left: bool, replayed: bool) -> Self {
+        match (left, replayed) {
+            (true, _) => Self::Left,
+            (false, false) => Self::Waited,
+            (false, true) => Self::Replayed,
+        }
+    }
 }
 
 impl Counts {
@@ -153,10 +196,11 @@ impl Counts {
         self.largest = self.largest.max(waiting);
     }
 
-    /// A duplicate joined a flight that had settled and was not removed yet: it has its outcome at
-    /// once.
+    /// A duplicate joined a flight that had settled, and that is retained or was not removed yet:
+    /// it has its outcome at once.
     pub(crate) fn join_settled(&mut self) {
         self.joined += 1;
+        self.replayed += 1;
         self.waited += 1;
     }
 
@@ -164,9 +208,10 @@ impl Counts {
     /// waited, now or in a moment. So it is not subtracted there, but counted beside it: no figure
     /// is ever less than none.
     pub(crate) fn take_back(&mut self, wrong: Option<WrongJoin>) {
-        if let Some(WrongJoin { waited }) = wrong {
+        if let Some(wrong) = wrong {
             self.joined -= 1;
-            self.withdrawn += u64::from(waited);
+            self.replayed -= u64::from(wrong == WrongJoin::Replayed);
+            self.withdrawn += u64::from(wrong != WrongJoin::Left);
         }
     }
 
@@ -199,7 +244,7 @@ mod tests {
     fn a_wrong_join_taken_back_before_the_end_is_counted_shows_as_none() {
         let mut counts = Counts::default();
         counts.join(1);
-        counts.take_back(Some(WrongJoin { waited: true }));
+        counts.take_back(Some(WrongJoin::Waited));
         let mut stats = Stats::default();
         stats.add(Figures {
             counts,
@@ -219,5 +264,21 @@ mod tests {
             waiting: 0,
         });
         assert_eq!((stats.joined, stats.waited, stats.cancelled), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_wrong_join_of_a_settled_flight_is_no_replay() {
+        let mut counts = Counts::default();
+        counts.join_settled();
+        counts.take_back(Some(WrongJoin::Replayed));
+        assert_eq!(
+            gather([Figures {
+                counts,
+                in_flight: 0,
+                ending: 0,
+                waiting: 0,
+            }]),
+            Stats::default()
+        );
     }
 }

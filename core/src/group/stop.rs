@@ -47,7 +47,7 @@ impl<K, T, S> Group<K, T, S> {
     ///
     /// This call drops the operation of a `work`. If a caller is polling it right now, that caller
     /// drops it when the poll returns. An operation of [`Primary::run`](crate::Primary::run), of
-    /// `spawn` or of [`work_rerun`](Self::work_rerun) is dropped when its future or task is polled
+    /// `spawn` or of [`try_work`](Self::try_work) is dropped when its future or task is polled
     /// next. A blocking call that runs is not stopped, and its value is dropped. Until its
     /// operation is gone, such a flight is [`ending`](crate::Stats::ending). A task or a blocking
     /// call that has not begun never begins.
@@ -93,7 +93,7 @@ impl<K, T, S> Group<K, T, S> {
     /// [`abort_all`](Self::abort_all) ends the flights, but it can't drop what such a caller has:
     ///
     /// - a [`Primary`](crate::Primary) that is held;
-    /// - a [`Run`](crate::handle::Run) or a [`Rerun`](crate::handle::Rerun) that is kept,
+    /// - a [`Run`](crate::handle::Run) or a [`TryWork`](crate::handle::TryWork) that is kept,
     ///   unfinished and not polled;
     /// - a task that its runtime neither polls nor drops;
     /// - a blocking call that does not return.

@@ -114,7 +114,8 @@ impl<K, T> Waiter<K, T> {
 
     #[inline(always)]
     pub(crate) fn report_joined(&self) {
-        self.flight().observed.report_joined(self.flight().id);
+        let flight = self.flight();
+        flight.observed.report_joined(flight.id, self.is_replayed());
     }
 
     /// Gives up the guard: from here on the caller has to take back its count.
@@ -123,11 +124,10 @@ impl<K, T> Waiter<K, T> {
     }
 
     /// Takes back its count, as if it had never joined. Returns false if the flight's end has
-    /// counted it already.
+    /// counted it already. If everybody else who wanted the flight has left meanwhile, it is the
+    /// last one, and ends the flight as they would have.
     pub(crate) fn withdraw(mut self) -> bool {
-        let uncounted = self.flight().cell.leave();
-        self.watch.uncount();
-        uncounted
+        self.watch.leave()
     }
 }
 

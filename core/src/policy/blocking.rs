@@ -1,6 +1,6 @@
 //! Threads that park until a ready-made call has its outcome.
 //!
-//! A thread that waits by a `work` or a `work_rerun` takes part and drives, as a task would. The
+//! A thread that waits by a `work` or a `try_work` takes part and drives, as a task would. The
 //! waker that it leaves behind unparks it.
 
 use core::future::Future;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::flight::Settled;
 use crate::flight::reentry::Parking;
 use crate::policy::spawn::Caller;
-use crate::policy::{Rerun, Spawned, Work};
+use crate::policy::{Spawned, TryWork, Work};
 use crate::sync::{Arc, Event, Wakeable, Wakes, park, waker};
 
 /// What the waker of a parked thread notifies.
@@ -109,10 +109,11 @@ where
     }
 }
 
-impl<K, T, M, F> Rerun<K, T, M, F>
+impl<K, T, M, F, E> TryWork<K, T, M, F>
 where
     M: FnOnce() -> F,
-    F: Future<Output = T>,
+    F: Future<Output = Result<T, E>>,
+    E: From<Error>,
 {
     /// Waits by parking the calling thread. The thread runs its own operation if it has to.
     ///
@@ -123,7 +124,8 @@ where
     ///
     /// # Panics
     ///
-    /// If this caller's operation panics, the panic propagates.
+    /// If this caller's operation panics, the panic propagates. It also panics if the future was
+    /// ready before.
     ///
     /// # Deadlocks
     ///
@@ -131,13 +133,13 @@ where
     /// the operation needs: `await` there.
     ///
     /// ```
-    /// use oneflight_core::{Group, handle::Budget};
+    /// use oneflight_core::Group;
     ///
     /// let group: Group<&str, u32> = Group::new();
-    /// let call = group.work_rerun("k", Budget::times(1), || async { 7 });
+    /// let call = group.try_work("k", || async { std::io::Result::Ok(7) });
     /// assert_eq!(*call.wait_blocking().unwrap(), 7);
     /// ```
-    pub fn wait_blocking(mut self) -> Result<Settled<K, T>, Error> {
+    pub fn wait_blocking(mut self) -> Result<Settled<K, T>, E> {
         self.role.leave_if_parked_inside();
         drive(pin!(self), None)
             .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
@@ -158,7 +160,7 @@ impl<K, T> Spawned<K, T> {
     /// the operation needs: `await` there.
     pub fn wait_blocking(self) -> Result<Settled<K, T>, Error> {
         match self.caller {
-            Caller::Owner(mut watch, _) => watch.block(None),
+            Caller::Owner(mut owner) => owner.wait(|watch| watch.block(None)),
             Caller::Waiter(waiter) => waiter.wait_blocking(),
             Caller::Rejected(why) => Err(Error::Rejected(why)),
         }
@@ -176,7 +178,7 @@ impl<K, T> Spawned<K, T> {
     /// As [`wait_blocking`](Self::wait_blocking), until the deadline.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
         match &mut self.caller {
-            Caller::Owner(watch, _) => watch.block(Some(deadline)),
+            Caller::Owner(owner) => owner.wait(|watch| watch.block(Some(deadline))),
             Caller::Waiter(waiter) => waiter.wait_deadline(deadline),
             Caller::Rejected(why) => Err(Error::Rejected(*why)),
         }

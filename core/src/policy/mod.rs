@@ -3,23 +3,29 @@
 //! | file | policy | a lost caller means |
 //! |---|---|---|
 //! | `work` | *Continue* | another participant continues the same operation |
-//! | `rerun` | *Rerun* | another participant runs its own operation |
+//! | `try_work` | *Rerun* | another participant runs its own operation, also after a failure |
 //! | `spawn` | *Detach* | nothing: the operation is a task of a runtime |
+//! | `spawn` | *WhileWanted* | nothing, unless it was the last: then the task drops the operation |
 //! | `work_blocking` | a call on the caller's own thread | it unwinds, and the flight ends |
 //!
 //! `blocking` holds the threads that wait for these calls.
 //!
-//! `participant` is what `work` and `rerun` have in common: a caller that can drive the flight.
+//! `task` is what a runtime is given, and `abort_handle` ends it from outside.
+//!
+//! `participant` is what `work` and `try_work` have in common: a caller that can drive the flight.
 
+mod abort_handle;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
 mod participant;
-mod rerun;
 mod spawn;
+mod task;
+mod try_work;
 mod work;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod work_blocking;
 
-pub use rerun::{Budget, Rerun};
-pub use spawn::{AbortHandle, Spawned};
+pub use abort_handle::AbortHandle;
+pub use spawn::Spawned;
+pub use try_work::TryWork;
 pub use work::Work;

@@ -1,23 +1,22 @@
-//! [`Participant`]: a caller that can drive a flight. What `work` and `work_rerun` have in common.
+//! [`Participant`]: a caller that can drive a flight. What `work` and `try_work` have in common.
 
 use core::hash::Hash;
-use core::mem::{self, discriminant};
+use core::mem;
 use core::task::Waker;
 
 use equivalent::Equivalent;
 
 use crate::cell::{Place, Snapshot};
-use crate::error::{Error, Rejected};
-use crate::flight::observe::report_rejected;
-use crate::flight::operation::{Operation, Policy, SharedOperation};
+use crate::error::{Cause, Error, Rejected};
+use crate::flight::operation::{Operation, Policy, RunIsOver, SharedOperation};
 use crate::flight::reentry::leads_back;
-use crate::flight::{Flight, FlightId, Settled, loss};
+use crate::flight::{Attached, Flight, FlightId, Settled};
 use crate::group::shard::{Call, InHand, Shard};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::OnDrop;
 
-/// What a caller of `work` or `work_rerun` has become.
+/// What a caller of `work` or `try_work` has become.
 pub(crate) enum Role<K, T> {
     Participant(Participant<K, T>),
     /// The flight was begun by another kind of call, so this caller does not drive it.
@@ -41,6 +40,8 @@ enum Part {
     Uncounted,
     /// It is counted as a waiter of the flight.
     Counted,
+    /// It is a task of a runtime, which a `spawn` has added. It is not counted as a waiter.
+    Task,
     /// It has left. It can still be polled, if its operation panicked.
     Left,
 }
@@ -56,10 +57,9 @@ impl<K, T> Call<K, T> for Participate<K, T> {
     /// begins the next one. A flight that has settled is shared, whoever drove it. A flight with
     /// another policy, or without a shared operation, is driven by others.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
-        let policy = discriminant(&self.policy);
         let state = flight.cell.snapshot();
-        let joined = flight.cell.with_attached(state, |shared| {
-            (discriminant(&shared.policy) == policy).then(|| shared.join())
+        let joined = flight.with_shared(state, |shared| {
+            (shared.policy == self.policy).then(|| shared.join())
         });
         let joined = match joined {
             Some(Some(joined)) => joined,
@@ -74,8 +74,9 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         joined || flight.cell.snapshot().settled()
     }
 
-    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
-        Some(Arc::new(Wakeable(SharedOperation::new(self.policy))))
+    fn attach(&mut self, _shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let shared = SharedOperation::new(self.policy);
+        Some(Arc::new(Wakeable(Attached::Shared(shared))))
     }
 }
 
@@ -89,7 +90,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         match self.begin_as(&mut call) {
             Begin::Primary(primary) => {
                 let first = Participant::first(primary);
-                if let Policy::Rerun(_) = policy {
+                if policy == Policy::Rerun {
                     first.hand_in(Operation::elsewhere());
                 }
                 Role::Participant(first)
@@ -124,10 +125,11 @@ impl<K, T> Role<K, T> {
     fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
         if let Role::Participant(participant) = self {
             if participant.waits_for_itself(certain) {
+                let name = participant.flight.observed.name().clone();
                 // The drop of the participant is the user's. It has left by then, also if that
                 // panics.
                 *self = Role::Rejected(Rejected::Reentrant);
-                report_rejected(Rejected::Reentrant);
+                name.report_rejected(Rejected::Reentrant);
             }
         }
     }
@@ -176,6 +178,13 @@ impl<K, T> Participant<K, T> {
         }
     }
 
+    /// Of a `spawn`, for which the operation has counted it.
+    pub(super) fn task(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+        let mut task = Self::new(flight, shard, false);
+        task.part = Part::Task;
+        task
+    }
+
     fn first(primary: Primary<K, T>) -> Self {
         let shard = primary.shard().clone();
         Self::new(primary.into_flight(), shard, true)
@@ -194,10 +203,10 @@ impl<K, T> Participant<K, T> {
     pub(super) fn with_operation<R>(
         &mut self,
         state: Snapshot,
-        f: impl FnOnce(&Arc<Wakeable<SharedOperation<T>>>, &mut Place) -> R,
+        f: impl FnOnce(&SharedOperation<T>, &mut Place) -> R,
     ) -> Option<R> {
-        let cell = &self.flight.cell;
-        cell.with_attached(state, |shared| f(shared, &mut self.place))
+        self.flight
+            .with_shared(state, |shared| f(shared, &mut self.place))
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
@@ -212,19 +221,19 @@ impl<K, T> Participant<K, T> {
     fn hand_in(&self, operation: Operation<T>) {
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
         // It stays in hand if the flight has ended.
-        let cell = &self.flight.cell;
-        cell.with_attached(cell.snapshot(), |shared| {
+        let state = self.flight.cell.snapshot();
+        self.flight.with_shared(state, |shared| {
             shared.hand_in(&mut in_hand.operation);
         });
     }
 
     /// Leaves the flight, and ends it if it cannot continue. `run`: it had the run of a *Rerun*
-    /// flight, and has dropped its operation. What it leaves behind is dropped last: its drop is
-    /// the user's.
-    pub(super) fn leave(&mut self, run: bool) {
+    /// flight, which has ended for this cause, and has dropped its operation. What it leaves behind
+    /// is dropped last: its drop is the user's.
+    pub(super) fn leave(&mut self, run: Option<Cause>) {
         let part = mem::replace(&mut self.part, Part::Left);
         let state = self.flight.cell.snapshot();
-        if part == Part::Left || (state.is_told() && !run) {
+        if part == Part::Left || (state.is_told() && run.is_none()) {
             return;
         }
         if part == Part::Counted {
@@ -233,9 +242,19 @@ impl<K, T> Participant<K, T> {
         if state.ended() && !self.place.is_taken() {
             return;
         }
-        let left = self.with_operation(state, |shared, place| shared.leave(place, loss(), run));
+        if part == Part::Task {
+            self.with_operation(state, |shared, _| shared.task_leaves());
+        }
+        let run_is_over = run.map(|cause| RunIsOver {
+            cause,
+            max_reruns: self
+                .shard
+                .rules()
+                .map_or(usize::MAX, |rules| rules.max_reruns),
+        });
+        let left = self.with_operation(state, |shared, place| shared.leave(place, run_is_over));
         let Some(left) = left else {
-            if run {
+            if run.is_some() {
                 self.shard.gone(&self.flight);
             }
             return;
@@ -246,8 +265,8 @@ impl<K, T> Participant<K, T> {
                 let _in_hand = InHand::new(&self.shard, &self.flight, left.operation);
                 self.shard.abort(&self.flight, cause);
             }
-            Some(cause) if run => self.shard.lose(&self.flight, cause),
-            // The budget is used up: the caller that had the last run ends the flight at this
+            Some(cause) if run.is_some() => self.shard.lose(&self.flight, cause),
+            // `max_reruns` is used up: the caller that had the last run ends the flight at this
             // moment. Only that one says that the run is gone.
             Some(cause) => {
                 self.shard.abort(&self.flight, cause);
@@ -273,6 +292,6 @@ impl<K, T> Participant<K, T> {
 
 impl<K, T> Drop for Participant<K, T> {
     fn drop(&mut self) {
-        self.leave(false);
+        self.leave(None);
     }
 }

@@ -1,4 +1,5 @@
-//! [`Spawned`]: an operation that outlives every caller. Policy *Detach*, on any runtime.
+//! [`Spawned`]: an operation that is a task of a runtime. It outlives every caller (policy
+//! *Detach*), or stops when the last caller that wants it has left (policy *WhileWanted*).
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -9,15 +10,18 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use equivalent::Equivalent;
-use pin_project_lite::pin_project;
 
-use crate::error::{Cause, Error, Rejected};
-use crate::flight::{FlightId, Settled, Watch, loss};
-use crate::group::shard::Shard;
-use crate::group::{Begin, Entry, Primary, Registry, Run, Waiter};
+use crate::error::{Error, Rejected};
+use crate::flight::operation::Policy;
+use crate::flight::{Attached, Flight, FlightId, Settled, Wanted, Watch};
+use crate::group::shard::{Call, Shard};
+use crate::group::{Begin, Entry, Primary, Registry, Waiter};
+use crate::policy::abort_handle::AbortHandle;
+use crate::policy::participant::Participant;
+use crate::policy::task::{Drives, Task, Unbegun};
 use crate::rt::{Spawn, SpawnBlocking};
-use crate::sync::Arc;
-use crate::unwind::{Fragile, isolate};
+use crate::sync::{Arc, Wakeable};
+use crate::unwind::isolate;
 
 impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Runs the operation for the key as a task of `runtime`, or waits for the one that runs.
@@ -25,6 +29,22 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// The operation belongs to the runtime and not to any caller. It runs to its end and settles,
     /// also if every caller has left. Callers that come before that share it. The adapters provide
     /// this call as `GroupExt::spawn` and `EntryExt::spawn`.
+    ///
+    /// A call that joins an operation which another kind of call has begun sees to it that this one
+    /// runs to its end, if it can:
+    ///
+    /// | begun by | what this call does when it joins |
+    /// |---|---|
+    /// | `spawn_while_wanted` | the operation no longer stops when its callers have left |
+    /// | [`work`] | the first such call gives `runtime` a task that is a participant |
+    /// | any other call | it waits, as every waiter does |
+    ///
+    /// A task that is a participant drives the operation, and keeps it alive when every other
+    /// participant has left. It counts neither as a waiter nor for a limit. If the runtime drops
+    /// it, the next `spawn` that joins gives another one. A call from inside of the flight's own
+    /// operation gives none. Behind a guard, [`Primary::run`](crate::Primary::run), `try_work`,
+    /// `work_blocking` and `spawn_blocking` the operation is out of this call's reach: it can be
+    /// lost with the caller that runs it.
     ///
     /// # Errors
     ///
@@ -46,6 +66,10 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// from outside, the waiters are woken at once, and the task drops the operation when it is
     /// polled next. A task that has not begun by then never begins, and
     /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
+    ///
+    /// [`work`]: crate::Group::work
+    /// [`Cause::Dropped`]: crate::error::Cause::Dropped
+    /// [`Cause::Panicked`]: crate::error::Cause::Panicked
     pub fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
     where
         R: Spawn,
@@ -54,12 +78,87 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        self.start(|primary| {
-            runtime.spawn(Task {
-                start: Some(Unbegun::new(primary, make)),
-                run: None,
-            });
-        })
+        let mut call = ToItsEnd { task: None };
+        let begin = self.begin_as(&mut call);
+        let spawned = Spawned::start(begin, |primary| runtime.spawn(Task::new(primary, make)));
+        if let (Some(participant), false) = (call.task, spawned.is_replayed()) {
+            runtime.spawn(Drives::new(participant));
+        }
+        spawned
+    }
+
+    /// Runs the operation for the key as a task of `runtime` for as long as a caller wants it, or
+    /// waits for the one that runs.
+    ///
+    /// Use it for what is costly and has no effect, such as a call of a model: no caller drives it,
+    /// so no caller can stall it, it runs in no caller's context, and nothing is spent on an answer
+    /// that nobody waits for.
+    ///
+    /// These callers want the operation, from the call until they are dropped:
+    ///
+    /// - this call, if it began the flight;
+    /// - every waiter of the flight, by whatever call it came, also if it is never polled. A waiter
+    ///   that was begun from inside of the flight's own operation is the exception.
+    ///
+    /// When the last of them is dropped, the flight ends as [`Cause::Dropped`]. A
+    /// [`spawn_on`](Self::spawn_on) that joins the flight makes it wanted to its end: it is then a
+    /// flight of `spawn_on`. An [`AbortHandle`] wants nothing.
+    ///
+    /// To let the operation linger after the last caller, keep a waiter of it in a task that
+    /// sleeps. The adapters provide this call as `GroupExt::spawn_while_wanted` and
+    /// `EntryExt::spawn_while_wanted`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn_on`](Self::spawn_on).
+    ///
+    /// # Panics
+    ///
+    /// As for [`spawn_on`](Self::spawn_on).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops waiting. If another caller wants the operation, that is all. If
+    /// none does, the flight has ended and the key is free when the drop returns. Then the task is
+    /// woken, and drops the operation when it is polled. A task that has not begun by then never
+    /// begins.
+    ///
+    /// A caller that comes before that end shares the operation and keeps it running. A caller that
+    /// comes after it starts its own operation, and never inherits the cancellation. It might do so
+    /// before the old operation is dropped, so it can meet a lock that the old operation still
+    /// holds.
+    ///
+    /// [`Cause::Dropped`]: crate::error::Cause::Dropped
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oneflight_core::{Group, rt::Spawn};
+    /// # struct Threads;
+    /// # impl Spawn for Threads {
+    /// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+    /// #         std::thread::spawn(|| futures_lite::future::block_on(task));
+    /// #     }
+    /// # }
+    /// let group: Group<&str, u32> = Group::new();
+    /// let ask = || group.entry("prompt").spawn_while_wanted_on(&Threads, std::future::pending);
+    /// let (first, second) = (ask(), ask());
+    /// drop(first);
+    /// assert!(group.contains("prompt"));
+    /// drop(second);
+    /// assert!(!group.contains("prompt"));
+    /// ```
+    #[must_use = "when the last caller is dropped, so is the operation"]
+    pub fn spawn_while_wanted_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
+    where
+        R: Spawn,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = G::Value> + Send + 'static,
+        G::Key: Send + Sync + 'static,
+        G::Value: Send + Sync + 'static,
+    {
+        let begin = self.begin_as(&mut WhileWanted);
+        Spawned::start(begin, |primary| runtime.spawn(Task::new(primary, make)))
     }
 
     /// Runs a blocking call for the key where `runtime` keeps threads for that, or waits for the
@@ -87,7 +186,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        self.start(|primary| {
+        Spawned::start(self.begin(), |primary| {
             let unbegun = Unbegun::new(primary, call);
             runtime.spawn_blocking(move || {
                 isolate(|| {
@@ -99,106 +198,62 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
             });
         })
     }
+}
 
-    /// Becomes a waiter, or starts the operation by `launch`.
-    fn start(self, launch: impl FnOnce(Primary<G::Key, G::Value>)) -> Spawned<G::Key, G::Value> {
-        let mut launch = Some(launch);
-        let caller = match self.begin() {
-            Begin::Primary(primary) => {
-                // Before the launch: the runtime can run or drop the task inline.
-                let (watch, shard) = (primary.watch(), primary.shard().clone());
-                if let Some(launch) = launch.take() {
-                    launch(primary);
-                }
-                Caller::Owner(watch, shard)
+/// A call of `spawn`: the operation runs to its end, also one that it joins.
+struct ToItsEnd<K, T> {
+    /// The participant that its runtime is to be given, if it has joined a `work`.
+    task: Option<Participant<K, T>>,
+}
+
+impl<K, T> Call<K, T> for ToItsEnd<K, T> {
+    /// It is counted, so a flight that has to be wanted can't end before this makes it wanted for
+    /// good. A flight that its last participant has left is about to end, as in `participant`.
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+        flight.cell.keep();
+        let joined = flight.with_shared(flight.cell.snapshot(), |shared| {
+            let continues = shared.policy == Policy::Continue;
+            continues.then(|| shared.join_by_task())
+        });
+        match joined.flatten() {
+            Some(Some(first)) => {
+                // A guard at once: a subscriber is told of the join before this call has the
+                // waiter.
+                self.task = first.then(|| Participant::task(flight.clone(), shard.clone()));
+                true
             }
-            Begin::Waiter(waiter) => Caller::Waiter(waiter),
-            Begin::Rejected(why) => Caller::Rejected(why),
-        };
-        let spawned = Spawned { caller };
-        // While `spawned` is a guard: the drop of what a duplicate did not need is the user's.
-        drop(launch);
-        spawned
-    }
-}
-
-/// What was given to a runtime and has not begun: a call, or what makes an operation. It begins
-/// once or, if its flight ends before that, never.
-///
-/// The begin and the end are read-modify-writes of one atomic word, the flight's state. So what the
-/// callers were told has never begun does not begin later.
-struct Unbegun<K, T, M>(Option<(Primary<K, T>, Fragile<M>)>);
-
-impl<K, T, M> Unbegun<K, T, M> {
-    fn new(primary: Primary<K, T>, make: M) -> Self {
-        primary.flight().cell.set_unbegun();
-        Self(Some((primary, Fragile(Some(make)))))
-    }
-
-    /// Returns `None` if the flight has ended.
-    fn begin(mut self) -> Option<(Primary<K, T>, M)> {
-        if !self.0.as_ref()?.0.flight().cell.begin() {
-            return None;
-        }
-        let (primary, mut make) = self.0.take()?;
-        Some((primary, make.0.take()?))
-    }
-}
-
-impl<K, T, M> Drop for Unbegun<K, T, M> {
-    fn drop(&mut self) {
-        if let Some((primary, make)) = self.0.take() {
-            primary.lose(loss(), make);
+            Some(None) => flight.cell.snapshot().settled(),
+            None => true,
         }
     }
 }
 
-pin_project! {
-    /// The operation as a task. Making, polling and dropping it are isolated one by one, so that
-    /// each panic of it ends here, and two of them never meet.
-    struct Task<K, T, M, F> {
-        start: Option<Unbegun<K, T, M>>,
-        #[pin]
-        run: Option<Run<K, T, F>>,
+/// A call of `spawn_while_wanted`.
+struct WhileWanted;
+
+impl<K, T> Call<K, T> for WhileWanted
+where
+    K: Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn attach(&mut self, shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let wanted = Wanted::new(Box::new(shard.clone()));
+        Some(Arc::new(Wakeable(Attached::Wanted(wanted))))
     }
 }
 
-impl<K, T, M: FnOnce() -> F, F: Future<Output = T>> Future for Task<K, T, M, F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if let Some(unbegun) = this.start.take() {
-            let run = isolate(|| {
-                let (primary, make) = unbegun.begin()?;
-                let operation = primary.guarded(make);
-                Some(primary.run(operation))
-            });
-            let Some(run) = run.flatten() else {
-                return Poll::Ready(());
-            };
-            this.run.set(Some(run));
-        }
-        let Some(run) = this.run.as_mut().as_pin_mut() else {
-            return Poll::Ready(());
-        };
-        if let Some(Poll::Pending) = isolate(|| run.poll(cx).map(drop)) {
-            return Poll::Pending;
-        }
-        isolate(|| this.run.set(None));
-        Poll::Ready(())
-    }
-}
-
-/// A caller of `spawn` or `spawn_blocking`: waits for the outcome of an operation that runs apart
-/// from it.
+/// A caller of `spawn`, `spawn_blocking` or `spawn_while_wanted`: waits for the outcome of an
+/// operation that runs apart from it.
 ///
 /// It is a future that yields `Result<Settled, Error>`. Polling it again after it was ready returns
 /// the same outcome.
 ///
 /// # Cancel safety
 ///
-/// Dropping it only stops waiting. The operation continues.
+/// Dropping it only stops waiting, and the operation continues. There is one exception: when the
+/// last caller that wants the operation of a `spawn_while_wanted` is dropped, the flight ends as
+/// [`Cause::Dropped`](crate::error::Cause::Dropped) in that drop. Then the task drops the
+/// operation.
 ///
 /// # Examples
 ///
@@ -208,10 +263,57 @@ pub struct Spawned<K, T> {
 }
 
 pub(super) enum Caller<K, T> {
-    /// It started the operation. It waits as the others do, but is not counted as a duplicate.
-    Owner(Watch<K, T>, Arc<Shard<K, T>>),
+    Owner(Owner<K, T>),
     Waiter(Waiter<K, T>),
     Rejected(Rejected),
+}
+
+/// The call that started the operation. It waits as the others do, but is not counted as a
+/// duplicate. If the flight has to be wanted, it is one of those who want it.
+pub(super) struct Owner<K, T> {
+    watch: Watch<K, T>,
+    shard: Arc<Shard<K, T>>,
+}
+
+impl<K, T> Owner<K, T> {
+    /// Waits by `wait`. If it would wait for itself it waits no more, and wants nothing.
+    pub(super) fn wait<R>(&mut self, wait: impl FnOnce(&mut Watch<K, T>) -> R) -> R {
+        let waited = wait(&mut self.watch);
+        if self.watch.has_left() {
+            self.watch.disown();
+        }
+        waited
+    }
+}
+
+impl<K, T> Drop for Owner<K, T> {
+    fn drop(&mut self) {
+        self.watch.disown();
+    }
+}
+
+impl<K, T> Spawned<K, T> {
+    /// Is a waiter, or starts the operation by `launch`.
+    fn start(begin: Begin<K, T>, launch: impl FnOnce(Primary<K, T>)) -> Self {
+        let mut launch = Some(launch);
+        let caller = match begin {
+            Begin::Primary(primary) => {
+                // Before the launch: the runtime can run or drop the task inline.
+                let (watch, shard) = (primary.watch(), primary.shard().clone());
+                let owner = Owner { watch, shard };
+                if let Some(launch) = launch.take() {
+                    launch(primary);
+                }
+                Caller::Owner(owner)
+            }
+            Begin::Waiter(waiter) => Caller::Waiter(waiter),
+            Begin::Rejected(why) => Caller::Rejected(why),
+        };
+        let spawned = Self { caller };
+        // While `spawned` is a guard: the drop of what a duplicate did not need is the user's.
+        drop(launch);
+        spawned
+    }
 }
 
 impl<K, T> Spawned<K, T>
@@ -239,11 +341,7 @@ where
     /// ```
     pub fn abort_handle(&self) -> Option<AbortHandle> {
         match &self.caller {
-            Caller::Owner(watch, shard) => Some(AbortHandle {
-                shard: Arc::new(Box::new(shard.clone())),
-                hash: watch.flight().hash,
-                id: watch.flight().id,
-            }),
+            Caller::Owner(owner) => Some(AbortHandle::new(&owner.shard, owner.watch.flight())),
             Caller::Waiter(_) | Caller::Rejected(_) => None,
         }
     }
@@ -263,7 +361,7 @@ impl<K, T> Spawned<K, T> {
     /// Returns the identity of the flight, or `None` if the call was rejected.
     pub fn id(&self) -> Option<FlightId> {
         match &self.caller {
-            Caller::Owner(watch, _) => Some(watch.flight().id),
+            Caller::Owner(owner) => Some(owner.watch.flight().id),
             Caller::Waiter(waiter) => Some(waiter.id()),
             Caller::Rejected(_) => None,
         }
@@ -272,55 +370,10 @@ impl<K, T> Spawned<K, T> {
     /// Returns the outcome, if the flight has ended or the call was rejected. It does not poll.
     pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match &self.caller {
-            Caller::Owner(watch, _) => watch.get(),
+            Caller::Owner(owner) => owner.watch.get(),
             Caller::Waiter(waiter) => waiter.get(),
             Caller::Rejected(why) => Some(Err(Error::Rejected(*why))),
         }
-    }
-}
-
-/// Aborts a spawned operation on purpose. From [`Spawned::abort_handle`].
-///
-/// Dropping it aborts nothing. A handle that is kept holds neither the key nor the value of the
-/// flight: it finds the flight by its id.
-#[derive(Clone)]
-pub struct AbortHandle {
-    /// No pointer to an unsized `Arc` is relied on, so what is erased is in a box.
-    shard: Arc<Box<dyn AbortById>>,
-    hash: u64,
-    id: FlightId,
-}
-
-/// A shard, whatever its keys and values are.
-trait AbortById: Send + Sync {
-    fn abort(&self, hash: u64, id: FlightId) -> bool;
-}
-
-impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
-    fn abort(&self, hash: u64, id: FlightId) -> bool {
-        self.find(hash, id)
-            .is_some_and(|flight| Shard::abort(self, &flight, Cause::Cancelled))
-    }
-}
-
-impl AbortHandle {
-    /// Ends the flight if it is still in progress, also one that was forgotten. Its waiters get
-    /// [`Cause::Cancelled`] at once, and its task is woken to drop the operation. A blocking call
-    /// that runs can't be stopped, and its value is dropped. A task or a blocking call that has not
-    /// begun never begins. Returns true if this call ended the flight.
-    pub fn abort(&self) -> bool {
-        self.shard.abort(self.hash, self.id)
-    }
-}
-
-impl UnwindSafe for AbortHandle {}
-impl RefUnwindSafe for AbortHandle {}
-
-impl fmt::Debug for AbortHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortHandle")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
     }
 }
 
@@ -329,7 +382,7 @@ impl<K, T> Future for Spawned<K, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.caller {
-            Caller::Owner(watch, _) => watch.poll(cx),
+            Caller::Owner(owner) => owner.wait(|watch| watch.poll(cx)),
             Caller::Waiter(waiter) => Pin::new(waiter).poll(cx),
             Caller::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
         }

@@ -29,9 +29,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// operation panics, or if something else ends the flight.
     ///
     /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
-    /// moment, all participants are woken.
+    /// moment, all participants are woken. A driver that leaves while its operation wants to be
+    /// polled also wakes all of them: if N callers give up like that, one after the other, that
+    /// takes about N²/2 polls.
     ///
-    /// Callers that come by `begin`, `work_rerun` or `spawn` share the outcome and never drive.
+    /// Callers that come by `begin`, `try_work` or `spawn` share the outcome and never drive.
     ///
     /// # Errors
     ///
@@ -165,16 +167,30 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
+    /// As [`poll`](Self::poll), for a participant that is a task: it drives before the others.
+    pub(super) fn poll_as_task(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let state = self.flight.cell.snapshot();
+            let again = self.with_operation(state, |shared, place| shared.lead(*place));
+            if again != Some(true) {
+                return Poll::Pending;
+            }
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let state = self.flight.cell.snapshot();
         if !state.ended() {
-            let stepped = self.with_operation(state, |shared, place| {
-                let (drive, old) = shared.step(place, cx.waker());
-                (drive.map(|drive| (drive, waker(shared.clone()))), old)
+            let stepped = self.flight.cell.with_attached(state, |attached| {
+                let (drive, old) = attached.shared()?.step(&mut self.place, cx.waker());
+                Some((drive.map(|drive| (drive, waker(attached.clone()))), old))
             });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            if let Some((Some((drive, waker)), _old)) = stepped {
+            if let Some((Some((drive, waker)), _old)) = stepped.flatten() {
                 self.drive(drive, &waker, cx.waker());
             }
         }
@@ -203,7 +219,7 @@ where
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
                 let state = flight.cell.snapshot();
-                flight.cell.with_attached(state, |shared| {
+                flight.with_shared(state, |shared| {
                     shared.pause(&mut self.place, &mut in_hand.operation, own);
                 });
             }

@@ -8,6 +8,8 @@
 #![cfg(not(any(loom, shuttle)))]
 #![forbid(unsafe_code)]
 
+#[path = "../support/fine.rs"]
+mod fine;
 mod limit;
 mod operation_wakers;
 #[path = "../support/outcome.rs"]

@@ -10,10 +10,10 @@ use std::time::Duration;
 use loom::future::block_on;
 use loom::thread;
 use oneflight_core::error::{Aborted, Cause, Rejected};
-use oneflight_core::handle::Budget;
 use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Error, Group, Settled};
 
+use crate::fine::fine;
 use crate::{Counter, Fixed, Hand, Registry, bounded_model, group, primary, waiter};
 
 /// How many operations are there. Loom does not see it: it is read where the registry has ordered it.
@@ -219,11 +219,11 @@ fn drained_waits_for_a_guard_whose_settle_is_late() {
     });
 }
 
-type Rerunning = Pin<Box<dyn Future<Output = Result<Settled<u8, u32>, Error>> + Send>>;
+type Trying = Pin<Box<dyn Future<Output = Result<Settled<u8, u32>, Error>> + Send>>;
 
-fn rerun(group: &Registry<u32>, live: &Live) -> Rerunning {
+fn tries(group: &Registry<u32>, live: &Live) -> Trying {
     let live = live.clone();
-    Box::pin(group.work_rerun(1, Budget::times(1), move || live.operation()))
+    Box::pin(group.try_work(1, fine(move || live.operation())))
 }
 
 /// The flight has been aborted. If it is over, no operation is there.
@@ -235,10 +235,10 @@ fn assert_over_without_operations(group: &Registry<u32>, live: &Live) {
 
 /// The driver is lost while another participant is polled, which can take over.
 #[test]
-fn a_flight_of_reruns_is_over_when_no_participant_has_the_run() {
+fn a_flight_of_try_work_is_over_when_no_participant_has_the_run() {
     bounded_model(2, || {
         let (group, live) = (group::<u32>(), Live::default());
-        let (mut driver, mut other) = (rerun(&group, &live), rerun(&group, &live));
+        let (mut driver, mut other) = (tries(&group, &live), tries(&group, &live));
         assert!(Counter::default().poll(&mut driver).is_pending());
         let loses = thread::spawn(move || drop(driver));
         let polls = thread::spawn(move || {
@@ -258,7 +258,7 @@ fn a_flight_of_reruns_is_over_when_no_participant_has_the_run() {
 fn no_run_begins_in_a_flight_that_is_over() {
     bounded_model(2, || {
         let (group, live) = (group::<u32>(), Live::default());
-        let (mut driver, mut other) = (rerun(&group, &live), rerun(&group, &live));
+        let (mut driver, mut other) = (tries(&group, &live), tries(&group, &live));
         assert!(Counter::default().poll(&mut driver).is_pending());
         let leaves = thread::spawn(move || {
             let _ = Counter::default().poll(&mut driver);

@@ -9,6 +9,8 @@
 mod cell;
 mod drain;
 mod ends;
+#[path = "../support/fine.rs"]
+mod fine;
 mod fingerprint;
 mod flight;
 mod gate;
@@ -17,11 +19,13 @@ mod keys;
 #[path = "../support/outcome.rs"]
 mod outcome;
 mod reentry;
-mod rerun;
 mod retain;
 mod shed;
+mod spawn_joins;
 mod stopping;
 mod supersede;
+mod try_work;
+mod wanted;
 mod work;
 
 pub(crate) use outcome::cause_of;
@@ -124,6 +128,30 @@ impl Counter {
     pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
         let waker = std::sync::Arc::new(self.clone()).into();
         Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+}
+
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A runtime that keeps its tasks until the model runs or drops them. Loom does not see its lock.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(std::sync::Arc<std::sync::Mutex<Vec<Task>>>);
+
+impl oneflight_core::rt::Spawn for Shelf {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.0.lock().unwrap().push(Box::pin(task));
+    }
+}
+
+impl oneflight_core::rt::SpawnBlocking for Shelf {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+        call();
+    }
+}
+
+impl Shelf {
+    pub(crate) fn take(&self) -> Option<Task> {
+        self.0.lock().unwrap().pop()
     }
 }
 

@@ -1,16 +1,11 @@
 //! Ends from outside, and the limit of flights.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Mutex;
-
 use loom::future::block_on;
 use loom::thread;
 use oneflight_core::error::{Cause, Rejected};
-use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Error, Group};
 
-use crate::{Fixed, Registry, bounded_model, cause_of, group, primary, waiter};
+use crate::{Fixed, Registry, Shelf, bounded_model, cause_of, group, primary, waiter};
 
 fn limited(flights: usize) -> Registry<u32> {
     Group::<u8, u32>::builder()
@@ -89,31 +84,13 @@ fn a_begin_at_the_limit_and_the_settle_count_exactly() {
     });
 }
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A runtime that keeps the task until the model runs it.
-#[derive(Default)]
-struct Shelf(Mutex<Option<Task>>);
-
-impl Spawn for Shelf {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        *self.0.lock().unwrap() = Some(Box::pin(task));
-    }
-}
-
-impl SpawnBlocking for Shelf {
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
-        call();
-    }
-}
-
 #[test]
 fn an_abort_handle_wakes_the_task_that_parks_meanwhile() {
     bounded_model(3, || {
         let (group, shelf) = (group::<u32>(), Shelf::default());
         let outcome = group.entry(1).spawn_on(&shelf, std::future::pending);
         let handle = outcome.abort_handle().unwrap();
-        let task = shelf.0.lock().unwrap().take().unwrap();
+        let task = shelf.take().unwrap();
         // The operation never ends by itself, so only the abort lets the task end.
         let thread = thread::spawn(move || block_on(task));
         assert!(handle.abort());
@@ -130,7 +107,7 @@ fn a_task_that_settles_and_an_abort_end_the_flight_once() {
         let (group, shelf) = (group::<u32>(), Shelf::default());
         let outcome = group.entry(1).spawn_on(&shelf, || async { 7 });
         let handle = outcome.abort_handle().unwrap();
-        let task = shelf.0.lock().unwrap().take().unwrap();
+        let task = shelf.take().unwrap();
         let thread = thread::spawn(move || block_on(task));
         let aborted = handle.abort();
         assert_eq!(block_on(outcome).is_err(), aborted);

@@ -18,10 +18,10 @@ use crate::{Counter, bounded_model, cause_of, group, model, waiter};
 /// Flag and waker stand behind one lock of `std`, which loom does not see: it is held for a moment only, so that the
 /// model explores the interleavings of the shared operation and not this one's.
 #[derive(Clone, Default)]
-struct Signal(std::sync::Arc<Mutex<(bool, Option<Waker>)>>);
+pub(crate) struct Signal(std::sync::Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Signal {
-    async fn wait(self) -> u32 {
+    pub(crate) async fn wait(self) -> u32 {
         poll_fn(|cx| {
             let mut state = self.0.lock().unwrap();
             state.1 = Some(cx.waker().clone());
@@ -34,7 +34,7 @@ impl Signal {
         .await
     }
 
-    fn set(&self) {
+    pub(crate) fn set(&self) {
         let waker = {
             let mut state = self.0.lock().unwrap();
             state.0 = true;

@@ -13,7 +13,8 @@ mod group;
 mod limits;
 #[path = "../support/outcome.rs"]
 mod outcome;
-mod rerun;
+mod try_work;
+mod wanted;
 mod work;
 
 pub(crate) use outcome::cause_of;

@@ -17,6 +17,8 @@ use crate::wakers::{Parked, Room};
 pub(crate) struct Rules {
     pub(crate) max_waiters: usize,
     pub(crate) max_flights: usize,
+    /// How often a flight of `try_work` runs again.
+    pub(crate) max_reruns: usize,
     pub(crate) supersede_after: Option<u64>,
     /// How long an outcome is retained, and how many there may be.
     pub(crate) retain: Option<(u64, usize)>,
@@ -28,6 +30,7 @@ impl Rules {
     pub(crate) const NONE: Self = Self {
         max_waiters: usize::MAX,
         max_flights: usize::MAX,
+        max_reruns: usize::MAX,
         supersede_after: None,
         retain: None,
         max_weight: None,
@@ -189,6 +192,7 @@ impl Book {
         if flight.outcome.is_some() {
             flight.print = flight.print.or(print);
             self.tally.joined += 1;
+            self.tally.replayed += 1;
             self.tally.waited += 1;
             return Answer::Waiter(number);
         }

@@ -1,59 +1,67 @@
-//! Callers of `work` and `work_rerun`, and what is known of each.
+//! Callers of `work` and `try_work`, and what is known of each.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use oneflight_core::error::Rejected;
-use oneflight_core::handle::{Rerun, Work};
+use oneflight_core::handle::{TryWork, Work};
 use oneflight_core::{Error, Settled};
 
 use crate::book::{Answer, Outcome};
 use crate::ledger::{Key, Value};
-use crate::operation::{Making, Operation};
+use crate::operation::{Making, Mine, Trying};
 use crate::wakers::Who;
 use crate::world::outcome_of;
 
-pub(crate) type Make = Box<dyn FnOnce() -> Operation>;
+pub(crate) type Make = Box<dyn FnOnce() -> Trying>;
 
 pub(crate) enum Task {
     Work(Work<Key, Value>),
-    Rerun(Pin<Box<Rerun<Key, Value, Make, Operation>>>),
+    TryWork(Pin<Box<TryWork<Key, Value, Make, Trying>>>),
 }
 
 pub(crate) type Outcomes = Result<Settled<Key, Value>, Error>;
 
 impl Task {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcomes> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<Key, Value>, Mine>> {
         match self {
-            Task::Work(work) => Pin::new(work).poll(cx),
-            Task::Rerun(rerun) => rerun.as_mut().poll(cx),
+            Task::Work(work) => Pin::new(work).poll(cx).map_err(Mine::OfFlight),
+            Task::TryWork(call) => call.as_mut().poll(cx),
         }
     }
 
+    /// Of a `try_work` only a poll says it.
     pub(crate) fn get(&self) -> Option<Outcomes> {
         match self {
             Task::Work(work) => work.get(),
-            Task::Rerun(rerun) => rerun.get(),
+            Task::TryWork(_) => None,
         }
+    }
+
+    /// Whether its operation is its own.
+    pub(crate) fn has_own(&self) -> bool {
+        matches!(self, Task::TryWork(_))
     }
 
     pub(crate) fn id(&self) -> Option<u64> {
         let id = match self {
             Task::Work(work) => work.id(),
-            Task::Rerun(rerun) => rerun.id(),
+            Task::TryWork(call) => call.id(),
         };
         id.map(|id| id.get())
     }
 }
 
-/// One caller of `work` or `work_rerun`.
+/// One caller of `work` or `try_work`.
 pub(crate) struct Call {
     pub(crate) who: Who,
     pub(crate) answer: Answer,
     /// It is at the desk of its flight.
     pub(crate) participates: bool,
-    /// Its operation panicked.
+    /// Its operation panicked or failed, so it has left.
     pub(crate) lost: bool,
+    /// It was ready, and is not to be polled again.
+    pub(crate) done: bool,
     /// It holds an operation of its own.
     pub(crate) runs: bool,
     /// It holds what would make its operation, and how that would go.

@@ -13,8 +13,8 @@ use crate::world::pick;
 pub(crate) enum Policy {
     /// Another caller goes on with the same operation.
     Continue,
-    /// Another caller runs its own, this many times at the most.
-    Rerun(u64),
+    /// Another caller runs its own, also after a failure.
+    Rerun,
 }
 
 pub(crate) struct Desk {
@@ -24,7 +24,9 @@ pub(crate) struct Desk {
     pub(crate) driver: Option<Who>,
     /// The operation wants to be polled, or there is a right to run one.
     pub(crate) ready: bool,
-    runs: u64,
+    runs: usize,
+    /// How the last run ended, of those that each caller has for itself.
+    last: Option<Cause>,
     /// Where a shared operation leaves its waker.
     pub(crate) bell: Bell,
 }
@@ -49,18 +51,17 @@ impl Desks {
                     policy,
                     participants: vec![who],
                     driver: None,
-                    ready: matches!(policy, Policy::Rerun(_)),
+                    ready: policy == Policy::Rerun,
                     runs: 0,
+                    last: None,
                     bell: Bell::default(),
                 };
                 self.0.insert(flight, desk);
                 true
             }
             Answer::Waiter(flight) if book.flights[flight].outcome.is_none() => {
-                let same = |desk: &Desk| {
-                    matches!(desk.policy, Policy::Continue) == matches!(policy, Policy::Continue)
-                };
-                match self.0.get_mut(&flight).filter(|desk| same(desk)) {
+                let same = |desk: &&mut Desk| desk.policy == policy;
+                match self.0.get_mut(&flight).filter(same) {
                     Some(desk) => {
                         desk.participants.push(who);
                         true
@@ -88,8 +89,8 @@ impl Desks {
         desk.driver = Some(who);
         desk.runs += 1;
         book.flights[flight].in_hand = true;
-        if matches!(desk.policy, Policy::Rerun(_)) {
-            book.flights[flight].reruns = desk.runs - 1;
+        if desk.policy == Policy::Rerun {
+            book.flights[flight].reruns = desk.runs as u64 - 1;
         }
         true
     }
@@ -107,7 +108,7 @@ impl Desks {
         }
     }
 
-    /// A participant leaves, or has lost its operation.
+    /// A participant leaves: it is dropped, or its operation has panicked or failed.
     pub(crate) fn leave(
         &mut self,
         book: &mut Book,
@@ -125,18 +126,21 @@ impl Desks {
         if book.flights[flight].outcome.is_some() {
             return;
         }
+        if desk.policy == Policy::Rerun && desk.driver == Some(who) {
+            desk.last = Some(cause);
+        }
         if desk.participants.is_empty() {
             // Nobody wants it any more.
-            book.abort(flight, cause);
+            book.abort(flight, desk.last.unwrap_or(cause));
         } else if desk.driver == Some(who) {
             desk.driver = None;
             book.let_go(flight);
             match desk.policy {
-                Policy::Rerun(budget) if desk.runs > budget => {
+                Policy::Rerun if desk.runs > book.rules.max_reruns => {
                     book.abort(flight, Cause::Exhausted);
                     return;
                 }
-                Policy::Rerun(_) => desk.ready = true,
+                Policy::Rerun => desk.ready = true,
                 Policy::Continue => {}
             }
             if desk.ready {

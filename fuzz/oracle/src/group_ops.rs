@@ -58,6 +58,7 @@ pub fn run(bytes: &[u8]) {
             max_flights: limits
                 .max_flights
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
+            max_reruns: usize::MAX,
             supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
             retain: None,
             max_weight: None,

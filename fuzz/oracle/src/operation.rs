@@ -54,6 +54,8 @@ pub(crate) struct Cues {
     pub(crate) seen: Option<Seen>,
     /// As `seen`, while the operation was made.
     pub(crate) seen_in_making: Option<Seen>,
+    /// If it is ready, it has failed. Only an operation of a caller's own can fail.
+    pub(crate) fails: bool,
     /// A hostile waker's panic came out of a call that the operation made.
     pub(crate) provoked: bool,
 }
@@ -65,8 +67,14 @@ impl Hand {
 
     /// Says what the next poll is to do.
     pub(crate) fn cue(&self, act: Act) {
+        self.cue_end(act, false);
+    }
+
+    /// As `cue`, and whether the value that it makes is an error.
+    pub(crate) fn cue_end(&self, act: Act, fails: bool) {
         *self.cues() = Cues {
             act: Some(act),
+            fails,
             ..Cues::default()
         };
     }
@@ -193,5 +201,36 @@ impl Future for Operation {
         let value = Value::new(Wish::Keep, &self.values);
         self.hand.cues().made = value.life.serial;
         Poll::Ready(value)
+    }
+}
+
+/// Why a caller of `try_work` has no value.
+pub(crate) enum Mine {
+    Own(Value),
+    OfFlight(Error),
+}
+
+impl From<Error> for Mine {
+    fn from(error: Error) -> Self {
+        Self::OfFlight(error)
+    }
+}
+
+/// An operation of a caller's own, which can fail.
+pub(crate) struct Trying(pub(crate) Operation);
+
+impl Future for Trying {
+    type Output = Result<Value, Mine>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let ready = Pin::new(&mut self.0).poll(cx);
+        let fails = self.0.hand.cues().fails;
+        ready.map(|value| {
+            if fails {
+                Err(Mine::Own(value))
+            } else {
+                Ok(value)
+            }
+        })
     }
 }

@@ -57,6 +57,7 @@ pub fn run(bytes: &[u8]) {
             max_flights: window
                 .max_flights
                 .map_or(usize::MAX, |most| usize::from(most % 5)),
+            max_reruns: usize::MAX,
             supersede_after: window.supersede_after.map(|age| u64::from(age % 32)),
             retain: Some((u64::from(window.time % 64), capacity)),
             max_weight: match window.capacity / 6 % 4 {

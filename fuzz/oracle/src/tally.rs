@@ -3,13 +3,14 @@
 use oneflight_core::Stats;
 use oneflight_core::error::{Cause, Rejected};
 
-const CAUSES: [Cause; 6] = [
+const CAUSES: [Cause; 7] = [
     Cause::Dropped,
     Cause::Panicked,
     Cause::Cancelled,
     Cause::AbortedAll,
     Cause::Superseded,
     Cause::Exhausted,
+    Cause::Failed,
 ];
 
 const REASONS: [Rejected; 6] = [
@@ -26,6 +27,7 @@ const REASONS: [Rejected; 6] = [
 pub(crate) struct Tally {
     pub(crate) begun: u64,
     pub(crate) joined: u64,
+    pub(crate) replayed: u64,
     pub(crate) settled: u64,
     pub(crate) aborted: Vec<Cause>,
     pub(crate) rejected: Vec<Rejected>,
@@ -42,6 +44,7 @@ impl Tally {
         let expected = [
             self.begun,
             self.joined,
+            self.replayed,
             self.settled,
             self.waited,
             self.cancelled,
@@ -51,6 +54,7 @@ impl Tally {
         let real = [
             stats.begun,
             stats.joined,
+            stats.replayed,
             stats.settled,
             stats.waited,
             stats.cancelled,
@@ -59,7 +63,7 @@ impl Tally {
         ];
         assert_eq!(
             real, expected,
-            "begun, joined, settled, waited, cancelled, reruns, given up"
+            "begun, joined, replayed, settled, waited, cancelled, reruns, given up"
         );
         assert_eq!(
             (stats.in_flight, stats.waiting),

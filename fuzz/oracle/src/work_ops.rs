@@ -1,20 +1,19 @@
 //! Operations that callers share, in both policies, among guards of the same keys: who drives, who is woken, what is lost.
 
 mod ops;
+mod polls;
 
 use std::sync::{Arc, PoisonError};
-use std::task::Poll;
 
+use oneflight_core::Fingerprint;
 use oneflight_core::error::Cause;
-use oneflight_core::handle::Budget;
-use oneflight_core::{Error, Fingerprint};
 
 use crate::book::{Answer, Rules};
-use crate::calls::{Call, Make, Task, numbers, rejected_or_numbers};
+use crate::calls::{Call, Make, Task, rejected_or_numbers};
 use crate::desk::{Desks, Policy};
-use crate::inside::{begin_own, inside};
+use crate::inside::begin_own;
 use crate::ledger::{Key, Ledger, Wish};
-use crate::operation::{Act, Hand, Making, Plan};
+use crate::operation::{Act, Hand, Making, Plan, Trying};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
@@ -43,6 +42,9 @@ pub fn run(bytes: &[u8]) {
             rules: Rules {
                 max_waiters: limit(limits.max_waiters % 4),
                 max_flights: limit(limits.max_flights % 4),
+                max_reruns: limits
+                    .max_reruns
+                    .map_or(usize::MAX, |most| usize::from(most % 3)),
                 supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
                 retain: limits.retain.then_some((40, 2)),
                 max_weight: None,
@@ -74,11 +76,11 @@ impl Office {
         let waker = |waker: u8| usize::from(waker) % WAKERS;
         match op {
             Op::Work(name, making) => self.work(name % NAMES, None, making),
-            Op::Rerun(name, budget, making) => self.rerun(name % NAMES, None, budget % 3, making),
-            Op::Party(name, count, rerun, with) => {
+            Op::TryWork(name, making) => self.try_work(name % NAMES, None, making),
+            Op::Party(name, count, tries, with) => {
                 for _ in 0..count % 4 {
-                    if rerun {
-                        self.rerun(name % NAMES, None, 2, Making::Fine);
+                    if tries {
+                        self.try_work(name % NAMES, None, Making::Fine);
                     } else {
                         self.work(name % NAMES, None, Making::Fine);
                     }
@@ -87,10 +89,18 @@ impl Office {
                     self.check();
                 }
             }
-            Op::Poll(index, with, act) => self.poll(index, waker(with), act),
+            Op::Poll(index, with, act) => self.poll(index, waker(with), act, false),
+            Op::PollAndFail(index, with, ends_all) => {
+                let act = if ends_all {
+                    Act::AbortAll(true)
+                } else {
+                    Act::Finish
+                };
+                self.poll(index, waker(with), act, true);
+            }
             Op::PollSome(first, with) => {
                 for index in 0..4 {
-                    self.poll(first.wrapping_add(index), waker(with), Act::Pending);
+                    self.poll(first.wrapping_add(index), waker(with), Act::Pending, false);
                     self.check();
                 }
             }
@@ -104,8 +114,8 @@ impl Office {
             Op::Rare(Rare::WorkWithPayload(name, print)) => {
                 self.work(name % NAMES, Some(print.into()), Making::Fine);
             }
-            Op::Rare(Rare::RerunWithPayload(name, print)) => {
-                self.rerun(name % NAMES, Some(print.into()), 2, Making::Fine);
+            Op::Rare(Rare::TryWorkWithPayload(name, print)) => {
+                self.try_work(name % NAMES, Some(print.into()), Making::Fine);
             }
             Op::Rare(Rare::Forget(name)) => world.forget(name % NAMES),
             Op::Rare(Rare::Tick(time)) => world.tick(time % 32),
@@ -169,27 +179,26 @@ impl Office {
         self.begun_while_made(answer, making);
     }
 
-    fn rerun(&mut self, name: u8, print: Option<u8>, budget: u8, making: Making) {
+    fn try_work(&mut self, name: u8, print: Option<u8>, making: Making) {
         let (Some(group), Some(plan)) = (self.world.group.clone(), self.plan(name, making)) else {
             return;
         };
         let key = Key::new(name, &self.world.keys);
-        let (who, answer, participates) = self.answer(name, print, Policy::Rerun(budget.into()));
-        let make: Make = Box::new(move || plan.make());
-        let budget = Budget::times(budget.into());
-        let rerun = match print {
-            None => group.work_rerun(key, budget, make),
+        let (who, answer, participates) = self.answer(name, print, Policy::Rerun);
+        let make: Make = Box::new(move || Trying(plan.make()));
+        let call = match print {
+            None => group.try_work(key, make),
             Some(print) => group
                 .entry(key)
                 .fingerprint(Fingerprint::new(print.into()))
-                .work_rerun(budget, make),
+                .try_work(make),
         };
         self.keep(
             who,
             answer,
             participates,
             Some(making),
-            Task::Rerun(Box::pin(rerun)),
+            Task::TryWork(Box::pin(call)),
         );
     }
 
@@ -217,6 +226,7 @@ impl Office {
             answer,
             participates,
             lost: false,
+            done: false,
             runs: false,
             making,
             task,
@@ -233,127 +243,6 @@ impl Office {
             let seen = self.hand.cues().seen_in_making;
             begin_own(&mut self.world, seen, flight, false);
         }
-    }
-
-    fn poll(&mut self, index: u8, waker: usize, act: Act) {
-        if let Some(index) = pick(index, self.calls.len()) {
-            self.poll_at(index, waker, act);
-        }
-    }
-
-    fn poll_last(&mut self, waker: usize) {
-        if let Some(last) = self.calls.len().checked_sub(1) {
-            self.poll_at(last, waker, Act::Pending);
-        }
-    }
-
-    fn poll_at(&mut self, index: usize, waker: usize, act: Act) {
-        let call = &mut self.calls[index];
-        // The waker of one's own operation is the task's: to wake itself is the task's matter.
-        let own = matches!(call.task, Task::Rerun(_));
-        let act = if own && act == Act::Wake {
-            Act::Pending
-        } else {
-            act
-        };
-        self.hand.cue(act);
-        let world = &mut self.world;
-        let (task, wakers) = (&mut call.task, &world.wakers);
-        let real = caught(|| wakers.poll(waker, |cx| task.poll(cx)));
-        let polled = self.hand.cues().polled;
-        let Some(flight) = call.flight() else {
-            let rejected = matches!(real, Some(Poll::Ready(Err(Error::Rejected(why)))) if call.answer == Answer::Rejected(why));
-            assert!(rejected && !polled, "{:?} expected", call.answer);
-            return;
-        };
-        if call.lost && world.book.flights[flight].outcome.is_none() {
-            let told = matches!(&real, Some(Poll::Ready(Err(Error::Aborted(aborted)))) if aborted.cause() == Cause::Panicked);
-            assert!(told && !polled, "polled on after its panic");
-            return;
-        }
-        let panics = self.polled(index, flight, waker, act);
-        let call = &mut self.calls[index];
-        let expected = self.world.book.flights[flight].outcome;
-        match real {
-            None => assert!(panics, "an unplanned panic of the operation"),
-            Some(Poll::Pending) => assert!(!panics && expected.is_none(), "pending after the end"),
-            Some(Poll::Ready(outcome)) => {
-                assert!(!panics, "a panic of the operation was swallowed");
-                call.runs = false;
-                assert_eq!(Some(numbers(&outcome)), expected);
-            }
-        }
-    }
-
-    /// What a poll must have done. True if the operation's panic came out of it.
-    fn polled(&mut self, index: usize, flight: usize, waker: usize, act: Act) -> bool {
-        let polled = self.hand.cues().polled;
-        let world = &mut self.world;
-        let call = &mut self.calls[index];
-        if world.book.flights[flight].outcome.is_some() {
-            assert!(!polled, "an operation was polled after the end");
-            if call.runs {
-                world.book.let_go(flight);
-            }
-            return false;
-        }
-        let room = if call.participates {
-            Room::Desk(flight)
-        } else {
-            Room::Flight(flight)
-        };
-        world.book.parked.park(room, call.who, waker);
-        let drives = call.participates
-            && (call.runs || self.desks.takes_it(&mut world.book, flight, call.who));
-        let makes = if drives { call.making.take() } else { None };
-        call.runs |= makes.is_some();
-        if let Some(Making::BeginOwn) = makes {
-            let seen = self.hand.cues().seen_in_making;
-            begin_own(world, seen, flight, false);
-        }
-        let unmade = makes == Some(Making::Panic);
-        assert_eq!(polled, drives && !unmade, "whether the operation is polled");
-        if !drives {
-            return false;
-        }
-        let (who, own) = (call.who, matches!(call.task, Task::Rerun(_)));
-        if !own {
-            // While it polls what is shared, its waker is in its own hands.
-            world.book.parked.leave(room, who);
-        }
-        if unmade || (own && act == Act::Panic) {
-            // One caller's loss, not the flight's end.
-            call.runs = false;
-            call.lost = true;
-            let duplicate = call.is_duplicate();
-            let cause = Cause::Panicked;
-            self.desks
-                .leave(&mut world.book, flight, call.who, duplicate, cause);
-            return true;
-        }
-        inside(world, &self.hand, flight, act);
-        if act == Act::Panic {
-            return true;
-        }
-        if !own || world.book.flights[flight].outcome.is_some() {
-            // Put down, or dropped after the end.
-            world.book.let_go(flight);
-        }
-        if world.book.flights[flight].outcome.is_some() {
-            return false;
-        }
-        if !own && act != Act::Finish {
-            world.book.parked.park(room, who, waker);
-        }
-        match act {
-            Act::Finish => {
-                let window = world.window(Wish::Keep).unwrap_or_default();
-                world.book.settle(flight, self.hand.cues().made, window);
-            }
-            Act::Wake => self.desks.ring(&mut world.book, flight),
-            _ => {}
-        }
-        false
     }
 
     fn drop_call(&mut self, index: u8, panics: bool) {
@@ -406,7 +295,7 @@ impl Office {
         let own = self
             .calls
             .iter()
-            .filter(|call| call.runs && matches!(call.task, Task::Rerun(_)))
+            .filter(|call| call.runs && call.task.has_own())
             .count();
         let shared = self.desks.operations(&self.world.book);
         assert_eq!(self.operations.count(), own + shared, "operations alive");
@@ -424,10 +313,11 @@ impl Office {
                 (None, Answer::Rejected(why)) => Some(Err(why)),
                 (None, answer) => unreachable!("{answer:?} has a flight"),
             };
-            assert_eq!(
-                call.task.get().map(|outcome| rejected_or_numbers(&outcome)),
-                expected
-            );
+            if !call.task.has_own() {
+                let real = call.task.get();
+                let real = real.map(|outcome| rejected_or_numbers(&outcome));
+                assert_eq!(real, expected);
+            }
         }
     }
 }

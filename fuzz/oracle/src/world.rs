@@ -86,6 +86,7 @@ impl World {
         let Rules {
             max_waiters,
             max_flights,
+            max_reruns,
             supersede_after,
             retain,
             max_weight,
@@ -93,7 +94,8 @@ impl World {
         let mut builder = Group::builder()
             .shards(setup.shards)
             .max_waiters(max_waiters)
-            .max_flights(max_flights);
+            .max_flights(max_flights)
+            .max_reruns(max_reruns);
         if supersede_after.is_some() || retain.is_some() {
             builder = builder.clock(clock.clone());
         }

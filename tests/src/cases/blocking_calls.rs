@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use oneflight::Error;
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{TestRuntime, cause_of, quiet_panic, scripted, until, waiter};
+use crate::{TestRuntime, cause_of, fine, quiet_panic, scripted, until, waiter};
 
 fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
@@ -58,14 +57,13 @@ pub async fn a_thread_whose_time_is_up_has_polled_once_and_keeps_its_part<R: Tes
 }
 
 /// Behind a driver that is lost it runs its own operation, on its own thread.
-pub async fn a_thread_that_waits_by_work_rerun_runs_its_own<R: TestRuntime>(_: R) {
+pub async fn a_thread_that_waits_by_try_work_runs_its_own<R: TestRuntime>(_: R) {
     let group = Group::new();
-    let budget = Budget::times(1);
     let (remote, operation) = scripted();
-    let mut first = Box::pin(group.work_rerun("k", budget, || operation));
+    let mut first = Box::pin(group.try_work("k", fine(|| operation)));
     assert!(crate::poll(&mut first, std::task::Waker::noop()).is_pending());
     assert!(first.is_primary());
-    let second = group.work_rerun("k", budget, || async { 8 });
+    let second = group.try_work("k", fine(|| async { 8 }));
     assert!(!second.is_primary());
     let thread = thread::spawn(move || *second.wait_blocking().unwrap());
     drop(first);
@@ -116,10 +114,7 @@ pub async fn threads_wait_behind_a_guard<R: TestRuntime>(rt: R) {
     let group = Group::new();
     let guard = crate::primary(group.begin("k"));
     let never = || async { unreachable!("never made") };
-    let (mut work, rerun) = (
-        group.work("k", never),
-        group.work_rerun("k", Budget::times(1), never),
-    );
+    let (mut work, rerun) = (group.work("k", never), group.try_work("k", fine(never)));
     assert_eq!(
         work.wait_deadline(Instant::now()).unwrap_err(),
         Error::TimedOut

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use oneflight::error::Rejected;
 use oneflight::gate::Mode;
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Fingerprint};
 
 use super::Group;
-use crate::{HandClock, TestRuntime, primary, rejected, scripted, until, waiter};
+use crate::{HandClock, TestRuntime, fine, polled, primary, rejected, scripted, until, waiter};
 
 const TEN: Fingerprint = Fingerprint::new(10);
 const TWENTY: Fingerprint = Fingerprint::new(20);
@@ -57,8 +56,8 @@ fn call<R: TestRuntime>(rt: &R, group: &Group, print: Fingerprint, kind: usize) 
         1 => Call::Begun(group.entry_ref(&"k").fingerprint(print).begin()),
         2 => Call::Work(entry().work(never_made)),
         3 => {
-            let rerun = entry().work_rerun(Budget::times(1), never_made);
-            Call::Other(of_outcome(rerun.get()))
+            let call = entry().try_work(fine(never_made));
+            Call::Other(of_outcome(polled(call)))
         }
         4 => Call::Other(of_outcome(entry().spawn_on(&adapter, never_made).get())),
         _ => {

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use oneflight::error::Rejected;
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error};
 
 use super::Group;
-use crate::{TestRuntime, primary, rejected, scripted, until, waiter};
+use crate::{TestRuntime, fine, polled, primary, rejected, scripted, until, waiter};
 
 fn never_made() -> Ready<usize> {
     panic!("its operation was made")
@@ -35,9 +34,7 @@ pub async fn one_waiter_too_many_is_full_at_once<R: TestRuntime>(rt: R) {
             Rejected::TooManyWaiters
         );
         assert!(is_full(group.work("k", never_made).get()));
-        assert!(is_full(
-            group.work_rerun("k", Budget::times(1), never_made).get()
-        ));
+        assert!(is_full(polled(group.try_work("k", fine(never_made)))));
         assert!(is_full(rt.detach(&group, "k", never_made).get()));
     }
     assert_eq!(
@@ -73,11 +70,9 @@ pub async fn participants_count_as_waiters<R: TestRuntime>(rt: R) {
     assert_eq!(*first.await.unwrap() + *second.await.unwrap(), 4);
 
     // The refused call has joined nothing that it could end or keep.
-    let rerun = group.work_rerun("r", Budget::times(0), pending::<usize>);
-    let heir = group.work_rerun("r", Budget::times(0), never_made);
-    assert!(is_full(
-        group.work_rerun("r", Budget::times(0), never_made).get()
-    ));
+    let rerun = group.try_work("r", fine(pending::<usize>));
+    let heir = group.try_work("r", fine(never_made));
+    assert!(is_full(polled(group.try_work("r", fine(never_made)))));
     drop((rerun, heir));
     assert!(group.is_empty());
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
 use oneflight::error::Rejected;
-use oneflight::handle::Budget;
 use oneflight::{Begin, Error, Waiter};
 
 use super::Group;
-use crate::{TestRuntime, primary, scripted, until, waiter};
+use crate::{TestRuntime, fine, primary, scripted, until, waiter};
 
 const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
 
@@ -36,7 +35,7 @@ async fn await_own<R: TestRuntime>(adapter: &R::Adapter, group: &Group) {
     let own = waiter(group.entry_ref(&"k").begin());
     assert_eq!(own.await.unwrap_err(), REENTRANT);
     assert_eq!(group.work("k", never_made).await.unwrap_err(), REENTRANT);
-    let rerun = group.work_rerun("k", Budget::times(1), never_made);
+    let rerun = group.try_work("k", fine(never_made));
     assert_eq!(rerun.await.unwrap_err(), REENTRANT);
     let spawned = group.entry("k").spawn_on(adapter, never_made);
     assert_eq!(spawned.await.unwrap_err(), REENTRANT);
@@ -66,7 +65,7 @@ fn park_on_own(group: &Group) {
     for _ in 0..2 {
         assert_eq!(work.wait_deadline(soon()).unwrap_err(), REENTRANT);
     }
-    let rerun = group.work_rerun("k", Budget::times(1), never_made);
+    let rerun = group.try_work("k", fine(never_made));
     assert_eq!(rerun.wait_blocking().unwrap_err(), REENTRANT);
 }
 
@@ -92,7 +91,7 @@ pub async fn an_operation_that_waits_for_its_own_key_is_told<R: TestRuntime>(rt:
     let group = Group::builder().max_waiters(0).build();
     let work = rt.task(group.work("k", tries(&rt, &group)));
     assert_eq!(*work.await.unwrap(), 7);
-    let rerun = rt.task(group.work_rerun("k", Budget::times(0), tries(&rt, &group)));
+    let rerun = rt.task(group.try_work("k", fine(tries(&rt, &group))));
     assert_eq!(*rerun.await.unwrap(), 7);
     let spawned = rt.detach(&group, "k", tries(&rt, &group));
     assert_eq!(*spawned.await.unwrap(), 7);
@@ -135,10 +134,7 @@ pub async fn a_ring_through_another_group_is_seen<R: TestRuntime>(rt: R) {
     let nested = inner.clone();
     let work = outer.work("k", move || async move {
         let work = *nested.work("k", begins.clone()).await.unwrap();
-        let rerun = *nested
-            .work_rerun("k", Budget::times(0), begins.clone())
-            .await
-            .unwrap();
+        let rerun = *nested.try_work("k", fine(begins.clone())).await.unwrap();
         let run = *primary(nested.begin("k"))
             .run(begins.clone()())
             .await

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oneflight::error::Cause;
-use oneflight::handle::Budget;
 
 use super::Group;
-use crate::{CountingWaker, HandClock, TestRuntime, cause_of, poll, primary, quiet_panic, waiter};
+use crate::{
+    CountingWaker, HandClock, TestRuntime, cause_of, fine, poll, primary, quiet_panic, waiter,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -47,9 +48,9 @@ pub async fn a_late_duplicate_gets_the_outcome_at_once<R: TestRuntime>(rt: R) {
     let work = group.work("k", never_made);
     assert_eq!((work.is_primary(), work.is_replayed()), (false, true));
     assert_eq!(*work.get().unwrap().unwrap(), 7);
-    let rerun = group.work_rerun("k", Budget::times(0), never_made);
-    assert_eq!((rerun.is_primary(), rerun.is_replayed()), (false, true));
-    assert_eq!(*rerun.get().unwrap().unwrap(), 7);
+    let tries = group.try_work("k", fine(never_made));
+    assert_eq!((tries.is_primary(), tries.is_replayed()), (false, true));
+    assert_eq!(*tries.await.unwrap(), 7);
     let spawned = rt.detach(&group, "k", never_made);
     assert_eq!((spawned.is_primary(), spawned.is_replayed()), (false, true));
     assert_eq!(*spawned.get().unwrap().unwrap(), 7);

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use oneflight::Error;
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::Budget;
 
 use super::Group;
 use crate::{
-    CountingWaker, TestRuntime, cause_of, poll, primary, rejected, scripted, until, waiter,
+    CountingWaker, TestRuntime, cause_of, fine, poll, polled, primary, rejected, scripted, until,
+    waiter,
 };
 
 fn never_made() -> Ready<usize> {
@@ -31,9 +31,7 @@ pub async fn a_closed_group_begins_nothing_and_lets_duplicates_join<R: TestRunti
     assert_eq!(rejected(group.begin("new")), Rejected::Closed);
     assert_eq!(rejected(group.entry_ref(&"new").begin()), Rejected::Closed);
     assert!(is_closed(group.work("new", never_made).get()));
-    assert!(is_closed(
-        group.work_rerun("new", Budget::times(1), never_made).get()
-    ));
+    assert!(is_closed(polled(group.try_work("new", fine(never_made)))));
     assert!(is_closed(rt.detach(&group, "new", never_made).get()));
     assert!(is_closed(
         rt.detach_blocking(&group, "new", || panic!()).get()
@@ -69,7 +67,7 @@ pub async fn abort_all_ends_every_flight_there_is<R: TestRuntime>(rt: R) {
     let (of_work, operation) = scripted();
     let work = rt.task(group.work("work", || operation));
     let (of_rerun, operation) = scripted();
-    let rerun = rt.task(group.work_rerun("rerun", Budget::times(9), || operation));
+    let rerun = rt.task(group.try_work("rerun", fine(|| operation)));
     let (of_spawn, operation) = scripted();
     let spawned = rt.detach(&group, "spawn", || operation);
     let remotes = [of_run, of_work, of_rerun, of_spawn];
@@ -78,7 +76,7 @@ pub async fn abort_all_ends_every_flight_there_is<R: TestRuntime>(rt: R) {
     }
     until(|| remotes.iter().all(|remote| remote.polls() == 1)).await;
     // Not before: the first that is polled would run its own.
-    let heir = rt.task(group.work_rerun("rerun", Budget::times(9), never_made));
+    let heir = rt.task(group.try_work("rerun", fine(never_made)));
 
     group.abort_all();
     assert!(group.is_empty());

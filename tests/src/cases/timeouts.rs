@@ -1,5 +1,6 @@
 //! Waiting for a while, on the executor's own clock. The only cases that are about time.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use oneflight::Error;
@@ -7,7 +8,7 @@ use oneflight::error::Cause;
 use oneflight::rt::Timer;
 
 use super::Group;
-use crate::{Counted, CountingWaker, TestRuntime, poll, primary, until, waiter};
+use crate::{Counted, CountingWaker, TestRuntime, fine, poll, primary, scripted, until, waiter};
 
 const SOON: Duration = Duration::from_millis(5);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -84,4 +85,19 @@ pub async fn the_adapters_clock_rings_in_a_task<R: TestRuntime>(rt: R) {
     // Not every clock's future is `'static`; the case awaits it itself.
     sleep.await;
     assert!(since.elapsed() >= SOON, "too early");
+}
+
+/// One that drives: it is polled with the time-out, and stays the driver after that.
+pub async fn a_pinned_try_work_waits_for_a_while<R: TestRuntime>(rt: R) {
+    let group = Group::new();
+    let (remote, operation) = scripted();
+    let mut call = pin!(group.try_work("k", fine(|| operation)));
+    for polls in [1, 2] {
+        let early = rt.timeout(&mut call, SOON).await;
+        assert_eq!(early.unwrap_err(), Error::TimedOut);
+        assert!(remote.polls() >= polls && !remote.dropped());
+    }
+    remote.finish();
+    let settled = rt.timeout(&mut call, NEVER).await;
+    assert_eq!(*settled.unwrap(), remote.polls());
 }

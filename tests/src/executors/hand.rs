@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use oneflight::handle::Spawned;
 use oneflight::rt::{Spawn, SpawnBlocking, Timeout, Timer};
-use oneflight::{Group, Waiter};
+use oneflight::{Error, Group};
 use tokio::sync::oneshot;
 
 use crate::runtime::{LocalRuntime, TestRuntime};
@@ -180,6 +180,17 @@ impl TestRuntime for Hand {
         group.entry(key).spawn_on(&self.adapter(), make)
     }
 
+    fn wanted<K, T, M, F>(&self, group: &Group<K, T>, key: K, make: M) -> Spawned<K, T>
+    where
+        K: Hash + Eq + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let entry = group.entry(key);
+        entry.spawn_while_wanted_on(&self.adapter(), make)
+    }
+
     fn detach_blocking<K, T, F>(&self, group: &Group<K, T>, key: K, call: F) -> Spawned<K, T>
     where
         K: Hash + Eq + Send + Sync + 'static,
@@ -189,12 +200,16 @@ impl TestRuntime for Hand {
         group.entry(key).spawn_blocking_on(&self.adapter(), call)
     }
 
-    fn timeout<'a, K, T>(
+    fn timeout<'a, O, E, H>(
         &self,
-        waiter: &'a mut Waiter<K, T>,
+        handle: &'a mut H,
         duration: Duration,
-    ) -> Timeout<'a, Waiter<K, T>, HandSleep> {
-        Timeout::new(waiter, self.adapter().sleep(duration))
+    ) -> Timeout<'a, H, HandSleep>
+    where
+        E: From<Error>,
+        H: Future<Output = Result<O, E>> + Unpin,
+    {
+        Timeout::new(handle, self.adapter().sleep(duration))
     }
 }
 

@@ -28,6 +28,21 @@ macro_rules! through_adapter {
             oneflight::rt::$adapter::GroupExt::spawn(group, key, make)
         }
 
+        fn wanted<K, T, M, F>(
+            &self,
+            group: &oneflight::Group<K, T>,
+            key: K,
+            make: M,
+        ) -> oneflight::handle::Spawned<K, T>
+        where
+            K: std::hash::Hash + Eq + Send + Sync + 'static,
+            T: Send + Sync + 'static,
+            M: FnOnce() -> F + Send + 'static,
+            F: Future<Output = T> + Send + 'static,
+        {
+            oneflight::rt::$adapter::GroupExt::spawn_while_wanted(group, key, make)
+        }
+
         fn detach_blocking<K, T, F>(
             &self,
             group: &oneflight::Group<K, T>,
@@ -42,16 +57,16 @@ macro_rules! through_adapter {
             oneflight::rt::$adapter::GroupExt::spawn_blocking(group, key, call)
         }
 
-        fn timeout<'a, K, T>(
+        fn timeout<'a, O, E, H>(
             &self,
-            waiter: &'a mut oneflight::Waiter<K, T>,
+            handle: &'a mut H,
             duration: std::time::Duration,
-        ) -> oneflight::rt::Timeout<
-            'a,
-            oneflight::Waiter<K, T>,
-            <$runtime as oneflight::rt::Timer>::Sleep,
-        > {
-            oneflight::rt::$adapter::HandleExt::wait_timeout(waiter, duration)
+        ) -> oneflight::rt::Timeout<'a, H, <$runtime as oneflight::rt::Timer>::Sleep>
+        where
+            E: From<oneflight::Error>,
+            H: Future<Output = Result<O, E>> + Unpin,
+        {
+            oneflight::rt::$adapter::HandleExt::wait_timeout(handle, duration)
         }
     };
 }

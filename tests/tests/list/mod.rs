@@ -35,7 +35,7 @@ macro_rules! on {
                 blocking_calls:
                     a_thread_that_waits_by_work_drives_it
                     a_thread_whose_time_is_up_has_polled_once_and_keeps_its_part
-                    a_thread_that_waits_by_work_rerun_runs_its_own
+                    a_thread_that_waits_by_try_work_runs_its_own
                     threads_wait_for_a_spawned_operation
                     threads_wait_behind_a_guard
                     threads_that_share_a_blocking_call_run_it_once
@@ -140,18 +140,6 @@ macro_rules! on {
                     a_waiter_from_outside_that_is_polled_inside_is_told
                     what_is_inside_ends_with_the_poll
                     a_forgotten_operation_may_begin_its_key;
-                rerun:
-                    a_lost_driver_is_followed_by_exactly_one_rerun
-                    the_flight_stays_registered_while_it_changes_hands
-                    a_driver_that_panics_counts_as_lost
-                    an_idle_heir_stalls_nobody
-                    an_operation_of_rerun_may_borrow_and_be_not_send;
-                rerun_ends:
-                    a_budget_that_is_used_up_ends_the_flight_for_everyone
-                    plain_waiters_hear_that_the_budget_is_used_up
-                    the_last_participant_of_a_rerun_ends_the_flight
-                    callers_of_other_kinds_never_run_a_rerun_flight
-                    a_rerun_call_on_another_flight_only_waits;
                 retain:
                     a_late_duplicate_gets_the_outcome_at_once
                     only_what_was_settled_is_retained
@@ -170,6 +158,14 @@ macro_rules! on {
                     what_is_retained_is_bounded_by_weight
                     only_what_is_alive_is_counted
                     what_has_expired_is_freed_by_later_settles;
+                spawn_joins_work:
+                    a_work_that_a_spawn_joins_runs_to_its_end
+                    the_task_drives_though_the_last_driver_is_kept
+                    spawns_that_join_a_work_hand_one_task_between_them
+                    a_runtime_that_drops_the_task_of_a_spawn_leaves_the_work_to_its_callers
+                    the_task_of_a_spawn_ends_with_its_flight
+                    a_spawn_from_inside_its_own_work_hands_nothing
+                    a_spawn_behind_another_call_only_waits;
                 stopping:
                     a_closed_group_begins_nothing_and_lets_duplicates_join
                     abort_all_ends_every_flight_there_is
@@ -183,7 +179,30 @@ macro_rules! on {
                     a_time_out_is_no_abort_and_touches_nobody
                     an_outcome_within_the_time_is_the_outcome
                     a_dropped_time_out_leaves_the_waiter_as_it_was
-                    the_adapters_clock_rings_in_a_task;
+                    the_adapters_clock_rings_in_a_task
+                    a_pinned_try_work_waits_for_a_while;
+                try_work:
+                    a_lost_driver_is_followed_by_exactly_one_rerun
+                    the_flight_stays_registered_while_it_changes_hands
+                    a_driver_that_panics_counts_as_lost
+                    an_idle_heir_stalls_nobody
+                    an_operation_of_try_work_may_borrow_and_be_not_send;
+                try_work_ends:
+                    max_reruns_used_up_by_losses_ends_the_flight_for_everyone
+                    plain_waiters_hear_that_max_reruns_is_used_up
+                    the_last_participant_of_a_try_work_ends_the_flight
+                    the_cause_is_how_the_last_run_ended
+                    callers_of_other_kinds_never_run_a_try_work_flight
+                    a_try_work_behind_another_flight_only_waits
+                    a_try_work_behind_another_flight_gets_its_error;
+                try_work_errors:
+                    an_error_is_its_own_callers_and_the_next_one_runs
+                    a_success_after_failures_is_shared
+                    nobody_left_after_a_failure_is_failed
+                    max_reruns_used_up_by_failures_is_exhausted_for_those_left
+                    an_own_error_comes_also_when_the_flight_was_ended_meanwhile
+                    a_failed_caller_has_left_and_frees_its_place
+                    a_call_polled_after_it_was_ready_panics;
                 waiting:
                     a_waiter_that_registers_after_the_settle_is_ready_at_its_first_poll
                     a_settle_from_another_thread_reaches_a_waiter_that_is_registering
@@ -195,6 +214,27 @@ macro_rules! on {
                     a_begin_from_inside_the_wake_starts_a_new_flight
                     a_waiter_counts_until_it_is_dropped_or_resolved
                     a_ready_waiter_is_ready_again;
+                wanted:
+                    the_last_caller_to_leave_stops_the_operation
+                    callers_that_are_cancelled_stop_the_operation
+                    each_kind_of_caller_keeps_the_operation
+                    the_caller_that_began_keeps_the_operation
+                    an_abort_handle_keeps_no_operation
+                    a_newcomer_after_the_end_begins_its_own
+                    a_spawn_that_joins_makes_it_run_to_its_end
+                    a_waiter_from_inside_keeps_nothing
+                    a_caller_that_times_out_still_wants_it
+                    a_caller_that_waits_for_itself_leaves
+                    a_parked_thread_keeps_the_operation;
+                wanted_ends:
+                    an_operation_nobody_wants_before_it_begins_never_begins
+                    a_panic_of_a_wanted_operation_ends_in_its_task
+                    a_runtime_runs_or_drops_a_wanted_task_inline
+                    every_end_from_outside_ends_a_wanted_flight
+                    a_forgotten_flight_ends_with_its_last_caller
+                    an_operation_nobody_wants_counts_until_it_is_gone
+                    the_outcome_of_a_wanted_operation_is_retained
+                    the_last_caller_wakes_only_the_task;
                 work:
                     a_duplicates_operation_is_never_made
                     a_lost_driver_leaves_the_operation_where_it_stood

@@ -67,11 +67,11 @@ fn an_operation_of_work_is_made_once_and_polled_by_one_at_a_time() {
 }
 
 #[test]
-fn an_operation_of_rerun_is_made_once_for_each_loss() {
+fn an_operation_of_try_work_is_made_once_for_each_end() {
     counts_add_up(
         4,
         100_000,
-        &[Ask::Rerun, Ask::Rerun, Ask::Rerun, Ask::Begin],
+        &[Ask::TryWork, Ask::TryWork, Ask::TryWork, Ask::Begin],
     );
 }
 

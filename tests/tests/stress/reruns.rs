@@ -1,4 +1,4 @@
-//! Drivers of `work_rerun` that are lost, over and over: exactly one re-run for each, and never two
+//! Drivers of `try_work` that are lost, over and over: exactly one re-run for each, and never two
 //! operations at once.
 
 use std::future::{Future, pending};
@@ -9,8 +9,7 @@ use std::thread;
 
 use futures_lite::future::{block_on, yield_now};
 use oneflight::Group;
-use oneflight::handle::Budget;
-use oneflight_conformance::poll;
+use oneflight_conformance::{fine, poll};
 
 const ROUNDS: usize = 200;
 
@@ -58,11 +57,11 @@ pub(crate) fn race() {
             let _alive = Alive::new(&inside);
             pending().await
         };
-        let mut driver = Box::pin(group.work_rerun(round, Budget::times(1), lost));
+        let mut driver = Box::pin(group.try_work(round, fine(lost)));
         assert!(poll(&mut driver, Waker::noop()).is_pending());
         let heirs = (0..3).map(|_| {
             let runs = runs.clone();
-            group.work_rerun(round, Budget::times(9), move || finishes(&runs))
+            group.try_work(round, fine(move || finishes(&runs)))
         });
         let heirs: Vec<_> = heirs.collect();
         let start = Barrier::new(4);

@@ -101,8 +101,9 @@ impl<K, T> Drop for Pending<K, T> {
             &mut || for_each(not_retained.drain(..), drop),
             &mut || {
                 if let Some((shard, flight, before)) = superseded.take() {
-                    let _reported_last =
-                        flight.observed.report_end_on_drop(Some(Cause::Superseded));
+                    let cause = Some(Cause::Superseded);
+                    let reruns = || flight.reruns(before);
+                    let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
                     let _in_hand = match operation.take() {
                         None => InHand::take(&shard, &flight, before),
                         taken => InHand::new(&shard, &flight, taken),

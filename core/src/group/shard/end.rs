@@ -19,7 +19,7 @@
 //! | ended by             | who calls that                     | over                         |
 //! |----------------------|------------------------------------|------------------------------|
 //! | `settle`, `lose`     | who has it, and gives it up        | at once                      |
-//! | `abort`, `supersede` | another caller                     | when who has it calls `gone` |
+//! | `abort`, `supersede`, the last who wants it | another caller | when who has it calls `gone` |
 //! | any of these, before its task or call has begun | anybody | at once: it has no operation |
 //!
 //! `abort` and `gone` can meet, when `abort` has recorded the end and not freed the key yet. Both
@@ -32,8 +32,8 @@ use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
-use crate::flight::Flight;
 use crate::flight::reentry::Entered;
+use crate::flight::{EndUnwanted, Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::Drain;
@@ -78,7 +78,8 @@ impl<K, T> Shard<K, T> {
         match flight.cell.record(value) {
             Ok(before) => {
                 if self.remove_settled(flight, before) {
-                    let _reported_last = flight.observed.report_end_on_drop(None);
+                    let observed = &flight.observed;
+                    let _reported_last = observed.report_end_on_drop(None, before, || 0);
                     flight.tell(before);
                     Ok(true)
                 } else {
@@ -186,9 +187,12 @@ impl<K, T> Shard<K, T> {
     /// Returns whether the flight had its key still when the key was freed.
     fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
         let cause = end.cause();
-        // All three are dropped last, also if a waker panics.
+        let refused = cfg!(feature = "metrics") && matches!(end, End::Settled(Place::Refused));
+        // All four are dropped last, also if a waker panics.
         let (had_key, _after) = self.free_key(flight, before, end);
-        let _reported = flight.observed.report_end_on_drop(cause);
+        let observed = &flight.observed;
+        let _given_up = observed.report_given_up_on_drop(usize::from(refused && had_key));
+        let _reported = observed.report_end_on_drop(cause, before, || flight.reruns(before));
         let _in_hand = InHand::take(self, flight, before);
         flight.tell(before);
         had_key
@@ -269,6 +273,16 @@ impl<K, T> Shard<K, T> {
                 table.drain_if_idle(&mut after);
             }
         });
+    }
+}
+
+impl<K: Send + Sync, T: Send + Sync> EndUnwanted for Arc<Shard<K, T>> {
+    fn end_unwanted(&self, hash: u64, id: FlightId, before: Snapshot) {
+        let flight = self.find(hash, id);
+        debug_assert!(flight.is_some(), "in a table until its end is counted");
+        if let Some(flight) = flight {
+            self.free_and_tell(&flight, before, End::Aborted(Cause::Dropped));
+        }
     }
 }
 
@@ -374,5 +388,30 @@ mod tests {
         let end = End::Settled(Place::NotWanted);
         drop(shard.free_key(primary.flight(), before, end));
         assert_eq!(shard.figures().waiting, 0);
+    }
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn an_outcome_for_which_every_place_is_held_is_reported_as_given_up_unless_it_was_forgotten() {
+        for forgotten in [false, true] {
+            let recorder = metrics_util::debugging::DebuggingRecorder::new();
+            let shard = Arc::new(Shard::<u8, u8>::new(0, 1, None));
+            metrics::with_local_recorder(&recorder, || {
+                let Begin::Primary(primary) = Shard::begin(&shard, 1, 1) else {
+                    unreachable!("the key is free")
+                };
+                if forgotten {
+                    shard.forget(primary.flight(), None);
+                }
+                let flight = primary.into_flight();
+                let before = flight.cell.record(7).expect("it is open");
+                shard.free_and_tell(&flight, before, End::Settled(Place::Refused));
+            });
+            let metrics = recorder.snapshotter().snapshot().into_vec();
+            let name = "oneflight_given_up_total";
+            let reported = metrics.iter().any(|(key, ..)| key.key().name() == name);
+            let counted = shard.figures().counts.given_up == 1;
+            assert_eq!((reported, counted), (!forgotten, !forgotten));
+        }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
 use crate::cell::Snapshot;
+use crate::flight::observe::Label;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::places::Places;
@@ -73,6 +74,7 @@ pub struct Shard<K, T> {
     table: Mutex<Table<K, T>>,
     /// For what the group retains.
     places: Option<Arc<Places<K, T>>>,
+    label: Label<K>,
 }
 
 /// Where the ids of a group start. Below 2^52, so that a JSON number holds them.
@@ -89,11 +91,21 @@ impl<K, T> Shard<K, T> {
             shards,
             table: Mutex::new(Table::new(extras)),
             places: None,
+            label: Label::default(),
         }
     }
 
     pub(crate) fn with_places(self, places: Option<Arc<Places<K, T>>>) -> Self {
         Self { places, ..self }
+    }
+
+    pub(crate) fn with_label(self, label: Label<K>) -> Self {
+        Self { label, ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn label(&self) -> &Label<K> {
+        &self.label
     }
 
     #[inline(always)]

@@ -6,8 +6,7 @@ use core::time::Duration;
 use equivalent::Equivalent;
 
 use crate::fingerprint::Fingerprint;
-use crate::flight::Flight;
-use crate::flight::operation::SharedOperation;
+use crate::flight::{Attached, Flight};
 use crate::group::shard::Shard;
 use crate::group::shard::line::{Signal, Ticket};
 use crate::sync::{Arc, Wakeable};
@@ -164,13 +163,14 @@ pub(crate) trait Call<K, T> {
         true
     }
 
-    /// The operation of a new flight. It is made under the lock: allocates at most.
-    fn make_operation(&mut self) -> Option<Arc<Wakeable<SharedOperation<T>>>> {
+    /// What hangs on a new flight. It is made under the lock: allocates at most.
+    fn attach(&mut self, shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let _ = shard;
         None
     }
 }
 
-/// A call that joins any flight and whose flight has no shared operation.
+/// A call that joins any flight, and on whose flight nothing hangs.
 pub(crate) struct Plain;
 
 impl<K, T> Call<K, T> for Plain {}

@@ -176,9 +176,11 @@ impl<K, T> Shard<K, T> {
             Answer::Full => return then(Place::Refused),
             Answer::Closed => return then(Place::NotWanted),
         };
-        for (shard, mark) in leaving.iter() {
-            shard.give_up(mark, stay.now);
-        }
+        let given_up = leaving.iter();
+        let given_up = given_up.filter(|(shard, mark)| shard.give_up(mark, stay.now));
+        let given_up = given_up.count();
+        // When the flight has ended for everybody. It is dropped before what left.
+        let _reported = flight.observed.report_given_up_on_drop(given_up);
         let taken = places.take(&leaving, flight, stay);
         then(if taken {
             Place::Taken(stay.deadline)
@@ -187,13 +189,14 @@ impl<K, T> Shard<K, T> {
         })
     }
 
-    /// Removes a flight whose place is needed for another one.
-    fn give_up(&self, mark: &Mark<K, T>, now: Duration) {
+    /// Removes a flight whose place is needed for another one. Returns whether it was given up
+    /// early, which is counted.
+    fn give_up(&self, mark: &Mark<K, T>, now: Duration) -> bool {
         self.table.with(|table| {
-            if table.remove_marked(mark) && !mark.deadline.is_due(now) {
-                table.counts.given_up += 1;
-            }
-        });
+            let early = table.remove_marked(mark) && !mark.deadline.is_due(now);
+            table.counts.given_up += u64::from(early);
+            early
+        })
     }
 
     /// Removes a flight that is retained, or that its settle is about to retain. Returns false if

@@ -89,7 +89,7 @@ impl<K, T> Table<K, T> {
     ) -> bool {
         let cause = Cause::Superseded;
         let state = flight.cell.snapshot();
-        let ended = flight.cell.with_attached(state, |shared| {
+        let ended = flight.with_shared(state, |shared| {
             shared.end_if_idle(|| flight.cell.abort(cause))
         });
         let Some((before, operation)) = ended.flatten() else {

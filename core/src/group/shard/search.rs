@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 
 use crate::cell::Join;
 use crate::error::Rejected;
-use crate::flight::observe::report_rejected;
+use crate::flight::observe::Name;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
@@ -171,7 +171,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if let Some(begin) = self.share(begin, call) {
                 // This can be the last handle by now, and its drop is the user's.
                 self.known = None;
-                report(&begin);
+                report(&begin, self.shard.label().name());
                 // A key that was not needed: its drop is the user's. What was begun is a guard by
                 // now.
                 drop(key);
@@ -311,7 +311,8 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let flight = table.begin(self.shard, self.request, key, call.make_operation());
+        let attached = call.attach(self.shard);
+        let flight = table.begin(self.shard, self.request, key, attached);
         Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
 
@@ -370,8 +371,8 @@ impl<'a, K, T> Search<'a, K, T> {
     /// Takes back a join. If the flight's end came first, it was counted as one that waited.
     #[cold]
     fn take_back(&mut self, waiter: Waiter<K, T>) {
-        let waited = !waiter.withdraw();
-        self.wrong = Some(WrongJoin { waited });
+        let replayed = waiter.is_replayed();
+        self.wrong = Some(WrongJoin::new(waiter.withdraw(), replayed));
     }
 }
 
@@ -381,13 +382,14 @@ fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
     Look::Answer(Begin::Rejected(why))
 }
 
-/// Reports the answer.
-fn report<K, T>(begin: &Begin<K, T>) {
+/// Reports the answer. Without the features nothing is left of it.
+#[inline(always)]
+fn report<K, T>(begin: &Begin<K, T>, name: &Name) {
     match begin {
         Begin::Primary(primary) => primary.report_begun(),
         Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
         Begin::Waiter(_) => {}
-        Begin::Rejected(why) => report_rejected(*why),
+        Begin::Rejected(why) => name.report_rejected(*why),
     }
 }
 

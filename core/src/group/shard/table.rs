@@ -16,9 +16,8 @@ use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
-use crate::flight::operation::SharedOperation;
 use crate::flight::reentry::is_nested;
-use crate::flight::{Flight, FlightCell, FlightId};
+use crate::flight::{Attached, Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -79,7 +78,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let cell = || RawCell::new(None, false);
+                let cell = || RawCell::new(None, Snapshot::open(false));
                 let flight = new_flight(&mut table.counts, shard, hash, key, cell);
                 slot.insert(Registered {
                     hash,
@@ -170,11 +169,14 @@ impl<K, T> Table<K, T> {
         shard: &Shard<K, T>,
         request: &Request,
         key: K,
-        operation: Option<Arc<Wakeable<SharedOperation<T>>>>,
+        attached: Option<Arc<Wakeable<Attached<T>>>>,
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
-        let cell = || RawCell::new(operation, sheds);
+        let wanted = attached.as_ref().is_some_and(|it| it.is_wanted());
+        let open = Snapshot::open(sheds);
+        let open = if wanted { open.while_wanted() } else { open };
+        let cell = || RawCell::new(attached, open);
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()
@@ -378,7 +380,7 @@ fn new_flight<K, T>(
         key: key(),
         hash,
         id,
-        observed: Observed::new(),
+        observed: Observed::new(shard.label().name()),
     })
 }
 

@@ -6,9 +6,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use crate::fine::fine;
 use crate::limit::quiet_panic;
 use oneflight_core::Begin;
-use oneflight_core::handle::Budget;
 
 use super::plan::{Inline, Key, Way, call, key, maker, value};
 use super::script::Setup;
@@ -18,7 +18,7 @@ pub(crate) enum Attack {
     BeginAndDrop,
     BeginAndSettle,
     Work,
-    Rerun,
+    TryWork,
     Spawn,
     Forget,
     ActByKey,
@@ -38,7 +38,7 @@ pub(crate) const REENTERING: [Attack; 13] = [
     Attack::BeginAndDrop,
     Attack::BeginAndSettle,
     Attack::Work,
-    Attack::Rerun,
+    Attack::TryWork,
     Attack::Spawn,
     Attack::Forget,
     Attack::ActByKey,
@@ -78,9 +78,8 @@ impl Attack {
                         poll_once(pin!(group.work(key(id), maker(plan, 1))));
                         drop(group.work(key(id), pending));
                     }
-                    Attack::Rerun => {
-                        let budget = Budget::times(9);
-                        poll_once(pin!(group.work_rerun(key(id), budget, maker(plan, 1))));
+                    Attack::TryWork => {
+                        poll_once(pin!(group.try_work(key(id), fine(maker(plan, 1)))));
                     }
                     Attack::Spawn => {
                         for way in [Way::RunsInline, Way::Drops] {
@@ -88,6 +87,9 @@ impl Attack {
                             let runtime = Inline { plan, way };
                             let made = maker(&setup.plan, 1);
                             drop(group.entry(key(id)).spawn_on(&runtime, made));
+                            let made = maker(&setup.plan, 1);
+                            let entry = group.entry(key(id));
+                            drop(entry.spawn_while_wanted_on(&runtime, made));
                             drop(
                                 group
                                     .entry(key(id))

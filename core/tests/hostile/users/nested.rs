@@ -7,11 +7,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use oneflight_core::error::{Cause, Rejected};
-use oneflight_core::handle::{Budget, Work};
+use oneflight_core::handle::Work;
 use oneflight_core::{Begin, Error, Fingerprint, Group};
 
 use super::plan::{Key, Part, Plan, Ticks, Value, key, maker, value};
 use super::{Registry, assert_idle, poll_idly, primary, waiter};
+use crate::fine::fine;
 use crate::limit::{alone, lock, panics, quiet_panic};
 use crate::outcome::cause_of;
 
@@ -230,13 +231,13 @@ fn a_value_that_comes_too_late_and_panics_when_dropped_is_dropped_once() {
     let inner = group.clone();
     plan.arm_next(Part::Poll, move || inner.abort_all());
     plan.arm_next(Part::ValueDrop, || quiet_panic());
-    let rerun = group.work_rerun(key(&plan, 1), Budget::times(1), maker(&plan, 0));
-    let mut rerun = Box::pin(rerun);
-    assert!(panics(|| drop(poll_idly(&mut rerun))));
-    let polled = poll_idly(&mut rerun);
+    let call = group.try_work(key(&plan, 1), fine(maker(&plan, 0)));
+    let mut call = Box::pin(call);
+    assert!(panics(|| drop(poll_idly(&mut call))));
+    let polled = poll_idly(&mut call);
     assert!(matches!(polled, Poll::Ready(Err(Error::Aborted(_)))));
     assert_eq!(plan.calls(Part::ValueDrop), 1);
-    drop(rerun);
+    drop(call);
     drop(primary(&group, &plan, 1));
     assert_idle(&group);
 }

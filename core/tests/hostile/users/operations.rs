@@ -8,18 +8,16 @@ use std::thread;
 
 use oneflight_core::Error;
 use oneflight_core::error::Cause;
-use oneflight_core::handle::Budget;
 
 use super::plan::{Inline, Part, Plan, key, maker};
 use super::{Registry, assert_idle, poll, poll_idly, primary, waiter};
 #[cfg(feature = "std")]
+use crate::fine::fine;
 use crate::limit::while_unwinding;
 use crate::limit::{lock, panics, quiet_panic};
 use crate::outcome::cause_of;
 
-const BUDGET: Budget = Budget::times(1);
-
-/// How a driver of `work_rerun` is lost.
+/// How a driver of `try_work` is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
     Made,
@@ -46,7 +44,7 @@ impl Loss {
     /// A driver comes and is lost in this way.
     fn come(self, group: &Registry, plan: &Arc<Plan>) {
         let panic_in = |part| plan.arm_next(part, || quiet_panic());
-        let mut driver = Box::pin(group.work_rerun(key(plan, 1), BUDGET, maker(plan, 1)));
+        let mut driver = Box::pin(group.try_work(key(plan, 1), fine(maker(plan, 1))));
         match self {
             Loss::Made => panic_in(Part::Make),
             Loss::Polled => panic_in(Part::Poll),
@@ -79,12 +77,12 @@ impl Loss {
 fn however_the_driver_is_lost_exactly_one_other_runs_its_own() {
     for loss in LOSSES {
         let (plan, group) = (Arc::<Plan>::default(), Registry::builder().build());
-        let rerun = |pending| {
-            let rerun = group.work_rerun(key(&plan, 1), BUDGET, maker(&plan, pending));
-            Box::pin(rerun)
+        let call = |pending| {
+            let call = group.try_work(key(&plan, 1), fine(maker(&plan, pending)));
+            Box::pin(call)
         };
         // It keeps the flight going, and is polled only after the loss.
-        let (mut next, mut idle) = (rerun(1), rerun(0));
+        let (mut next, mut idle) = (call(1), call(0));
         let plain = waiter(&group, &plan, 1);
         loss.come(&group, &plan);
         assert!(group.contains(&key(&plan, 1)), "{loss:?}");
@@ -104,30 +102,31 @@ fn however_the_driver_is_lost_exactly_one_other_runs_its_own() {
 }
 
 #[test]
-fn however_the_driver_is_lost_a_used_up_budget_ends_it() {
+fn however_the_driver_is_lost_the_flight_ends_if_no_run_is_left() {
     for loss in LOSSES {
-        let (plan, group) = (Arc::<Plan>::default(), Registry::builder().build());
-        let rerun = |budget| Box::pin(group.work_rerun(key(&plan, 1), budget, maker(&plan, 0)));
-        // Its budget is the flight's.
-        let (mut first, never_polled) = (rerun(Budget::times(0)), rerun(BUDGET));
+        let group = Registry::builder().max_reruns(0).build();
+        let plan = Arc::<Plan>::default();
+        let call = || Box::pin(group.try_work(key(&plan, 1), fine(maker(&plan, 0))));
+        let (mut first, mut second) = (call(), call());
         let plain = waiter(&group, &plan, 1);
         loss.come(&group, &plan);
-        let Some(Err(Error::Aborted(aborted))) = never_polled.get() else {
-            panic!("{loss:?}: not aborted")
-        };
-        assert_eq!(aborted.cause(), Cause::Exhausted);
-        assert!(poll_idly(&mut first).is_ready());
-        drop((first, never_polled, plain));
+        for call in [&mut first, &mut second] {
+            let Poll::Ready(outcome) = poll_idly(call) else {
+                panic!("{loss:?}: not aborted")
+            };
+            assert_eq!(cause_of(outcome), Cause::Exhausted);
+        }
+        drop((first, second, plain));
         assert_idle(&group);
     }
 }
 
 /// Polls what sits there, whenever it is woken.
-struct PollsItself(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+pub(super) struct PollsItself(pub(super) Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl PollsItself {
     /// Whether it is there, and ready.
-    fn poll(&self, waker: &Waker) -> bool {
+    pub(super) fn poll(&self, waker: &Waker) -> bool {
         let Some(mut future) = lock(&self.0).take() else {
             return false;
         };
@@ -146,12 +145,12 @@ impl Wake for PollsItself {
 #[test]
 fn a_waker_that_takes_over_inline_at_the_loss_is_the_only_one() {
     let (plan, group) = (Arc::<Plan>::default(), Registry::builder().build());
-    let mut driver = Box::pin(group.work_rerun(key(&plan, 1), BUDGET, pending));
+    let mut driver = Box::pin(group.try_work(key(&plan, 1), fine(pending)));
     assert!(poll_idly(&mut driver).is_pending());
     let others = (0..100).map(|_| {
-        let rerun = group.work_rerun(key(&plan, 1), BUDGET, maker(&plan, 1));
-        let rerun = async move { drop(rerun.await) };
-        let other = Arc::new(PollsItself(Mutex::new(Some(Box::pin(rerun)))));
+        let call = group.try_work(key(&plan, 1), fine(maker(&plan, 1)));
+        let call = async move { drop(call.await) };
+        let other = Arc::new(PollsItself(Mutex::new(Some(Box::pin(call)))));
         assert!(!other.poll(&other.clone().into()));
         other
     });
@@ -251,7 +250,7 @@ fn an_operation_that_stops_its_group_is_ended_by_the_poll_that_does() {
         let (key, make) = (key(&plan, 1), maker(&plan, 9));
         let aborted = match attempt {
             0 => poll_idly(&mut group.work(key, make)),
-            1 => poll_idly(&mut Box::pin(group.work_rerun(key, BUDGET, make))),
+            1 => poll_idly(&mut Box::pin(group.try_work(key, fine(make)))),
             _ => poll_idly(&mut group.entry(key).spawn_on(&Inline::new(&plan), make)),
         };
         let Poll::Ready(Err(Error::Aborted(aborted))) = aborted else {

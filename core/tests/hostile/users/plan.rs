@@ -1,16 +1,18 @@
 //! When which code of the user's attacks, and the types whose code that is.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::limit::lock;
 #[cfg(feature = "std")]
 use crate::limit::quiet_panic;
+use oneflight_core::Error;
 use oneflight_core::clock::Clock;
 use oneflight_core::rt::{Spawn, SpawnBlocking};
 
@@ -31,12 +33,14 @@ pub(crate) enum Part {
     MakerDrop,
     Poll,
     OperationDrop,
+    ErrorFrom,
+    ErrorDrop,
     Call,
     Spawn,
     Unblock,
 }
 
-pub(crate) const PARTS: [Part; 17] = [
+pub(crate) const PARTS: [Part; 19] = [
     Part::Hash,
     Part::Eq,
     Part::KeyClone,
@@ -51,6 +55,8 @@ pub(crate) const PARTS: [Part; 17] = [
     Part::MakerDrop,
     Part::Poll,
     Part::OperationDrop,
+    Part::ErrorFrom,
+    Part::ErrorDrop,
     Part::Call,
     Part::Spawn,
     Part::Unblock,
@@ -282,6 +288,74 @@ pub(crate) fn maker(
     }
 }
 
+thread_local! {
+    /// The plan of the test that runs here: an error of the crate's brings none along.
+    static HERE: RefCell<Weak<Plan>> = const { RefCell::new(Weak::new()) };
+}
+
+impl Plan {
+    /// Errors that are made of the crate's on this thread are of this plan.
+    pub(crate) fn is_here(self: &Arc<Self>) {
+        HERE.set(Arc::downgrade(self));
+    }
+}
+
+/// An operation's own error, or one that is made of the crate's.
+pub(crate) struct Mistake {
+    pub(crate) own: bool,
+    _counted: Option<Counted>,
+}
+
+impl From<Error> for Mistake {
+    fn from(_: Error) -> Self {
+        let plan = HERE.with_borrow(Weak::upgrade);
+        let counted = plan.map(|plan| {
+            plan.reached(Part::ErrorFrom);
+            Counted::new(&plan, Part::ErrorDrop)
+        });
+        let own = false;
+        Self {
+            own,
+            _counted: counted,
+        }
+    }
+}
+
+/// Pending for some polls, then a value or an error.
+pub(crate) struct Trying {
+    operation: Operation,
+    fails: bool,
+}
+
+impl Future for Trying {
+    type Output = Result<Value, Mistake>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.fails || self.operation.left > 0 {
+            return Pin::new(&mut self.operation).poll(cx).map(Ok);
+        }
+        let plan = &self.operation.counted.plan;
+        plan.reached(Part::Poll);
+        Poll::Ready(Err(Mistake {
+            own: true,
+            _counted: Some(Counted::new(plan, Part::ErrorDrop)),
+        }))
+    }
+}
+
+/// As `maker`, for an operation that can fail.
+pub(crate) fn trier(
+    plan: &Arc<Plan>,
+    pending: usize,
+    fails: bool,
+) -> impl FnOnce() -> Trying + Send + 'static + use<> {
+    let make = maker(plan, pending);
+    move || Trying {
+        operation: make(),
+        fails,
+    }
+}
+
 /// A blocking call.
 pub(crate) fn call(plan: &Arc<Plan>) -> impl FnOnce() -> Value + Send + 'static + use<> {
     let closure = Counted::new(plan, Part::MakerDrop);
@@ -329,6 +403,32 @@ impl Spawn for Inline {
                 break;
             }
         }
+    }
+}
+
+/// A runtime that keeps its tasks.
+pub(crate) struct Shelf {
+    plan: Arc<Plan>,
+    tasks: Mutex<Vec<Kept>>,
+}
+
+pub(crate) type Kept = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Shelf {
+    pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        let (plan, tasks) = (plan.clone(), Mutex::default());
+        Self { plan, tasks }
+    }
+
+    pub(crate) fn take(&self) -> Option<Kept> {
+        lock(&self.tasks).pop()
+    }
+}
+
+impl Spawn for Shelf {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        self.plan.reached(Part::Spawn);
+        lock(&self.tasks).push(Box::pin(task));
     }
 }
 

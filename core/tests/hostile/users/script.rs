@@ -1,19 +1,23 @@
 //! Every call there is, on keys that collide, each on its own: a panic of one does not keep the
 //! next from running.
 
+mod wanted;
+
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use crate::fine::fine;
 use crate::limit::panics;
 use oneflight_core::error::Rejected;
 use oneflight_core::gate::{Gate, Mode, Turn};
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
-use super::plan::{Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, value};
+use super::plan::{
+    Inline, Key, OneHash, Part, Plan, Ticks, Value, Way, call, key, maker, trier, value,
+};
 
 pub(crate) type Registry = Group<Key, Value, OneHash>;
 pub(crate) type Line = Gate<Key, Value>;
@@ -32,18 +36,19 @@ pub(crate) struct Setup {
     panicked: AtomicUsize,
 }
 
-fn poll<F: Future>(future: Pin<&mut F>) -> bool {
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     future.poll(&mut cx).is_ready()
 }
 
 /// One that is ready is gone.
-fn poll_held<F: Future>(held: &mut Option<Pin<Box<F>>>) {
+fn poll_held<F: Future + ?Sized>(held: &mut Option<Pin<Box<F>>>) {
     drop(held.take_if(|future| poll(future.as_mut())));
 }
 
 impl Setup {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
+        plan.is_here();
         let clock = Ticks::new(plan);
         let (how_long, weigh) = (plan.clone(), plan.clone());
         let hasher = OneHash(plan.clone());
@@ -97,7 +102,7 @@ impl Setup {
 
     /// Polls until it is ready or panics: either way its flight must have ended, or have been
     /// passed on. False if it was not there, or does not come to its end.
-    fn finish<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
+    fn finish<F: Future + ?Sized>(&self, future: &mut Option<Pin<Box<F>>>) -> bool {
         (0..10).any(|_| {
             let mut ready = false;
             let returned = self.attempt(|| {
@@ -108,7 +113,7 @@ impl Setup {
     }
 
     /// Of one that waited, however many of the others were lost.
-    fn expect_its_end<F: Future>(&self, future: &mut Option<Pin<Box<F>>>) {
+    fn expect_its_end<F: Future + ?Sized>(&self, future: &mut Option<Pin<Box<F>>>) {
         assert!(future.is_none() || self.finish(future), "never ready");
     }
 
@@ -118,8 +123,10 @@ impl Setup {
             self.begin_and_join(group);
             self.act_on_keys(group);
             self.work(group);
-            self.rerun(group);
+            self.tries(group);
             self.run_and_spawn(group);
+            self.want(group);
+            self.spawn_and_work(group);
             self.grow_old(group);
             // Before what is in flight is aborted: nothing is, whatever panicked.
             let stats = self.figures(group);
@@ -249,21 +256,30 @@ impl Setup {
         }
     }
 
-    fn rerun(&self, group: &Registry) {
+    fn tries(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let rerun = || Box::pin(group.work_rerun(key(8), Budget::times(1), maker(&self.plan, 2)));
-        for heirs in [1, 0] {
+        let tries = |fails| Box::pin(group.try_work(key(8), trier(&self.plan, 1, fails)));
+        for (heirs, fails) in [(1, false), (0, false), (1, true), (0, true)] {
             let (mut driver, mut heir) = (None, None);
-            self.attempt(|| driver = Some(rerun()));
+            self.attempt(|| driver = Some(tries(fails)));
             if heirs == 1 {
-                self.attempt(|| heir = Some(rerun()));
+                self.attempt(|| heir = Some(tries(false)));
             }
             self.attempt(|| poll_held(&mut driver));
-            self.attempt(|| poll_held(&mut driver));
+            if fails {
+                self.attempt(|| poll_held(&mut driver));
+            }
             self.attempt(|| drop(driver));
             self.expect_its_end(&mut heir);
             self.attempt(|| drop(heir));
         }
+        // Behind a guard it gets the end of that.
+        let (mut guard, mut behind) = (None, None);
+        self.attempt(|| guard = Some(group.begin(key(8))));
+        self.attempt(|| behind = Some(tries(false)));
+        self.attempt(|| drop(guard));
+        self.expect_its_end(&mut behind);
+        self.attempt(|| drop(behind));
     }
 
     fn run_and_spawn(&self, group: &Registry) {
@@ -315,20 +331,17 @@ impl Setup {
     fn grow_old(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
         let mut old = Vec::new();
-        let (mut work, mut rerun) = (None, None);
+        let (mut work, mut tries) = (None, None);
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| old.push(group.begin(key(13))));
         self.attempt(|| work = Some(Box::pin(group.work(key(14), maker(&self.plan, 9)))));
         self.attempt(|| {
-            let budget = Budget::times(1);
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.clock.turn(100);
         for id in [13, 14, 16] {
             self.attempt(|| old.push(group.begin(key(id))));
@@ -340,9 +353,9 @@ impl Setup {
             });
         }
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| drop(work));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         // Those that are retained: by the bound, by expiry, and all.
         for id in 20..24 {
             self.attempt(|| match group.begin(key(id)) {
@@ -361,17 +374,14 @@ impl Setup {
 
     fn stop(&self, group: &Registry) {
         let key = |id| key(&self.plan, id);
-        let (mut work, mut rerun, mut run, mut held) = (None, None, None, None);
+        let (mut work, mut tries, mut run, mut held) = (None, None, None, None);
         let mut drained = Some(Box::pin(group.drained()));
         self.attempt(|| poll_held(&mut drained));
-        let budget = Budget::times(1);
         self.attempt(|| work = Some(Box::pin(group.work(key(15), maker(&self.plan, 9)))));
         self.attempt(|| {
-            rerun = Some(Box::pin(group.work_rerun(
-                key(16),
-                budget,
-                maker(&self.plan, 9),
-            )));
+            tries = Some(Box::pin(
+                group.try_work(key(16), fine(maker(&self.plan, 9))),
+            ));
         });
         self.attempt(|| {
             if let Begin::Primary(primary) = group.begin(key(17)) {
@@ -380,16 +390,16 @@ impl Setup {
         });
         self.attempt(|| held = Some(group.begin(key(18))));
         self.attempt(|| poll_held(&mut work));
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| group.forget(&key(18)));
         self.attempt(|| group.close());
         self.attempt(|| group.begin(key(19)));
         self.attempt(|| group.abort_all());
-        self.attempt(|| poll_held(&mut rerun));
+        self.attempt(|| poll_held(&mut tries));
         self.attempt(|| poll_held(&mut run));
         self.attempt(|| drop(run));
-        self.attempt(|| drop(rerun));
+        self.attempt(|| drop(tries));
         self.attempt(|| drop(work));
         self.attempt(|| drop(held));
         // A panic may have come out of the call that closes.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
+use crate::fine::fine;
 use crate::limit::quiet_panic;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Fingerprint};
 
 use super::case::{CROWD, Case};
@@ -28,7 +28,7 @@ pub(crate) enum Act {
     Forget,
     Query,
     Work,
-    Rerun,
+    TryWork,
     UseTheGate,
     AbortAll,
     Close,
@@ -52,7 +52,7 @@ pub(crate) const REENTERING: [Act; 16] = [
     Act::Forget,
     Act::Query,
     Act::Work,
-    Act::Rerun,
+    Act::TryWork,
     Act::UseTheGate,
     Act::AbortAll,
     Act::Close,
@@ -163,11 +163,11 @@ impl Act {
                     drop((first, second));
                 }
             }
-            Act::Rerun => {
+            Act::TryWork => {
                 for key in keys {
-                    let rerun = pin!(group.work_rerun(key, Budget::times(3), || ready(9)));
-                    drop(poll(rerun, Waker::noop()));
-                    drop(group.work_rerun(key, Budget::times(3), || ready(9)));
+                    let call = pin!(group.try_work(key, fine(|| ready(9))));
+                    drop(poll(call, Waker::noop()));
+                    drop(group.try_work(key, fine(|| ready(9))));
                 }
             }
             Act::UseTheGate => {

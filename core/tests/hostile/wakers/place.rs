@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::setup::{Setup, Shelf};
+use super::setup::{Setup, Shelf, each};
+use crate::fine::fine;
 use crate::limit::lock;
-use oneflight_core::handle::Budget;
 use oneflight_core::{Begin, Primary, SettleCell};
 
 /// A future that waits: its outcome, if it is ready when it is polled with this waker.
@@ -46,12 +46,12 @@ pub(crate) enum Place {
     LateHeir,
     /// Drives a `work` whose operation is woken.
     Driver,
-    /// Joined a `work_rerun` that settles.
-    Rerunner,
-    /// Joined a `work_rerun` whose driver is lost. The last one by `begin`.
-    RerunHeir,
-    /// Drives a `work_rerun` that is ended from outside.
-    RerunDriver,
+    /// Joined a `try_work` that settles.
+    TryWorker,
+    /// Joined a `try_work` whose driver is lost. The last one by `begin`.
+    TryWorkHeir,
+    /// Drives a `try_work` that is ended from outside.
+    TryWorkDriver,
     /// A `Primary::run` that is ended from outside.
     Run,
     /// Started a `spawn`.
@@ -60,6 +60,10 @@ pub(crate) enum Place {
     Caller,
     /// Joined a `spawn` that an abort handle ends.
     AbortedCaller,
+    /// The task of a `spawn_while_wanted` that its last caller leaves.
+    UnwantedTask,
+    /// The task that a `spawn` has added to a `work`, whose operation is woken.
+    AddedTask,
     /// Joined the holder of a gate. The last one is in its queue.
     GateWaiter,
     /// In the queue of a gate.
@@ -72,7 +76,7 @@ pub(crate) enum Place {
     Cell,
 }
 
-pub(crate) const PLACES: [Place; 22] = [
+pub(crate) const PLACES: [Place; 24] = [
     Place::Waiter,
     Place::OrphanedWaiter,
     Place::AbortedWaiter,
@@ -83,13 +87,15 @@ pub(crate) const PLACES: [Place; 22] = [
     Place::Heir,
     Place::LateHeir,
     Place::Driver,
-    Place::Rerunner,
-    Place::RerunHeir,
-    Place::RerunDriver,
+    Place::TryWorker,
+    Place::TryWorkHeir,
+    Place::TryWorkDriver,
     Place::Run,
     Place::Owner,
     Place::Caller,
     Place::AbortedCaller,
+    Place::UnwantedTask,
+    Place::AddedTask,
     Place::GateWaiter,
     Place::Turn,
     Place::Drained,
@@ -189,30 +195,26 @@ impl Place {
                 let end = move || drop(cell.settle(7));
                 (works.collect(), Box::new(end))
             }
-            Place::Rerunner => {
-                let budget = Budget::times(count as usize);
-                let mut driver = Box::pin(group.work_rerun(KEY, budget, operation));
+            Place::TryWorker => {
+                let mut driver = Box::pin(group.try_work(KEY, fine(operation)));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns = (0..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let calls = (0..count).map(|_| victim(group.try_work(KEY, fine(|| ready(7)))));
                 let end = move || {
                     cell.settle(7).expect("settled once");
                     drop(poll_idly(driver.as_mut()));
                 };
-                (reruns.collect(), Box::new(end))
+                (calls.collect(), Box::new(end))
             }
-            Place::RerunHeir => {
-                let budget = Budget::times(10 * count as usize);
-                let mut driver = Box::pin(group.work_rerun(KEY, budget, pending));
+            Place::TryWorkHeir => {
+                let mut driver = Box::pin(group.try_work(KEY, fine(pending)));
                 assert!(poll_idly(driver.as_mut()).is_pending());
-                let reruns = (1..count).map(|_| victim(group.work_rerun(KEY, budget, || ready(7))));
+                let calls = (1..count).map(|_| victim(group.try_work(KEY, fine(|| ready(7)))));
                 let last = std::iter::once_with(|| victim(setup.waiter(KEY)));
-                (reruns.chain(last).collect(), Box::new(move || drop(driver)))
+                (calls.chain(last).collect(), Box::new(move || drop(driver)))
             }
-            Place::RerunDriver => {
-                let budget = Budget::times(0);
-                let reruns =
-                    own_keys.map(|key| victim(group.work_rerun(key, budget, pending::<u32>)));
-                (reruns.collect(), setup.abort_all())
+            Place::TryWorkDriver => {
+                let calls = own_keys.map(|key| victim(group.try_work(key, fine(pending::<u32>))));
+                (calls.collect(), setup.abort_all())
             }
             Place::Run => {
                 let runs = own_keys.map(|key| victim(setup.primary(key).run(pending())));
@@ -241,6 +243,32 @@ impl Place {
                     shelf.run();
                 };
                 (calls, Box::new(end))
+            }
+            Place::UnwantedTask => {
+                let shelf = Shelf::default();
+                let want = |key| {
+                    let entry = group.entry(key);
+                    entry.spawn_while_wanted_on(&shelf, pending::<u32>)
+                };
+                let owners: Vec<_> = own_keys.map(want).collect();
+                let tasks = shelf.take().into_iter().map(victim);
+                (tasks.collect(), Box::new(move || each(owners, drop)))
+            }
+            Place::AddedTask => {
+                let shelf = Shelf::default();
+                let join = |key| {
+                    let work = group.work(key, operation.clone());
+                    let call = group.entry(key).spawn_on(&shelf, || ready(7));
+                    (work, call)
+                };
+                let calls: Vec<_> = own_keys.map(join).collect();
+                let tasks = shelf.take().into_iter().map(victim);
+                let end = move || {
+                    // Kept until then.
+                    let _calls = calls;
+                    drop(cell.settle(7));
+                };
+                (tasks.collect(), Box::new(end))
             }
             Place::GateWaiter => {
                 let gate = &setup.gate;
@@ -319,13 +347,25 @@ impl Place {
                 | Place::SupersededWaiter
                 | Place::Participant
                 | Place::Mixed
-                | Place::Rerunner
+                | Place::TryWorker
                 | Place::Caller
                 | Place::AbortedCaller
                 | Place::Drained
                 | Place::DrainedByClose
                 | Place::Cell
         )
+    }
+
+    /// Whether a panic of a waker ends in the victim, which is a task, in a poll of it or when it is
+    /// `dropped`: so it is with `std`.
+    pub(crate) fn keeps_panics_of_its_own(self, dropped: bool) -> bool {
+        // The drop of the operation of a `spawn` is its runtime's, and so is a panic of that.
+        let kept = match self {
+            Place::UnwantedTask => !dropped,
+            Place::AddedTask => true,
+            _ => false,
+        };
+        kept && crate::limit::ISOLATES_PANICS
     }
 
     /// Whether a panic of a waker comes out of the call that ends the flight: a task keeps it, with

@@ -101,17 +101,22 @@ impl Shelf {
 
     /// Every task, whichever panics (without `std` a task may); the first panic goes on afterwards.
     pub(crate) fn run(&self) {
-        let tasks = self.take();
-        let mut panicked = None;
-        for mut task in tasks {
+        each(self.take(), |mut task| {
             let mut cx = Context::from_waker(Waker::noop());
-            let polled = AssertUnwindSafe(|| assert!(task.as_mut().poll(&mut cx).is_ready()));
-            let payload = catch_unwind(polled).err();
-            panicked = panicked.or(payload);
-        }
-        if let Some(payload) = panicked {
-            resume_unwind(payload);
-        }
+            assert!(task.as_mut().poll(&mut cx).is_ready());
+        });
+    }
+}
+
+/// Calls `f` with each item, whichever call panics; the first panic goes on afterwards.
+pub(crate) fn each<I>(items: Vec<I>, f: impl Fn(I)) {
+    let mut panicked = None;
+    for item in items {
+        let payload = catch_unwind(AssertUnwindSafe(|| f(item))).err();
+        panicked = panicked.or(payload);
+    }
+    if let Some(payload) = panicked {
+        resume_unwind(payload);
     }
 }
 

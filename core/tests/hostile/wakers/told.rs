@@ -31,7 +31,7 @@ fn in_each_place(test: impl Fn(Place) + Copy + Send + 'static) {
         Place::OrphanedWaiter,
         Place::AbortedWaiter,
         Place::Participant,
-        Place::Rerunner,
+        Place::TryWorker,
         Place::Caller,
         Place::AbortedCaller,
         Place::Cell,

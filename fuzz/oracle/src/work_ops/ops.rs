@@ -13,15 +13,18 @@ pub(super) struct Limits {
     pub(super) max_flights: u8,
     pub(super) supersede_after: Option<u8>,
     pub(super) retain: bool,
+    pub(super) max_reruns: Option<u8>,
 }
 
 #[derive(Arbitrary, Debug)]
 pub(super) enum Op {
     Work(u8, Making),
-    Rerun(u8, u8, Making),
+    TryWork(u8, Making),
     /// Several callers at once, each polled once.
     Party(u8, u8, bool, u8),
     Poll(u8, u8, Act),
+    /// If it polls an operation of the caller's own, that fails. It can end every flight before.
+    PollAndFail(u8, u8, bool),
     PollSome(u8, u8),
     Drop(u8, bool),
     Ring(u8),
@@ -35,7 +38,7 @@ pub(super) enum Op {
 #[derive(Arbitrary, Debug)]
 pub(super) enum Rare {
     WorkWithPayload(u8, bool),
-    RerunWithPayload(u8, bool),
+    TryWorkWithPayload(u8, bool),
     Forget(u8),
     Tick(u8),
     AbortAll,

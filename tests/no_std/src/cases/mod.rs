@@ -9,7 +9,7 @@ use crate::check::that;
 use crate::{executor, heap, user};
 
 pub(crate) fn all() {
-    let cases: [(&str, fn()); 24] = [
+    let cases: [(&str, fn()); 25] = [
         ("cell", flights::cell),
         ("begin, join, settle", flights::begin_join_settle),
         ("a crowd", flights::crowd),
@@ -23,8 +23,9 @@ pub(crate) fn all() {
         ("work", policies::work),
         ("work, carried on", policies::work_carried_on),
         ("work, nobody left", policies::work_nobody_left),
-        ("work, re-run", policies::rerun),
-        ("work, re-runs used up", policies::rerun_exhausted),
+        ("try_work", policies::try_work),
+        ("try_work, max_reruns used up", policies::try_work_exhausted),
+        ("try_work, failed", policies::try_work_failed),
         ("spawn", policies::spawn),
         ("a gate that turns away", gate::exclusive),
         ("a gate with a queue", gate::queue),

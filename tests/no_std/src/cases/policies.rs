@@ -1,8 +1,9 @@
 //! The three policies on a lost primary.
 
+use core::future::Future;
+
 use oneflight_core::Error;
 use oneflight_core::error::Cause;
-use oneflight_core::handle::Budget;
 
 use crate::check::that;
 use crate::executor::Executor;
@@ -19,6 +20,10 @@ fn ended<K>(
     wanted: Cause,
 ) -> bool {
     outcome.is_some_and(|it| is_aborted(&it, wanted))
+}
+
+async fn fine(operation: impl Future<Output = Value>) -> Result<Value, Error> {
+    Ok(operation.await)
 }
 
 pub(super) fn work() {
@@ -100,13 +105,13 @@ pub(super) fn work_nobody_left() {
     that("a newcomer begins anew", is(newcomer.take(), 9));
 }
 
-pub(super) fn rerun() {
+pub(super) fn try_work() {
     let group = Map::new();
     let mut executor = Executor::default();
     let (never, go) = (signal(), signal());
     let call = |signal: &crate::user::Signal, value: u32| {
         let signal = signal.clone();
-        group.work_rerun(key(1), Budget::times(1), move || after(&signal, value))
+        group.try_work(key(1), move || fine(after(&signal, value)))
     };
     let first = executor.spawn(call(&never, 7));
     let second = executor.spawn(call(&go, 8));
@@ -130,13 +135,13 @@ pub(super) fn rerun() {
     );
 }
 
-pub(super) fn rerun_exhausted() {
-    let group = Map::new();
+pub(super) fn try_work_exhausted() {
+    let group = Map::builder().max_reruns(1).build();
     let mut executor = Executor::default();
     let go = signal();
     let call = |value: u32| {
         let go = go.clone();
-        group.work_rerun(key(1), Budget::times(1), move || after(&go, value))
+        group.try_work(key(1), move || fine(after(&go, value)))
     };
     let tasks = [
         executor.spawn(call(7)),
@@ -156,6 +161,41 @@ pub(super) fn rerun_exhausted() {
         "nothing runs, the key is free",
         operations() == 0 && group.is_empty(),
     );
+}
+
+/// The error is a type of the caller's own.
+#[derive(Debug, PartialEq)]
+enum Mine {
+    Own(u32),
+    OfFlight(Error),
+}
+
+impl From<Error> for Mine {
+    fn from(error: Error) -> Self {
+        Self::OfFlight(error)
+    }
+}
+
+pub(super) fn try_work_failed() {
+    let group = Map::new();
+    let mut executor = Executor::default();
+    let fails = |number| group.try_work(key(1), move || async move { Err(Mine::Own(number)) });
+    let (first, second) = (fails(7), fails(8));
+    let plain = executor.spawn(waiter(group.begin(key(1))));
+    let (first, second) = (executor.spawn(first), executor.spawn(second));
+    executor.run();
+    let own = |outcome: Option<Result<_, Mine>>, number| {
+        matches!(outcome, Some(Err(Mine::Own(it))) if it == number)
+    };
+    that("the first one has its error", own(first.take(), 7));
+    that("the second one ran its own", own(second.take(), 8));
+    that(
+        "the plain waiter is told",
+        plain
+            .take()
+            .is_some_and(|it| is_aborted(&it, Cause::Failed)),
+    );
+    that("nothing is left", group.is_empty() && operations() == 0);
 }
 
 pub(super) fn spawn() {

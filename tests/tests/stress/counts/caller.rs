@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 
 use fastrand::Rng;
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::Budget;
 use oneflight::{Begin, Fingerprint, FlightId, Group, Primary};
 use oneflight_conformance::CountingWaker;
 
-use super::operation::{Call, Kind, Ledger, Make, Steps};
+use super::operation::{Call, End, Kind, Ledger, Make, Steps};
 use super::{Ask, KEYS};
 
 /// What a thread holds at most.
@@ -33,7 +33,7 @@ pub(crate) struct Saw {
     /// Left with an outcome, and perhaps no duplicate.
     pub(crate) unknown: u64,
     pub(crate) exhausted: HashSet<FlightId>,
-    /// Flights of `work_rerun` for which an operation was made.
+    /// Flights of `try_work` for which an operation was made.
     pub(crate) run: HashSet<FlightId>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Caller {
     pub(crate) primaries: Vec<Primary<u8, u64>>,
     pub(crate) calls: Vec<Call>,
     pub(crate) works: Arc<Ledger>,
-    pub(crate) reruns: Arc<Ledger>,
+    pub(crate) tries: Arc<Ledger>,
     pub(crate) saw: Saw,
 }
 
@@ -74,7 +74,7 @@ impl Caller {
             0..48 => match self.asks[self.rng.usize(..self.asks.len())] {
                 Ask::Begin => self.begin(),
                 Ask::Work => self.work(),
-                Ask::Rerun => self.rerun(),
+                Ask::TryWork => self.try_work(),
             },
             48..72 => self.poll_one(),
             72..84 => self.leave(),
@@ -95,14 +95,18 @@ impl Caller {
     }
 
     /// The maker of an operation, and the flag that says whether it was called.
-    fn maker(&mut self, ledger: Arc<Ledger>) -> (Make, Arc<AtomicBool>) {
+    fn maker(&mut self, ledger: Arc<Ledger>, fails: bool) -> (Make, Arc<AtomicBool>) {
         let (left, sleeps) = (self.rng.u8(..4), self.rng.bool());
-        let panics = self.rng.u8(..8) == 0;
+        let end = match self.rng.u8(..8) {
+            0 => End::Panic,
+            1 | 2 if fails => End::Fail,
+            _ => End::Finish,
+        };
         let made = Arc::new(AtomicBool::new(false));
         let flag = made.clone();
         let make = move || {
             flag.store(true, Ordering::SeqCst);
-            Steps::new(left, sleeps, panics, ledger)
+            Steps::new(left, sleeps, end, ledger)
         };
         (Box::new(make), made)
     }
@@ -164,7 +168,11 @@ impl Caller {
 
     fn work(&mut self) {
         let (key, payload) = (self.rng.u8(..KEYS), self.payload());
-        let (make, made) = self.maker(self.works.clone());
+        let (make, made) = self.maker(self.works.clone(), false);
+        let make = || {
+            let steps = make();
+            async { steps.await.expect("it does not fail") }
+        };
         let work = match payload {
             Some(payload) => self.group.entry(key).fingerprint(payload).work(make),
             None => self.group.work(key, make),
@@ -175,22 +183,21 @@ impl Caller {
         self.accept(Kind::Work(work), id, Some(first), made);
     }
 
-    fn rerun(&mut self) {
+    fn try_work(&mut self) {
         let (key, payload) = (self.rng.u8(..KEYS), self.payload());
-        let (make, made) = self.maker(self.reruns.clone());
-        let budget = Budget::times(self.rng.usize(..3));
+        let (make, made) = self.maker(self.tries.clone(), true);
         let before = self.alone.then(|| self.group.stats().begun);
-        let rerun = match payload {
-            Some(payload) => self
-                .group
-                .entry(key)
-                .fingerprint(payload)
-                .work_rerun(budget, make),
-            None => self.group.work_rerun(key, budget, make),
+        let call = match payload {
+            Some(payload) => self.group.entry(key).fingerprint(payload).try_work(make),
+            None => self.group.try_work(key, make),
         };
         let first = before.map(|begun| self.group.stats().begun > begun);
-        let id = rerun.id();
-        self.accept(Kind::Rerun(Box::pin(rerun)), id, first, made);
+        let id = call.id();
+        let mut call = Kind::TryWork(Box::pin(call), None);
+        if id.is_none() {
+            call.poll(Waker::noop(), &self.works);
+        }
+        self.accept(call, id, first, made);
     }
 
     fn poll_one(&mut self) {
@@ -198,15 +205,10 @@ impl Caller {
             return;
         }
         let at = self.rng.usize(..self.calls.len());
-        let call = &mut self.calls[at];
-        if !call.gone {
-            call.gone =
-                call.future.poll(call.bell.waker()) && matches!(call.future, Kind::Rerun(_));
-            call.parked |= call.future.outcome(&self.works).is_none();
-        }
+        self.calls[at].poll(&self.works);
         if self.rng.bool() {
             self.works.wake_one();
-            self.reruns.wake_one();
+            self.tries.wake_one();
         }
     }
 
@@ -216,12 +218,16 @@ impl Caller {
         }
         let at = self.rng.usize(..self.calls.len());
         let call = self.calls.swap_remove(at);
-        self.count(&call);
+        self.count(call);
     }
 
-    fn count(&mut self, call: &Call) {
-        if matches!(call.future, Kind::Rerun(_)) && call.made.load(Ordering::SeqCst) {
-            self.saw.run.insert(call.id);
+    fn count(&mut self, mut call: Call) {
+        if matches!(call.future, Kind::TryWork(..)) {
+            // Only a poll says whether its flight has ended.
+            call.poll(&self.works);
+            if call.made.load(Ordering::SeqCst) {
+                self.saw.run.insert(call.id);
+            }
         }
         let outcome = if call.gone {
             None
@@ -270,7 +276,7 @@ impl Caller {
         let calls = std::mem::take(&mut self.calls);
         let plain = |call: &Call| matches!(call.future, Kind::Waiter(_));
         let (waiters, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(plain);
-        others.into_iter().for_each(|call| self.count(&call));
+        others.into_iter().for_each(|call| self.count(call));
         self.calls = waiters;
     }
 
@@ -281,12 +287,23 @@ impl Caller {
             let outcome = call.future.outcome(&self.works);
             assert!(outcome.is_some(), "left in a flight for ever");
             assert_eq!(call.bell.wakes(), usize::from(call.parked));
-            self.count(&call);
+            self.count(call);
         }
     }
 
     /// What waits and what is in flight now, as far as this thread is the only one.
-    pub(crate) fn look(&self) {
+    pub(crate) fn look(&mut self) {
+        // Each of these polls can end a flight that an earlier call is in.
+        let mut ended = true;
+        while ended {
+            ended = false;
+            for call in &mut self.calls {
+                if matches!(call.future, Kind::TryWork(..)) && !call.is_over(&self.works) {
+                    call.poll(&self.works);
+                    ended |= call.is_over(&self.works);
+                }
+            }
+        }
         let waits = |call: &&Call| {
             call.first == Some(false) && !call.gone && call.future.outcome(&self.works).is_none()
         };

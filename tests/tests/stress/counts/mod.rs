@@ -19,17 +19,18 @@ use operation::Ledger;
 
 const KEYS: u8 = 6;
 const CAP: usize = 3;
+const RERUNS: usize = 2;
 
 /// How a caller asks for a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Begin,
     Work,
-    Rerun,
+    TryWork,
 }
 
 impl Ask {
-    pub(crate) const ALL: &[Self] = &[Self::Begin, Self::Work, Self::Rerun];
+    pub(crate) const ALL: &[Self] = &[Self::Begin, Self::Work, Self::TryWork];
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +43,8 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn play(self, seed: u64) {
-        let group = Group::builder().max_waiters(CAP).build();
-        let (works, reruns) = (Arc::<Ledger>::default(), Arc::<Ledger>::default());
+        let group = Group::builder().max_waiters(CAP).max_reruns(RERUNS).build();
+        let (works, tries) = (Arc::<Ledger>::default(), Arc::<Ledger>::default());
         let ended = Arc::new(Barrier::new(self.threads));
         let mut rng = Rng::with_seed(seed);
         let callers: Vec<_> = (0..self.threads)
@@ -56,7 +57,7 @@ impl Setting {
                     primaries: Vec::new(),
                     calls: Vec::new(),
                     works: works.clone(),
-                    reruns: reruns.clone(),
+                    tries: tries.clone(),
                     saw: Saw::default(),
                 };
                 let ended = ended.clone();
@@ -78,10 +79,10 @@ impl Setting {
         for caller in callers {
             saw.add(caller.join().unwrap());
         }
-        self.compare(&group, &saw, &works, &reruns);
+        self.compare(&group, &saw, &works, &tries);
     }
 
-    fn compare(self, group: &Group<u8, u64>, saw: &Saw, works: &Ledger, reruns: &Ledger) {
+    fn compare(self, group: &Group<u8, u64>, saw: &Saw, works: &Ledger, tries: &Ledger) {
         let alone = self.threads == 1;
         let count = |word: &AtomicU64| word.load(Ordering::SeqCst);
         let stats = group.stats();
@@ -89,25 +90,27 @@ impl Setting {
         let begun = saw.flights.len() as u64;
         assert_eq!((stats.begun, stats.joined), (begun, saw.accepted - begun));
         assert_eq!((stats.in_flight, stats.waiting, group.len()), (0, 0, 0));
-        let settled = saw.settled + count(&works.finished) + count(&reruns.finished);
+        let settled = saw.settled + count(&works.finished) + count(&tries.finished);
         assert_eq!((stats.settled, stats.aborted), (settled, begun - settled));
         let by = |cause| stats.aborted_by(cause);
         assert_eq!(by(Cause::Cancelled), saw.cancelled);
-        // A re-run that nobody finished, and for which the budget was not used up, was left by
-        // everyone. Of a re-run, a panic is a loss; it is the cause of the end if it is the last one.
-        let by_rerun = begun - saw.by_begin - saw.by_work;
-        let abandoned = by_rerun - count(&reruns.finished) - by(Cause::Exhausted);
+        // A flight of `try_work` that nobody finished, and that was not exhausted, was left by
+        // everyone. Its cause is a panic or a failure if its last run ended with that.
+        let by_try_work = begun - saw.by_begin - saw.by_work;
+        let abandoned = by_try_work - count(&tries.finished) - by(Cause::Exhausted);
         let last_by_panic = by(Cause::Panicked) - count(&works.panicked);
-        assert!(last_by_panic <= abandoned.min(count(&reruns.panicked)));
+        assert!(last_by_panic <= abandoned.min(count(&tries.panicked)));
+        assert!(last_by_panic + by(Cause::Failed) <= abandoned);
+        assert!(by(Cause::Failed) <= count(&tries.failed));
         assert_eq!(
-            by(Cause::Dropped),
+            by(Cause::Dropped) + by(Cause::Failed),
             saw.dropped + count(&works.lost) + abandoned - last_by_panic
         );
-        // One operation for each flight of `work`, and of `work_rerun` one for each loss and one
-        // more.
+        // One operation for each flight of `work`, and of `try_work` one for each loss or failure
+        // and one more.
         assert_eq!(count(&works.made), saw.by_work);
-        assert_eq!(count(&reruns.made), saw.run.len() as u64 + stats.reruns);
-        assert_eq!((works.alive(), reruns.alive()), (0, 0));
+        assert_eq!(count(&tries.made), saw.run.len() as u64 + stats.reruns);
+        assert_eq!((works.alive(), tries.alive()), (0, 0));
         assert!(by(Cause::Exhausted) >= saw.exhausted.len() as u64);
         let full = stats.rejected_by(Rejected::TooManyWaiters)
             + stats.rejected_by(Rejected::TooManyFlights);
@@ -133,9 +136,10 @@ impl Setting {
             (Ask::Begin, by(Cause::Dropped)),
             (Ask::Work, by(Cause::Panicked)),
             (Ask::Work, count(&works.lost)),
-            (Ask::Rerun, stats.reruns),
-            (Ask::Rerun, abandoned),
-            (Ask::Rerun, by(Cause::Exhausted)),
+            (Ask::TryWork, stats.reruns),
+            (Ask::TryWork, abandoned),
+            (Ask::TryWork, by(Cause::Exhausted)),
+            (Ask::TryWork, by(Cause::Failed)),
         ];
         assert!(
             shown.iter().all(|(ask, n)| !asks(*ask) || *n > 50),

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use oneflight::error::{Cause, Rejected};
-use oneflight::handle::{Rerun, Work};
-use oneflight::{Error, FlightId, Waiter};
+use oneflight::handle::{TryWork, Work};
+use oneflight::{Error, FlightId, Settled, Waiter};
 use oneflight_conformance::{CountingWaker, poll, quiet_panic};
 
 /// What became of the operations; counted by themselves.
@@ -20,6 +20,7 @@ pub(crate) struct Ledger {
     dropped: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) failed: AtomicU64,
     pub(crate) lost: AtomicU64,
     /// Operations that wait for a wake from elsewhere.
     asleep: Mutex<Vec<Waker>>,
@@ -47,24 +48,44 @@ impl Ledger {
     }
 }
 
-/// An operation that takes some polls, and panics or finishes. In between it is awake at once, or
-/// asleep.
+/// How an operation ends, if it comes to that.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    Finish,
+    Panic,
+    Fail,
+}
+
+/// Why a `try_work` has no value.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Own,
+    OfFlight(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::OfFlight(error)
+    }
+}
+
+/// An operation that takes some polls, and then ends. In between it is awake at once, or asleep.
 pub(crate) struct Steps {
     left: u8,
     sleeps: bool,
-    panics: bool,
+    end: End,
     over: bool,
     busy: AtomicBool,
     ledger: Arc<Ledger>,
 }
 
 impl Steps {
-    pub(crate) fn new(left: u8, sleeps: bool, panics: bool, ledger: Arc<Ledger>) -> Self {
+    pub(crate) fn new(left: u8, sleeps: bool, end: End, ledger: Arc<Ledger>) -> Self {
         ledger.made.fetch_add(1, Ordering::SeqCst);
         Self {
             left,
             sleeps,
-            panics,
+            end,
             over: false,
             busy: AtomicBool::new(false),
             ledger,
@@ -73,9 +94,9 @@ impl Steps {
 }
 
 impl Future for Steps {
-    type Output = u64;
+    type Output = Result<u64, Failure>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let busy = self.busy.swap(true, Ordering::SeqCst);
         assert!(!busy, "polled by two at once");
         if self.left > 0 {
@@ -90,11 +111,17 @@ impl Future for Steps {
             return Poll::Pending;
         }
         self.over = true;
-        if self.panics {
-            self.ledger.panicked.fetch_add(1, Ordering::SeqCst);
-            quiet_panic();
-        }
-        Poll::Ready(self.ledger.finished.fetch_add(1, Ordering::SeqCst))
+        Poll::Ready(match self.end {
+            End::Finish => Ok(self.ledger.finished.fetch_add(1, Ordering::SeqCst)),
+            End::Fail => {
+                self.ledger.failed.fetch_add(1, Ordering::SeqCst);
+                Err(Failure::Own)
+            }
+            End::Panic => {
+                self.ledger.panicked.fetch_add(1, Ordering::SeqCst);
+                quiet_panic();
+            }
+        })
     }
 }
 
@@ -109,39 +136,62 @@ impl Drop for Steps {
 
 pub(crate) type Make = Box<dyn FnOnce() -> Steps + Send>;
 
+/// How its flight ended: the cause, or nothing for a value.
+pub(crate) type Outcome = Result<Option<Cause>, Rejected>;
+
 pub(crate) enum Kind {
     Waiter(Waiter<u8, u64>),
     Work(Work<u8, u64>),
-    Rerun(Pin<Box<Rerun<u8, u64, Make, Steps>>>),
+    /// With its outcome, once a poll has given that.
+    TryWork(Pin<Box<TryWork<u8, u64, Make, Steps>>>, Option<Outcome>),
 }
 
 impl Kind {
-    /// How its flight ended, if it has: the cause, or nothing for a value.
-    pub(crate) fn outcome(&self, ledger: &Ledger) -> Option<Result<Option<Cause>, Rejected>> {
-        let outcome = match self {
-            Self::Waiter(waiter) => waiter.get(),
-            Self::Work(work) => work.get(),
-            Self::Rerun(rerun) => rerun.get(),
-        };
-        outcome.map(|outcome| match outcome {
-            Ok(settled) => {
-                ledger.check(settled.flight_id(), *settled);
-                Ok(None)
-            }
-            Err(Error::Aborted(aborted)) => Ok(Some(aborted.cause())),
-            Err(Error::Rejected(why)) => Err(why),
-            Err(other) => panic!("{other}"),
-        })
+    /// How its flight ended, if it has. Of a `try_work` only its polls say that.
+    pub(crate) fn outcome(&self, ledger: &Ledger) -> Option<Outcome> {
+        match self {
+            Self::Waiter(waiter) => waiter.get().map(|outcome| judge(outcome, ledger)),
+            Self::Work(work) => work.get().map(|outcome| judge(outcome, ledger)),
+            Self::TryWork(_, outcome) => *outcome,
+        }
     }
 
-    /// True if the operation panicked in this poll.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
+    /// True if a `try_work` has left its flight: its operation has failed, or panicked.
+    pub(crate) fn poll(&mut self, waker: &Waker, ledger: &Ledger) -> bool {
         let poll = AssertUnwindSafe(|| match self {
-            Self::Waiter(waiter) => drop(poll(waiter, waker)),
-            Self::Work(work) => drop(poll(work, waker)),
-            Self::Rerun(rerun) => drop(poll(rerun, waker)),
+            Self::Waiter(waiter) => {
+                let _pending = poll(waiter, waker);
+                false
+            }
+            Self::Work(work) => {
+                let _pending = poll(work, waker);
+                false
+            }
+            Self::TryWork(_, Some(_)) => false,
+            Self::TryWork(call, outcome) => {
+                let told = match poll(call, waker) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Err(Failure::Own)) => return true,
+                    Poll::Ready(Err(Failure::OfFlight(why))) => Err(why),
+                    Poll::Ready(Ok(settled)) => Ok(settled),
+                };
+                *outcome = Some(judge(told, ledger));
+                false
+            }
         });
-        catch_unwind(poll).is_err()
+        catch_unwind(poll).unwrap_or(matches!(self, Self::TryWork(..)))
+    }
+}
+
+fn judge(outcome: Result<Settled<u8, u64>, Error>, ledger: &Ledger) -> Outcome {
+    match outcome {
+        Ok(settled) => {
+            ledger.check(settled.flight_id(), *settled);
+            Ok(None)
+        }
+        Err(Error::Aborted(aborted)) => Ok(Some(aborted.cause())),
+        Err(Error::Rejected(why)) => Err(why),
+        Err(other) => panic!("{other}"),
     }
 }
 
@@ -153,8 +203,22 @@ pub(crate) struct Call {
     pub(crate) made: Arc<AtomicBool>,
     /// It has been polled and was not ready.
     pub(crate) parked: bool,
-    /// Whether it began the flight. Of `work_rerun` on many threads nobody knows.
+    /// Whether it began the flight. Of `try_work` on many threads nobody knows.
     pub(crate) first: Option<bool>,
-    /// Its own operation panicked: it has left the flight.
+    /// Its own operation failed or panicked: it has left the flight.
     pub(crate) gone: bool,
+}
+
+impl Call {
+    pub(crate) fn poll(&mut self, ledger: &Ledger) {
+        if !self.gone {
+            self.gone = self.future.poll(self.bell.waker(), ledger);
+            self.parked |= self.future.outcome(ledger).is_none();
+        }
+    }
+
+    /// Whether it has its outcome, or has left its flight.
+    pub(crate) fn is_over(&self, ledger: &Ledger) -> bool {
+        self.gone || self.future.outcome(ledger).is_some()
+    }
 }

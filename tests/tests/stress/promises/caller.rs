@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use oneflight::gate::{Gate, Turn};
-use oneflight::handle::{AbortHandle, Budget};
+use oneflight::handle::AbortHandle;
 use oneflight::rt::{Spawn, SpawnBlocking};
 use oneflight::{Begin, Error, Fingerprint, FlightId, Group, Primary, Settled, Waiter};
-use oneflight_conformance::HandClock;
+use oneflight_conformance::{HandClock, fine, polled};
 
 use super::oracle::{Bell, Key, Operation, Oracle, Value};
 
@@ -103,15 +103,17 @@ impl Round {
                 }));
             }
             7 | 8 => {
-                let budget = Budget::times(rng.usize(0..4));
-                let mut rerun = Box::pin(group.work_rerun(key, budget, self.operation(rng)));
-                self.count_rejection(rerun.get());
+                let mut call = Box::pin(group.try_work(key, fine(self.operation(rng))));
+                if call.id().is_none() {
+                    self.count_rejection(polled(call));
+                    return;
+                }
                 let mut lost = false;
                 held.push(waiting(move |cx| {
-                    let polled = catch_unwind(AssertUnwindSafe(|| rerun.as_mut().poll(cx)));
+                    let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
                     // Its own loss is told to it as a panic, whatever the flight comes to.
                     lost |= polled.is_err();
-                    lost || polled.is_ok_and(|outcome| judge(&oracle, rerun.id(), outcome))
+                    lost || polled.is_ok_and(|outcome| judge(&oracle, call.id(), outcome))
                 }));
             }
             9 => {

@@ -52,6 +52,9 @@ pub(crate) fn play(seed: u64) {
     if rng.bool() {
         builder = builder.max_flights(rng.usize(1..100));
     }
+    if rng.bool() {
+        builder = builder.max_reruns(rng.usize(0..4));
+    }
     let modes = [Mode::Queue, Mode::Queue, Mode::Exclusive, Mode::Open];
     let round = Round {
         oracle: oracle.clone(),

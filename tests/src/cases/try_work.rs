@@ -1,4 +1,4 @@
-//! `work_rerun`: a driver that is lost is followed by exactly one that runs its own anew.
+//! `try_work`: a driver that is lost is followed by exactly one that runs its own.
 
 use std::future::{pending, ready};
 use std::panic::AssertUnwindSafe;
@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
-use oneflight::handle::Budget;
+use oneflight::Error;
 
 use super::Group;
-use crate::{Counted, CountingWaker, TestRuntime, poll, quiet_panic, until, waiter};
+use crate::{
+    Counted, CountingWaker, TestRuntime, fine, poll, quiet_panic, scripted, until, waiter,
+};
 
 type Sent = Pin<Box<dyn Future<Output = usize> + Send>>;
 
@@ -58,7 +60,7 @@ impl Log {
 pub async fn a_lost_driver_is_followed_by_exactly_one_rerun<R: TestRuntime>(rt: R) {
     let group = Group::new();
     let log = Log::default();
-    let driver = group.work_rerun("k", Budget::times(1), log.run(0, pending()));
+    let driver = group.try_work("k", fine(log.run(0, pending())));
     let id = driver.id();
     let (driver, cancel) = rt.cancellable(driver);
     until(|| log.read().len() == 1).await;
@@ -67,7 +69,7 @@ pub async fn a_lost_driver_is_followed_by_exactly_one_rerun<R: TestRuntime>(rt: 
             yield_now().await;
             7
         });
-        Counted::new(group.work_rerun("k", Budget::times(9), run))
+        Counted::new(group.try_work("k", fine(run)))
     });
     let (heirs, counts): (Vec<_>, Vec<_>) = heirs.unzip();
     let heirs: Vec<_> = heirs.into_iter().map(|heir| rt.task(heir)).collect();
@@ -100,14 +102,17 @@ pub async fn the_flight_stays_registered_while_it_changes_hands<R: TestRuntime>(
     let group = Group::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let looks = Looks(group.clone(), seen.clone());
-    let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), || async move {
-        let _looks = looks;
-        pending().await
-    }));
+    let mut driver = Box::pin(group.try_work(
+        "k",
+        fine(|| async move {
+            let _looks = looks;
+            pending().await
+        }),
+    ));
     let bell = CountingWaker::new();
     assert!(poll(&mut driver, bell.waker()).is_pending());
     let id = driver.id();
-    let heir = group.work_rerun("k", Budget::times(1), || ready(7));
+    let heir = group.try_work("k", fine(|| ready(7)));
     drop(driver);
     assert_eq!(*seen.lock().unwrap(), [true]);
     let newcomer = waiter(group.begin("k"));
@@ -122,17 +127,20 @@ pub async fn a_driver_that_panics_counts_as_lost<R: TestRuntime>(rt: R) {
     for in_the_making in [false, true] {
         let group = Group::new();
         let log = Log::default();
-        let driver = group.work_rerun("k", Budget::times(1), move || {
-            if in_the_making {
-                quiet_panic()
-            }
-            async {
-                yield_now().await;
-                quiet_panic()
-            }
-        });
+        let driver = group.try_work(
+            "k",
+            fine(move || {
+                if in_the_making {
+                    quiet_panic()
+                }
+                async {
+                    yield_now().await;
+                    quiet_panic()
+                }
+            }),
+        );
         let heirs: Vec<_> = (1..=3)
-            .map(|who| group.work_rerun("k", Budget::times(0), log.run(who, ready(7))))
+            .map(|who| group.try_work("k", fine(log.run(who, ready(7)))))
             .collect();
         let plain = rt.task(waiter(group.begin("k")));
         let driver = rt.task(AssertUnwindSafe(driver).catch_unwind());
@@ -147,34 +155,52 @@ pub async fn a_driver_that_panics_counts_as_lost<R: TestRuntime>(rt: R) {
     }
 }
 
-/// All are woken; only the last one is polled, and has its outcome in that poll.
+/// After a loss or a failure all are woken. Only the last one is polled, and has its outcome in that poll.
 pub async fn an_idle_heir_stalls_nobody<R: TestRuntime>(rt: R) {
+    for fails in [false, true] {
+        behind_idle_heirs(&rt, fails).await;
+    }
+}
+
+async fn behind_idle_heirs<R: TestRuntime>(rt: &R, fails: bool) {
     let group = Group::new();
-    let mut driver = Box::pin(group.work_rerun("k", Budget::times(1), pending::<usize>));
+    let (remote, operation) = scripted();
+    let mut driver = Box::pin(group.try_work("k", || async {
+        let polls = operation.await;
+        if fails {
+            Err(Error::TimedOut)
+        } else {
+            Ok(polls)
+        }
+    }));
     let bell = CountingWaker::new();
     assert!(poll(&mut driver, bell.waker()).is_pending());
     let mut heirs: Vec<_> = (0..5)
         .map(|nth| {
-            let heir = Box::pin(group.work_rerun("k", Budget::times(1), move || ready(nth)));
+            let heir = Box::pin(group.try_work("k", fine(move || ready(nth))));
             (heir, CountingWaker::new())
         })
         .collect();
     for (heir, bell) in &mut heirs {
         assert!(poll(heir, bell.waker()).is_pending());
     }
-    drop(driver);
+    if fails {
+        remote.finish();
+        assert!(poll(&mut driver, bell.waker()).is_ready());
+    } else {
+        drop(driver);
+    }
     assert!(heirs.iter().all(|(_, bell)| bell.wakes() == 1));
     let (mut last, bell) = heirs.pop().expect("five");
     assert!(poll(&mut last, bell.waker()).is_ready());
     assert_eq!(group.stats().reruns, 1, "it ended in its first poll");
     for (heir, _) in heirs {
-        assert_eq!(*heir.get().expect("settled").unwrap(), 4);
         assert_eq!(*rt.task(heir).await.unwrap(), 4);
     }
 }
 
 /// It may be `!Send` and may borrow, and so may its heir.
-pub async fn an_operation_of_rerun_may_borrow_and_be_not_send<R: TestRuntime>(_: R) {
+pub async fn an_operation_of_try_work_may_borrow_and_be_not_send<R: TestRuntime>(_: R) {
     let group = Group::new();
     let text = String::from("borrowed");
     let polls = std::rc::Rc::new(std::cell::Cell::new(0));
@@ -183,8 +209,8 @@ pub async fn an_operation_of_rerun_may_borrow_and_be_not_send<R: TestRuntime>(_:
         yield_now().await;
         polls.get() + text.len()
     };
-    let mut first = Box::pin(group.work_rerun("k", Budget::times(1), run));
-    let second = group.work_rerun("k", Budget::times(1), run);
+    let mut first = Box::pin(group.try_work("k", fine(run)));
+    let second = group.try_work("k", fine(run));
     let bell = CountingWaker::new();
     assert!(poll(&mut first, bell.waker()).is_pending());
     drop(first);
