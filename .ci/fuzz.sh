@@ -29,7 +29,7 @@ replay() {
     done
   done
   inputs=$(grep -oE '[0-9]+ (random inputs|inputs of its corpus)' "$log" | awk '{sum += $1} END {print sum}')
-  finish "fuzz: ${#targets[@]} targets, $inputs inputs" 13
+  finish "fuzz: ${#targets[@]} targets, $inputs inputs" 15
 }
 
 # one TARGET FOLDER SECONDS
@@ -76,7 +76,7 @@ long() {
     [ "${executions:-0}" -gt 0 ] || { echo "fuzz: $name executed nothing" >&2; exit 1; }
     pass
   done
-  finish "fuzz: long" 6
+  finish "fuzz: long" 7
 }
 
 case ${1:-} in

@@ -12,6 +12,11 @@
 //! across these calls. A runtime can drop a task or a call at any time instead of running it. The
 //! waiters then get an error.
 //!
+//! A task can be over before its operation is ready: if something else ends its flight, and, for
+//! `spawn_while_wanted`, if no caller is left. The task is woken then, and drops the operation in
+//! that poll. A `spawn` that joins a `work` gives the runtime a task that drives the operation of
+//! the `work`.
+//!
 //! ```
 //! use oneflight_core::{Group, rt::Spawn};
 //!

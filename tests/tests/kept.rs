@@ -159,9 +159,7 @@ fn an_abort_handle_keeps_neither_key_nor_value() {
 }
 
 /// Lets a test see whether a group's registry is still there.
-struct Told {
-    _alive: std::sync::Arc<()>,
-}
+struct Told(#[expect(dead_code, reason = "counted")] std::sync::Arc<()>);
 
 impl oneflight_core::clock::Clock for Told {
     fn now(&self) -> std::time::Duration {
@@ -183,9 +181,7 @@ fn an_end_of_a_wanted_flight_of_any_kind_keeps_no_registry() {
     for retains in [false, true] {
         let alive = std::sync::Arc::new(());
         let builder = Group::<u8, u64>::builder()
-            .clock(Told {
-                _alive: alive.clone(),
-            })
+            .clock(Told(alive.clone()))
             .supersede_after(std::time::Duration::from_secs(1));
         let group = if retains {
             builder

@@ -12,7 +12,8 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::AsyncStd;
 
-/// Policy *Detach* on async-std: the operation belongs to the runtime and outlives every caller.
+/// Operations as tasks of async-std: they outlive every caller (policy *Detach*), or stop with the
+/// last one (policy *WhileWanted*).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
 /// on `entry(key)`.
@@ -117,7 +118,8 @@ where
     }
 }
 
-/// Policy *Detach* on async-std, for a call with more than a key: a borrowed key, a fingerprint.
+/// Operations as tasks of async-std, for a call with more than a key: a borrowed key, a
+/// fingerprint.
 ///
 /// ```
 /// use oneflight_async_std::EntryExt;

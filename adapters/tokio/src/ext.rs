@@ -12,7 +12,8 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::Tokio;
 
-/// Policy *Detach* on tokio: the operation belongs to the runtime and outlives every caller.
+/// Operations as tasks of tokio: they outlive every caller (policy *Detach*), or stop with the last
+/// one (policy *WhileWanted*).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
 /// on `entry(key)`.
@@ -136,7 +137,7 @@ where
     }
 }
 
-/// Policy *Detach* on tokio, for a call with more than a key: a borrowed key, a fingerprint.
+/// Operations as tasks of tokio, for a call with more than a key: a borrowed key, a fingerprint.
 ///
 /// ```
 /// use oneflight_tokio::EntryExt;

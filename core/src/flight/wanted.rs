@@ -42,11 +42,19 @@ impl Wanted {
 
 impl<K, T> Flight<K, T> {
     /// A duplicate leaves a flight that has ended, or that has to be wanted. Returns false if the
-    /// end has counted it. If it is the last one who wants the flight, it gives its place back, and
-    /// then the end is completed here.
+    /// end has counted it.
+    #[inline]
+    pub(super) fn leave_slowly(this: &Arc<Self>, place: &mut Place) -> bool {
+        // An end is final, so most of those who come here need no more than this.
+        !this.cell.snapshot().ended() && Self::leave_wanted(this, place)
+    }
+
+    /// As [`leave_slowly`](Self::leave_slowly), for a flight that had not ended. If the duplicate
+    /// is the last one who wants the flight, it gives its place back, and then the end is completed
+    /// here.
     #[cold]
     #[inline(never)]
-    pub(super) fn leave_wanted(this: &Arc<Self>, place: &mut Place) -> bool {
+    fn leave_wanted(this: &Arc<Self>, place: &mut Place) -> bool {
         let left = this.cell.leave_wanted();
         let uncounted = !matches!(left, Left::Late);
         this.complete(left, place);

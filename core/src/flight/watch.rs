@@ -177,7 +177,7 @@ impl<K, T> Watch<K, T> {
     #[inline]
     fn leave_by(&mut self, place: &mut Place) -> bool {
         self.counted = false;
-        self.flight.cell.leave() || Flight::leave_wanted(&self.flight, place)
+        self.flight.cell.leave() || Flight::leave_slowly(&self.flight, place)
     }
 }
 
@@ -186,7 +186,7 @@ impl<K, T> Drop for Watch<K, T> {
     fn drop(&mut self) {
         // Before it gives its waker back, whose drop is the user's.
         if self.counted && !self.flight.cell.leave() {
-            Flight::leave_wanted(&self.flight, &mut self.place);
+            Flight::leave_slowly(&self.flight, &mut self.place);
         }
         self.flight.cell.vacate(&mut self.place);
     }

@@ -98,7 +98,8 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// - this call, if it began the flight;
     /// - every waiter of the flight, by whatever call it came, also if it is never polled. A waiter
-    ///   that was begun from inside of the flight's own operation is the exception.
+    ///   that was begun from inside of the flight's own operation is the exception, and so is a
+    ///   caller that got [`Rejected::Reentrant`].
     ///
     /// When the last of them is dropped, the flight ends as [`Cause::Dropped`]. A
     /// [`spawn_on`](Self::spawn_on) that joins the flight makes it wanted to its end: it is then a

@@ -33,7 +33,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// polled also wakes all of them: if N callers give up like that, one after the other, that
     /// takes about N²/2 polls.
     ///
-    /// Callers that come by `begin`, `try_work` or `spawn` share the outcome and never drive.
+    /// Callers that come by another call share the outcome and never drive. There is one exception:
+    /// the first `spawn` that joins gives its runtime a task that is a participant and drives. Then
+    /// the operation runs to its end, even if every caller is dropped.
     ///
     /// # Errors
     ///
@@ -60,8 +62,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// - A driver that is kept but no longer polled (for example in a `select!` arm that is not
     ///   taken again) stalls the others, unless something polls one of them, and keeps
-    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn`: the
-    ///   operation is then a task of its own.
+    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn` or
+    ///   `spawn_while_wanted`: the operation is then a task of its own.
     /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself. A call from inside of it is a
@@ -190,7 +192,7 @@ where
             });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
             // back before.
-            if let Some((Some((drive, waker)), _old)) = stepped.flatten() {
+            if let Some(Some((Some((drive, waker)), _old))) = stepped {
                 self.drive(drive, &waker, cx.waker());
             }
         }

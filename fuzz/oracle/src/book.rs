@@ -4,6 +4,7 @@
 //! Nothing here calls the product, save for the names of its causes and reasons.
 
 mod asked;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +70,12 @@ pub(crate) struct Flight {
     pub(crate) waiting: usize,
     /// A caller has its guard or its operation: if something else ends it, it is over when that caller lets go.
     pub(crate) in_hand: bool,
+    /// It was given to a runtime, and nothing of its caller's has run.
+    pub(crate) unbegun: bool,
+    /// It ends when nobody wants it.
+    wanted: bool,
+    /// The call that began it wants it.
+    owned: bool,
     /// How often its operation was run again.
     pub(crate) reruns: u64,
     /// How many handles of callers refer to it.
@@ -227,6 +234,9 @@ impl Book {
             id: 0,
             waiting: 0,
             in_hand: true,
+            unbegun: false,
+            wanted: false,
+            owned: false,
             reruns: 0,
             handles: 0,
         });
@@ -276,7 +286,8 @@ impl Book {
         self.count_keys();
         self.parked.fire(Room::Flight(number));
         self.parked.fire(Room::Desk(number));
-        if !self.flights[number].in_hand {
+        let flight = &self.flights[number];
+        if !flight.in_hand || flight.unbegun {
             self.land(number);
         }
     }
@@ -366,11 +377,12 @@ impl Book {
     }
 
     /// A duplicate leaves; after the end that changes nothing.
-    pub(crate) fn leave(&mut self, flight: usize) {
-        let flight = &mut self.flights[flight];
+    pub(crate) fn leave(&mut self, number: usize) {
+        let flight = &mut self.flights[number];
         if flight.outcome.is_none() {
             flight.waiting -= 1;
             self.tally.cancelled += 1;
+            self.end_if_unwanted(number);
         }
     }
 

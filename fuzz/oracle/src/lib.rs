@@ -10,6 +10,7 @@
 //! | `group_ops` | the registry with its limits, colliding hashes, fingerprints, stopping | `book` |
 //! | `settle_cancel` | one flight: who is polled, dropped, woken, given another waker; who settles, aborts, panics | `book` |
 //! | `work_ops` | operations that callers share, in both policies | `book` and `desk` |
+//! | `spawn_ops` | operations on a runtime of the schedule's: to their end, and while they are wanted | `book` |
 //! | `gate_ops` | one at a time | `gate_book` |
 //! | `retain_ops` | the replay window on a hand clock | `book` |
 
@@ -34,6 +35,7 @@ mod keys;
 mod operation;
 mod retain_ops;
 mod settle_cancel;
+mod spawn_ops;
 mod work_ops;
 
 pub use cell_ops::run as cell_ops;
@@ -41,6 +43,7 @@ pub use gate_ops::run as gate_ops;
 pub use group_ops::run as group_ops;
 pub use retain_ops::run as retain_ops;
 pub use settle_cancel::run as settle_cancel;
+pub use spawn_ops::run as spawn_ops;
 pub use work_ops::run as work_ops;
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -49,11 +52,12 @@ use arbitrary::{Arbitrary, Unstructured};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("cell_ops", cell_ops),
     ("group_ops", group_ops),
     ("settle_cancel", settle_cancel),
     ("work_ops", work_ops),
+    ("spawn_ops", spawn_ops),
     ("gate_ops", gate_ops),
     ("retain_ops", retain_ops),
 ];

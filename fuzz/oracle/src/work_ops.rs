@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use oneflight_core::Fingerprint;
 use oneflight_core::error::Cause;
 
-use crate::book::{Answer, Rules};
+use crate::book::Answer;
 use crate::calls::{Call, Make, Task, rejected_or_numbers};
 use crate::desk::{Desks, Policy};
 use crate::inside::begin_own;
@@ -17,8 +17,9 @@ use crate::operation::{Act, Hand, Making, Plan, Trying};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
-use crate::world::{KEYS, Setup, World, pick};
-use ops::{Limits, Op, Rare};
+use crate::world::{World, pick};
+pub(crate) use ops::Limits;
+use ops::{Op, Rare};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
@@ -35,24 +36,8 @@ struct Office {
 /// Runs the bytes.
 pub fn run(bytes: &[u8]) {
     let (limits, ops) = parse::<Limits, Op>(bytes);
-    let limited = limits.limited % 4 == 1;
-    let limit = |most: u8| if limited { most.into() } else { usize::MAX };
     let mut office = Office {
-        world: World::new(Setup {
-            rules: Rules {
-                max_waiters: limit(limits.max_waiters % 4),
-                max_flights: limit(limits.max_flights % 4),
-                max_reruns: limits
-                    .max_reruns
-                    .map_or(usize::MAX, |most| usize::from(most % 3)),
-                supersede_after: limits.supersede_after.map(|age| u64::from(age % 32)),
-                retain: limits.retain.then_some((40, 2)),
-                max_weight: None,
-            },
-            classes: if limits.same_hash { 1 } else { KEYS + 1 },
-            shards: 1,
-            hostile: false,
-        }),
+        world: World::new(limits.setup()),
         desks: Desks::default(),
         calls: Vec::new(),
         hand: Arc::default(),

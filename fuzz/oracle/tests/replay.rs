@@ -84,4 +84,4 @@ macro_rules! tests_of {
     };
 }
 
-tests_of!(cell_ops group_ops settle_cancel work_ops gate_ops retain_ops);
+tests_of!(cell_ops group_ops settle_cancel work_ops spawn_ops gate_ops retain_ops);

@@ -203,8 +203,10 @@ pub async fn a_try_work_behind_another_flight_gets_its_error<R: TestRuntime>(rt:
     drop(work);
     assert_eq!(cause_of(told.await), Cause::Dropped);
 
-    let spawned = rt.detach(&group, "k", || async { quiet_panic() });
+    let (remote, operation) = scripted();
+    let spawned = rt.detach(&group, "k", || operation);
     let told = behind(&group);
+    remote.panic();
     assert_eq!(cause_of(told.await), Cause::Panicked);
     drop(spawned);
     until(|| group.is_empty()).await;

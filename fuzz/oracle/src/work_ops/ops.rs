@@ -2,10 +2,12 @@
 
 use arbitrary::Arbitrary;
 
+use crate::book::Rules;
 use crate::operation::{Act, Making};
+use crate::world::{KEYS, Setup};
 
 #[derive(Arbitrary, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub(super) same_hash: bool,
     /// One schedule in four is limited.
     pub(super) limited: u8,
@@ -14,6 +16,28 @@ pub(super) struct Limits {
     pub(super) supersede_after: Option<u8>,
     pub(super) retain: bool,
     pub(super) max_reruns: Option<u8>,
+}
+
+impl Limits {
+    pub(crate) fn setup(&self) -> Setup {
+        let limited = self.limited % 4 == 1;
+        let limit = |most: u8| if limited { most.into() } else { usize::MAX };
+        Setup {
+            rules: Rules {
+                max_waiters: limit(self.max_waiters % 4),
+                max_flights: limit(self.max_flights % 4),
+                max_reruns: self
+                    .max_reruns
+                    .map_or(usize::MAX, |most| usize::from(most % 3)),
+                supersede_after: self.supersede_after.map(|age| u64::from(age % 32)),
+                retain: self.retain.then_some((40, 2)),
+                max_weight: None,
+            },
+            classes: if self.same_hash { 1 } else { KEYS + 1 },
+            shards: 1,
+            hostile: false,
+        }
+    }
 }
 
 #[derive(Arbitrary, Debug)]
