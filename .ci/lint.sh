@@ -119,8 +119,16 @@ for models in loom shuttle; do
   RUSTFLAGS="--cfg $models" clippy -p oneflight-core --features "$models" --test "$models" --target-dir "target/$models"
 done
 
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --document-private-items
-pass
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p oneflight --features tokio,smol,async-std
-pass
-finish lint 39
+document() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps "$@"
+  pass
+}
+
+document --workspace --document-private-items
+for features in "" std critical-section "portable-atomic" "std tracing metrics serde"; do
+  document -p oneflight-core --no-default-features --features "$features"
+done
+for features in "" std tokio smol async-std "tokio smol async-std tracing metrics serde"; do
+  document -p oneflight --no-default-features --features "$features"
+done
+finish lint 49
