@@ -1,5 +1,5 @@
 //! Two calls that meet on one key: who began the flight, who joined it, and what a caller that leaves means for the other one.
-//! What is expected is read from the table in the docs of `Group`, so the two can not differ.
+//! What is expected is read from the tables in the docs of `Group`, so the two can not differ.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -60,7 +60,7 @@ fn is_finished(cell: &str, spawned: bool) -> bool {
     match cell {
         "is dropped" => false,
         "runs to its end" => true,
-        "stops, unless `spawn` joined" => spawned,
+        "is dropped, unless a `spawn` joined" => spawned,
         other => panic!("no such end: {other}"),
     }
 }
@@ -70,30 +70,43 @@ struct Row {
     same: Outcome,
     spawn: Outcome,
     other: Outcome,
-    all_left: &'static str,
 }
 
-/// The rows of the table, each by the calls it is for.
-fn table() -> Vec<(Call, Row)> {
-    let (_, section) = DOCS.split_once(SECTION).expect("the section is there");
-    let lines = section.lines().map(|line| line.trim_start_matches("/// "));
-    let rows = lines
-        .skip_while(|line| !line.starts_with('|'))
-        .take_while(|line| line.starts_with('|'));
-    let rows = rows.skip(2).flat_map(|line| {
-        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [begun_by, same, spawn, other, all_left] = cells[..] else {
-            panic!("five columns: {line}");
+/// The rows of the first table, each by the calls it is for.
+fn outcomes() -> Vec<(Call, Row)> {
+    let rows = table(0).into_iter().flat_map(|cells| {
+        let [begun_by, same, spawn, other] = cells[..] else {
+            panic!("four columns: {cells:?}");
         };
         let row = Row {
             same: outcome(same),
             spawn: outcome(spawn),
             other: outcome(other),
-            all_left,
         };
         begun_by.split(',').map(move |name| (call(name), row))
     });
     rows.collect()
+}
+
+/// What the second table says of an operation that this call has begun, if all callers have left.
+fn end(begun: Call) -> &'static str {
+    let mut rows = table(1).into_iter();
+    let row = rows.find(|cells| cells[0].split(',').any(|name| call(name) == begun));
+    row.expect("a row for each call that can be left")[1]
+}
+
+/// The cells of a table of the section, without its head.
+fn table(number: usize) -> Vec<Vec<&'static str>> {
+    let (_, section) = DOCS.split_once(SECTION).expect("the section is there");
+    let lines = section
+        .lines()
+        .map(|line| line.trim_start_matches("///").trim());
+    let lines: Vec<_> = lines.take_while(|line| !line.starts_with('#')).collect();
+    let tables = lines.split(|line| !line.starts_with('|'));
+    let table = tables.filter(|table| !table.is_empty()).nth(number);
+    let rows = table.expect("it is there").iter().skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
 }
 
 fn call(name: &str) -> Call {
@@ -359,7 +372,7 @@ impl Scene {
 
 /// Plays a scene for every pair of calls: one that begins, one that joins. A guard's duplicate and that of `run` are the same.
 fn for_each_pair(play: fn(Row, Call, Call)) {
-    let rows = table();
+    let rows = outcomes();
     assert_eq!(rows.len(), CALLS.len(), "a row for each call");
     for (begun, row) in rows {
         for (_, joined) in CALLS {
@@ -414,7 +427,7 @@ fn a_caller_that_has_joined_and_leaves_is_not_noticed() {
 
 #[test]
 fn the_operation_ends_as_the_table_says_when_all_have_left() {
-    for_each_pair(|row, begun, joined| {
+    for_each_pair(|_, begun, joined| {
         if [begun, joined].contains(&Call::WorkBlocking) {
             return;
         }
@@ -427,7 +440,7 @@ fn the_operation_ends_as_the_table_says_when_all_have_left() {
             callers.into_iter().for_each(|caller| scene.lose(caller));
             scene.finish();
             scene.runtime.turn();
-            let finished = is_finished(row.all_left, joined == Call::Spawn);
+            let finished = is_finished(end(begun), joined == Call::Spawn);
             let expected: &[u32] = if finished { &[1] } else { &[] };
             let control = scene.control.clone();
             scene.end();

@@ -92,15 +92,22 @@ use stats::gather;
 /// (A caller of `work_blocking` can only be lost by a panic.) If the joining caller is lost, the
 /// flight does not change.
 ///
-/// | begun by | the same call | `spawn` | another call | the operation, if all leave |
-/// |---|---|---|---|---|
-/// | `spawn` | the outcome | the outcome | the outcome | runs to its end |
-/// | `spawn_blocking` | the outcome | the outcome | the outcome | runs to its end |
-/// | `spawn_while_wanted` | the outcome | the outcome | the outcome | stops, unless `spawn` joined |
-/// | `work` | continues it | its task continues it | `Dropped` | stops, unless `spawn` joined |
-/// | `try_work` | runs its own | `Dropped` | `Dropped` | is dropped |
-/// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` | is dropped |
-/// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` | cannot be left |
+/// | begun by | the same call | `spawn` | another call |
+/// |---|---|---|---|
+/// | `spawn`, `spawn_blocking` | the outcome | the outcome | the outcome |
+/// | `spawn_while_wanted` | the outcome | the outcome | the outcome |
+/// | `work` | continues it | its task continues it | `Dropped` |
+/// | `try_work` | runs its own | `Dropped` | `Dropped` |
+/// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` |
+/// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` |
+///
+/// If all callers leave:
+///
+/// | begun by | the operation |
+/// |---|---|
+/// | `spawn`, `spawn_blocking` | runs to its end |
+/// | `spawn_while_wanted`, `work` | is dropped, unless a `spawn` joined |
+/// | `try_work`, `begin`, `run` | is dropped |
 ///
 /// The first `spawn` that joins a `work` gives its runtime a task that takes part like a caller of
 /// `work`. So the operation then runs to its end, and every waiter gets the outcome.
