@@ -9,7 +9,7 @@
 //! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
-//! | `UNBEGUN`            | none of the caller's code has run     | a spawn        | begin |
+//! | `UNBEGUN`            | none of the caller's code has run     | creation, a spawn | begin |
 //! | `WHILE_WANTED`       | it ends when nobody wants it any more | creation       | keep |
 //! | `OWNED`              | `WHILE_WANTED`, and who began it is here | creation   | disown, keep |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
@@ -155,7 +155,7 @@ impl State {
 
     /// Marks that none of the caller's code has run yet. Without this mark it counts as begun.
     pub(super) fn set_unbegun(&self) {
-        let _ = self.update(|word| (word & CLAIMED == 0).then_some(word | UNBEGUN));
+        let _ = self.update(|word| (word & (CLAIMED | UNBEGUN) == 0).then_some(word | UNBEGUN));
     }
 
     /// The operation begins, unless the cell has ended: then it returns false, and the operation
@@ -227,6 +227,11 @@ impl Snapshot {
     /// Of a new cell.
     pub(crate) const fn open(sheds: bool) -> Self {
         Self(if sheds { SHEDS } else { 0 })
+    }
+
+    /// Of a new cell, none of whose caller's code has run.
+    pub(crate) const fn unbegun(self) -> Self {
+        Self(self.0 | UNBEGUN)
     }
 
     /// Of a new cell that ends when nobody wants it any more. The call that makes it wants it.

@@ -195,6 +195,7 @@ impl<K, T> Flight<K, T> {
     }
 
     /// How often its operation was run again.
+    #[inline(always)]
     pub(crate) fn reruns(&self, state: Snapshot) -> usize {
         let reruns = self.with_shared(state, SharedOperation::reruns);
         reruns.unwrap_or(0)

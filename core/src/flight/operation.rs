@@ -8,7 +8,7 @@
 //! | stage     | where the operation is     | left by |
 //! |-----------|----------------------------|---------|
 //! | `Polling` | with its poller or maker   | that caller: to `Parked` or `Ready` |
-//! | `Parked`  | here, waits for its waker  | its waker: to `Ready` |
+//! | `Parked`  | here, waits for its waker or its turn | either: to `Ready` |
 //! | `Ready`   | here, wants to be polled   | a participant that is polled: to `Polling` |
 //! | `Ended`   | gone; its poller drops it  | nobody |
 //!
@@ -21,17 +21,16 @@
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
 //!    `Ended`, if the flight has ended meanwhile: then that caller drops it).
-//! 2. While the stage is `Parked` and there is a driver, the driver's waker is in the slab. The
-//!    driver parks it in the critical section in which it puts the operation back. Only a wake or
-//!    its own leaving takes the waker out again, and both change the stage or the driver. In
-//!    *Continue* there is no driver while the operation is polled: its poller keeps its own waker
-//!    and looks at the stage when the poll returns. So an operation that is ready at once wakes
-//!    nobody. A participant that is a [`task`] becomes the driver whoever has polled, if its waker
-//!    is in the slab.
+//! 2. An operation that is `Parked` without a driver was polled by a driver that has left, or waits
+//!    for its turn. While the stage is `Parked` and there is a driver, the driver's waker is in the
+//!    slab. The driver parks it in the critical section in which it puts the operation back. Only a
+//!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
+//!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
+//!    waker and looks at the stage when the poll returns. So an operation that is ready at once
+//!    wakes nobody. A participant that is a [`task`] and is in the slab always becomes the driver.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
-//!    call that set `Ready`. `Ready` with a driver
-//!    means that the driver has been woken; if it leaves, everybody is woken then. So there is
-//!    always a woken participant for an operation that wants to be polled.
+//!    call that set `Ready`. `Ready` with a driver means that the driver has been woken; if it
+//!    leaves, everybody is woken then. So a participant is woken for it in any case.
 //! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last
 //!    participant. So a participant that finds `Ended` finds the outcome.
 //!
@@ -137,12 +136,13 @@ pub(crate) struct LeftBehind<T> {
 }
 
 impl<T> SharedOperation<T> {
-    /// With one participant. It makes the operation, which counts as polling it, and then
-    /// [hands it in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard
-    /// is: if that caller is lost in its begin, it is lost as a guard.
-    pub(crate) fn new(policy: Policy) -> Self {
+    /// With one participant. It makes the operation, which counts as polling it, and then [hands it
+    /// in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard is: if
+    /// that caller is lost in its begin, it is lost as a guard. If it waits for a gate, it has no
+    /// `turn`: that is its first [wake](Self::wakes), since nobody has a waker before a poll.
+    pub(crate) fn new(policy: Policy, turn: bool) -> Self {
         let driving = Driving {
-            stage: Stage::Polling { woken: false },
+            stage: Stage::Polling { woken: turn },
             driver: None,
             participants: 1,
             task: None,
@@ -157,8 +157,12 @@ impl<T> SharedOperation<T> {
     }
 
     /// How often an operation was run again.
+    #[inline]
     pub(crate) fn reruns(&self) -> usize {
-        self.driving.with(|driving| driving.runs.saturating_sub(1))
+        match self.policy {
+            Policy::Continue => 0,
+            Policy::Rerun => self.driving.with(|driving| driving.runs.saturating_sub(1)),
+        }
     }
 
     /// Counts one more participant. Returns false if the flight has ended, or is about to because
@@ -171,12 +175,14 @@ impl<T> SharedOperation<T> {
         })
     }
 
-    /// Hands in the operation that has just been made: it is ready, and everybody who parked
-    /// meanwhile is woken. If the flight has ended meanwhile, the operation stays with the caller.
+    /// Hands in the operation that has just been made: it is ready if it has its turn, and then
+    /// everybody who parked meanwhile is woken. If the flight has ended meanwhile, the operation
+    /// stays with the caller.
     pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
         let anybody = self.driving.with(|driving| {
-            driving.put_back(operation, true);
-            driving.parked.len() > 0
+            let turn = !matches!(driving.stage, Stage::Polling { woken: false });
+            driving.put_back(operation, turn);
+            turn && driving.parked.len() > 0
         });
         if operation.is_none() && anybody {
             self.wake_everyone();
@@ -345,6 +351,34 @@ impl<T> SharedOperation<T> {
         }
     }
 
+    /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
+    /// participant if there is no driver.
+    pub(crate) fn wakes(&self) {
+        let mut everyone = false;
+        let driver_waker = self.driving.with(|driving| {
+            match &mut driving.stage {
+                Stage::Parked(_) => {}
+                // Its poller looks when the poll returns.
+                Stage::Polling { woken } => {
+                    *woken = true;
+                    return None;
+                }
+                // A participant is woken for it already (invariant 3), or the flight has ended.
+                Stage::Ready(_) | Stage::Ended => return None,
+            }
+            if let Some(operation) = driving.end() {
+                driving.stage = Stage::Ready(operation);
+            }
+            everyone = driving.driver.is_none();
+            driving.take_driver_waker()
+        });
+        if let Some(waker) = driver_waker {
+            fire_one(waker);
+        } else if everyone {
+            self.wake_everyone();
+        }
+    }
+
     /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
     /// stage themselves; if they were woken too, and each woken one brought another, this had no
     /// end.
@@ -399,43 +433,13 @@ impl<T> Driving<T> {
     }
 }
 
-impl<T> SharedOperation<T> {
-    /// The operation's waker: marks it ready and wakes the driver, or every participant if there
-    /// is no driver.
-    pub(super) fn wakes(&self) {
-        let mut everyone = false;
-        let driver_waker = self.driving.with(|driving| {
-            match &mut driving.stage {
-                Stage::Parked(_) => {}
-                // Its poller looks when the poll returns.
-                Stage::Polling { woken } => {
-                    *woken = true;
-                    return None;
-                }
-                // A participant is woken for it already (invariant 3), or the flight has ended.
-                Stage::Ready(_) | Stage::Ended => return None,
-            }
-            if let Some(operation) = driving.end() {
-                driving.stage = Stage::Ready(operation);
-            }
-            everyone = driving.driver.is_none();
-            driving.take_driver_waker()
-        });
-        if let Some(waker) = driver_waker {
-            fire_one(waker);
-        } else if everyone {
-            self.wake_everyone();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_waker_that_comes_too_late_is_returned() {
-        let shared = SharedOperation::<u8>::new(Policy::Rerun);
+        let shared = SharedOperation::<u8>::new(Policy::Rerun, true);
         shared.hand_in(&mut Some(Operation::elsewhere()));
         let mut place = Place::NONE;
         assert!(shared.step(&mut place, Waker::noop()).0.is_some());

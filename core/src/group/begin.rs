@@ -7,11 +7,12 @@ use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 use crate::error::Rejected;
+use crate::flight::observe::Name;
 use crate::group::Group;
 use crate::group::entry::sealed::Sealed;
 use crate::group::entry::{Entry, Registry};
 use crate::group::primary::Primary;
-use crate::group::shard::{Request, Shard};
+use crate::group::shard::{Mode, Request, Shard};
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
@@ -24,6 +25,19 @@ pub enum Begin<K, T> {
     Waiter(Waiter<K, T>),
     /// The call is rejected, with the reason. It holds nothing.
     Rejected(Rejected),
+}
+
+impl<K, T> Begin<K, T> {
+    /// Reports what a call has come to. Without the features nothing is left of it.
+    #[inline(always)]
+    pub(super) fn report(&self, name: &Name) {
+        match self {
+            Begin::Primary(primary) => primary.report_begun(),
+            Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
+            Begin::Waiter(_) => {}
+            Begin::Rejected(why) => name.report_rejected(*why),
+        }
+    }
 }
 
 impl<K, T> fmt::Debug for Begin<K, T> {
@@ -125,7 +139,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 }
 
 impl<K, T, S: BuildHasher> Sealed<K, T> for Group<K, T, S> {
-    const HAS_SHORT_WAY: bool = true;
+    const HAS_LINE: bool = false;
 
     #[inline(always)]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
@@ -137,7 +151,10 @@ impl<K, T, S: BuildHasher> Sealed<K, T> for Group<K, T, S> {
         self.shard_of(hash)
     }
 
-    fn adapt<Q: Equivalent<K> + ?Sized>(&self, request: Request, _key: &Q) -> Request {
+    fn adapt<Q>(&self, request: Request, _: &Q, _: Option<Mode>, _: bool) -> Request
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
         request
     }
 }

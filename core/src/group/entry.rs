@@ -11,7 +11,11 @@ use equivalent::Equivalent;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::group::begin::Begin;
-use crate::group::shard::{BorrowedKey, Call, OwnedKey, Plain, Request, Shard, SoughtKey};
+#[cfg(doc)]
+use crate::group::primary::Primary;
+use crate::group::shard::{
+    BorrowedKey, Call, Mode, OwnedKey, Plain, Request, Shard, SoughtKey, Ticket,
+};
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
@@ -30,7 +34,7 @@ pub(crate) mod sealed {
 
     use equivalent::Equivalent;
 
-    use crate::group::shard::{Request, Shard};
+    use crate::group::shard::{Mode, Request, Shard};
     use crate::sync::Arc;
 
     /// What a call needs of a registry. Hashes the key, which runs the user's code.
@@ -39,11 +43,15 @@ pub(crate) mod sealed {
 
         fn shard(&self, hash: u64) -> &Arc<Shard<K, T>>;
 
-        /// Adds to a request what depends on the registry and on the key.
-        fn adapt<Q: Equivalent<K> + ?Sized>(&self, request: Request, key: &Q) -> Request;
+        /// Adds to a request what depends on the registry and on the key. At a gate that is held,
+        /// also on the call's own mode, and on whether the call can wait for its turn.
+        fn adapt<Q>(&self, request: Request, key: &Q, mode: Option<Mode>, waits: bool) -> Request
+        where
+            Q: Equivalent<K> + ?Sized;
 
-        /// Whether a call without a fingerprint can take the short way, if the shard has no rules.
-        const HAS_SHORT_WAY: bool;
+        /// Whether a call can wait for a turn. Without a line, a call without a fingerprint can
+        /// take the short way, if the shard has no rules.
+        const HAS_LINE: bool;
     }
 }
 
@@ -67,6 +75,8 @@ pub struct Entry<'a, G: Registry, Q: ?Sized = <G as Registry>::Key> {
     of: &'a G,
     key: EntryKey<'a, G::Key, Q>,
     fingerprint: Option<Fingerprint>,
+    /// Of a gate's entry only.
+    mode: Option<Mode>,
 }
 
 /// The key as it is, or a borrowed form and how the key is made from it.
@@ -84,6 +94,7 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
             of,
             key: EntryKey::Owned(key),
             fingerprint: None,
+            mode: None,
         }
     }
 
@@ -92,6 +103,7 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
             of,
             key: EntryKey::Borrowed(key, make),
             fingerprint: None,
+            mode: None,
         }
     }
 
@@ -111,19 +123,19 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// See [`Group::begin`](crate::Group::begin). On a gate, a call that finds another token in
     /// flight is rejected as [`Rejected::Busy`](crate::error::Rejected::Busy), except with
-    /// [`Mode::Open`](crate::gate::Mode::Open).
+    /// [`Mode::Open`]: see [`Gate::begin`](crate::gate::Gate::begin).
     #[inline(always)]
     pub fn begin(self) -> Begin<G::Key, G::Value> {
         match self.key {
             EntryKey::Owned(key) => {
                 let hash = self.of.hash(&key);
                 let shard = self.of.shard(hash);
-                if G::HAS_SHORT_WAY && self.fingerprint.is_none() && shard.rules().is_none() {
+                if !G::HAS_LINE && self.fingerprint.is_none() && shard.rules().is_none() {
                     return Shard::begin(shard, hash, key);
                 }
-                begin_by_search(self.of, shard, hash, self.fingerprint, key)
+                begin_by_search(self.of, shard, hash, self.fingerprint, key, self.mode)
             }
-            EntryKey::Borrowed(..) => self.begin_as(&mut Plain),
+            EntryKey::Borrowed(..) => self.begin_with(&mut Plain, false),
         }
     }
 
@@ -153,49 +165,80 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     pub fn join(self) -> Result<Joined<G>, Error> {
         match self.key {
             EntryKey::Owned(key) => {
-                let joined = join(self.of, &key, self.fingerprint);
+                let joined = join(self.of, &key, self.fingerprint, self.mode);
                 // Its drop is the user's. A waiter is a guard by now.
                 drop(key);
                 joined
             }
-            EntryKey::Borrowed(key, _) => join(self.of, key, self.fingerprint),
+            EntryKey::Borrowed(key, _) => join(self.of, key, self.fingerprint, self.mode),
         }
     }
 
-    /// As [`begin`](Self::begin), for a kind of call that adds to the search.
-    pub(crate) fn begin_as(
-        self,
-        call: &mut impl Call<G::Key, G::Value>,
-    ) -> Begin<G::Key, G::Value> {
-        self.begin_with(call, |request| request)
-    }
-
-    /// As [`begin_as`](Self::begin_as), with a request that asks for more.
+    /// As [`begin`](Self::begin), for a kind of call that adds to the search, and that can wait for
+    /// its turn or can't.
     pub(crate) fn begin_with(
         self,
         call: &mut impl Call<G::Key, G::Value>,
-        add: impl FnOnce(Request) -> Request,
+        waits: bool,
     ) -> Begin<G::Key, G::Value> {
         match self.key {
             EntryKey::Owned(key) => {
                 let hash = self.of.hash(&key);
                 let shard = self.of.shard(hash);
                 let request = Request::new(shard, hash, self.fingerprint);
-                let request = add(self.of.adapt(request, &key));
+                let request = self.of.adapt(request, &key, self.mode, waits);
                 Shard::search(shard, &request, OwnedKey(Some(key)), call)
             }
             EntryKey::Borrowed(key, make) => {
                 let hash = self.of.hash(key);
                 let shard = self.of.shard(hash);
                 let request = Request::new(shard, hash, self.fingerprint);
-                let request = add(self.of.adapt(request, key));
+                let request = self.of.adapt(request, key, self.mode, waits);
                 Shard::search(shard, &request, BorrowedKey::new(key, make), call)
             }
         }
     }
 
-    pub(crate) fn registry(&self) -> &G {
-        self.of
+    /// As [`begin`](Self::begin), for a kind of call that waits for its turn at a gate that is
+    /// held: with the ticket, and after that it [takes its turn](Primary::take_turn).
+    pub(crate) fn begin_in_turn(
+        self,
+        call: &mut impl Call<G::Key, G::Value>,
+    ) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        match self.begin_with(call, true) {
+            Begin::Primary(primary) if G::HAS_LINE => {
+                match primary.shard().ticket(primary.flight()) {
+                    // It has not waited, or its wait is over already.
+                    None => (primary.take_turn(), None),
+                    ticket => (Begin::Primary(primary), ticket),
+                }
+            }
+            begin => (begin, None),
+        }
+    }
+
+    /// The same, for a call that adds nothing to the search.
+    #[inline]
+    pub(crate) fn begin_plain_in_turn(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        if G::HAS_LINE {
+            self.begin_in_turn(&mut Plain)
+        } else {
+            (self.begin(), None)
+        }
+    }
+
+    /// The same, for a call that waits on a thread. Where no thread can wait, it never waits.
+    #[inline]
+    pub(crate) fn begin_on_thread(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
+        #[cfg(all(feature = "std", not(target_family = "wasm")))]
+        return self.begin_plain_in_turn();
+        #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
+        return (self.begin(), None);
+    }
+
+    pub(crate) fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
     }
 }
 
@@ -206,8 +249,9 @@ fn begin_by_search<G: Registry>(
     hash: u64,
     fingerprint: Option<Fingerprint>,
     key: G::Key,
+    mode: Option<Mode>,
 ) -> Begin<G::Key, G::Value> {
-    let request = of.adapt(Request::new(shard, hash, fingerprint), &key);
+    let request = of.adapt(Request::new(shard, hash, fingerprint), &key, mode, false);
     Shard::search(shard, &request, OwnedKey(Some(key)), &mut Plain)
 }
 
@@ -216,10 +260,11 @@ pub(super) fn join<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized>(
     of: &G,
     key: &Q,
     fingerprint: Option<Fingerprint>,
+    mode: Option<Mode>,
 ) -> Result<Joined<G>, Error> {
     let hash = of.hash(key);
     let shard = of.shard(hash);
-    let request = of.adapt(Request::new(shard, hash, fingerprint), key);
+    let request = of.adapt(Request::new(shard, hash, fingerprint), key, mode, false);
     Ok(Shard::join_only(shard, request, SoughtKey(key))?)
 }
 

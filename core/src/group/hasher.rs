@@ -2,6 +2,8 @@
 
 use core::hash::{BuildHasher, Hasher};
 
+use crate::sync::Seed;
+
 /// Spreads what differs in few bits over all bits, by the golden ratio.
 #[inline(always)]
 pub(super) const fn spread(bits: u64) -> u64 {
@@ -21,7 +23,7 @@ pub(super) const fn shard_index(hash: u64, shards: usize) -> usize {
 /// instead: see [`Group`](crate::Group#untrusted-keys). Without `std` the seed comes from
 /// addresses and is weak.
 #[derive(Clone, Debug, Default)]
-pub struct RandomState(foldhash::fast::RandomState);
+pub struct RandomState(Seed);
 
 /// The default hasher. From [`RandomState`].
 #[derive(Clone)]

@@ -53,7 +53,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        join(self, key, None)
+        join(self, key, None, None)
     }
 
     /// Returns the retained outcome of the key, if there is one. Does not join a flight and changes

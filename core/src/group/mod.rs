@@ -24,10 +24,10 @@ mod hasher;
 mod keys;
 mod places;
 mod primary;
-mod rules;
+pub(crate) mod rules;
 pub(crate) mod shard;
-pub(crate) mod stats;
-mod stop;
+mod stats;
+pub(crate) mod stop;
 mod waiter;
 
 use alloc::boxed::Box;
@@ -40,6 +40,7 @@ pub use builder::GroupBuilder;
 pub use entry::{Entry, Registry};
 pub use hasher::RandomState;
 pub use primary::{Primary, Run};
+pub use shard::Mode;
 pub use stats::Stats;
 pub use stop::Drained;
 pub use waiter::Waiter;
@@ -154,10 +155,7 @@ struct Inner<K, T, S> {
 
 impl<K, T, S> Drop for Inner<K, T, S> {
     fn drop(&mut self) {
-        // Primaries keep their shards, but no call can reach what those retain any more.
-        if let Some(places) = self.shards[0].places() {
-            places.close();
-        }
+        close_places(&self.shards);
     }
 }
 
@@ -189,28 +187,11 @@ impl<K, T, S> Group<K, T, S> {
     }
 
     fn from_parts(hasher: S, shards: u32, rules: Option<Rules<T>>, label: &Label<K>) -> Self {
-        observe::describe();
-        let rules = rules.map(Arc::new);
-        let retention = rules.as_ref().and_then(|rules| rules.retention.as_ref());
-        let places = retention.map(|retention| Arc::new(Places::new(retention)));
-        let drain = Arc::new(Drain::new(shards as usize));
-        let first_id = random_id();
-        let shards: Box<[_]> = (0..shards)
-            .map(|index| {
-                let first_id = first_id + u64::from(index);
-                let shard = Shard::new(first_id, shards, rules.clone());
-                let shard = shard.with_places(places.clone());
-                Arc::new(shard.with_label(label.clone()))
-            })
-            .collect();
-        if let Some(places) = places {
-            places.open(shards.to_vec());
-        }
         Self {
             inner: Arc::new(Inner {
                 hasher,
-                shards,
-                drain,
+                shards: make_shards(shards, rules, label, |shard| shard),
+                drain: Arc::new(Drain::new(shards as usize)),
             }),
         }
     }
@@ -240,10 +221,7 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((group.stats().aborted, group.stats().in_flight), (1, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        self.purge_expired();
-        let mut stats = gather(self.inner.shards.iter().map(|shard| shard.figures()));
-        stats.retained = self.places().map_or(0, Places::len);
-        stats
+        read_stats(&self.inner.shards)
     }
 
     /// Drops the retained outcomes whose window is over, and returns how many it dropped.
@@ -263,8 +241,7 @@ impl<K, T, S> Group<K, T, S> {
     /// ```
     #[doc(alias = "sweep")]
     pub fn purge_expired(&self) -> usize {
-        let places = self.places().zip(self.now());
-        places.map_or(0, |(places, now)| places.purge(now))
+        purge_expired(&self.inner.shards)
     }
 
     /// Drops all retained outcomes, and returns how many it dropped. Flights in progress are not
@@ -299,6 +276,55 @@ impl<K, T, S> Group<K, T, S> {
         let shards = &self.inner.shards;
         &shards[shard_index(hash, shards.len())]
     }
+}
+
+/// Makes the shards of one registry: their ids, their rules, their label and what they retain are
+/// shared. `add` adds to each.
+pub(crate) fn make_shards<K, T>(
+    count: u32,
+    rules: Option<Rules<T>>,
+    label: &Label<K>,
+    add: impl Fn(Shard<K, T>) -> Shard<K, T>,
+) -> Box<[Arc<Shard<K, T>>]> {
+    observe::describe();
+    let rules = rules.map(Arc::new);
+    let retention = rules.as_ref().and_then(|rules| rules.retention.as_ref());
+    let places = retention.map(|retention| Arc::new(Places::new(retention)));
+    let first_id = random_id();
+    let shards: Box<[_]> = (0..count)
+        .map(|index| {
+            let shard = Shard::new(first_id + u64::from(index), count, rules.clone());
+            let shard = shard.with_places(places.clone());
+            Arc::new(add(shard.with_label(label.clone())))
+        })
+        .collect();
+    if let Some(places) = places {
+        places.open(shards.to_vec());
+    }
+    shards
+}
+
+/// The last handle of a registry is dropped. Primaries keep their shards, but no call can reach
+/// what those retain any more.
+pub(crate) fn close_places<K, T>(shards: &[Arc<Shard<K, T>>]) {
+    if let Some(places) = shards[0].places() {
+        places.close();
+    }
+}
+
+fn purge_expired<K, T>(shards: &[Arc<Shard<K, T>>]) -> usize {
+    // The clock is the user's: it is not read where nothing is retained.
+    let places = shards[0].places();
+    let purge = |places: &Places<K, T>| Some(places.purge(shards[0].now()?));
+    places.and_then(purge).unwrap_or(0)
+}
+
+/// Reads the figures of a registry. Drops what has expired first.
+pub(crate) fn read_stats<K, T>(shards: &[Arc<Shard<K, T>>]) -> Stats {
+    purge_expired(shards);
+    let mut stats = gather(shards.iter().map(|shard| shard.figures()));
+    stats.retained = shards[0].places().map_or(0, Places::len);
+    stats
 }
 
 impl<K, T, S> Clone for Group<K, T, S> {

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use crate::error::{Cause, Error, SettleError};
 use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled, Watch, loss};
+use crate::group::begin::Begin;
 use crate::group::shard::Shard;
+use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 use crate::unwind::{FragilePin, OnDrop};
 
@@ -83,6 +85,17 @@ impl<K, T> Primary<K, T> {
         self.flight
             .take()
             .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
+    }
+
+    /// Its turn at a gate has come. If the flight was ended while it waited, this call gets that
+    /// end as a waiter does.
+    pub(crate) fn take_turn(self) -> Begin<K, T> {
+        if self.flight().cell.begin() {
+            return Begin::Primary(self);
+        }
+        let waiter = Waiter::uncounted(self.flight().clone());
+        drop(self);
+        Begin::Waiter(waiter)
     }
 
     #[inline(always)]

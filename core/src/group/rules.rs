@@ -59,7 +59,7 @@ impl<T> Options<T> {
         let clock = self.clock.or_else(clock::default);
         assert!(
             clock.is_some() || !timed,
-            "a group that retains or ages needs a clock: call `clock`"
+            "a group or gate that retains or ages needs a clock: call `clock`"
         );
         let retention = retain.map(|how_long| Retention {
             how_long,

@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 use crate::cell::Place;
 use crate::error::Cause;
 use crate::group::Group;
-use crate::group::shard::Drain;
+use crate::group::shard::{Drain, Shard};
 use crate::sync::Arc;
 use crate::unwind::for_each;
 
@@ -36,9 +36,7 @@ impl<K, T, S> Group<K, T, S> {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn close(&self) {
-        for shard in &self.inner.shards {
-            shard.close(&self.inner.drain);
-        }
+        close(&self.inner.shards, &self.inner.drain);
     }
 
     /// Ends all flights, also those that were forgotten. Their waiters get [`Cause::AbortedAll`],
@@ -64,18 +62,7 @@ impl<K, T, S> Group<K, T, S> {
     /// assert_eq!((late.aborted.cause(), late.value), (Cause::AbortedAll, 7));
     /// ```
     pub fn abort_all(&self) {
-        let shards = self.inner.shards.iter();
-        let all: Vec<_> = shards
-            .flat_map(|shard| {
-                shard
-                    .flights()
-                    .into_iter()
-                    .map(move |flight| (shard, flight))
-            })
-            .collect();
-        for_each(all.into_iter(), |(shard, flight)| {
-            shard.abort(&flight, Cause::AbortedAll);
-        });
+        abort_all(&self.inner.shards);
     }
 
     /// Returns a future that is ready when the group is closed and none of its operations is left.
@@ -106,6 +93,27 @@ impl<K, T, S> Group<K, T, S> {
     pub fn drained(&self) -> Drained {
         Drained::new(self.inner.drain.clone())
     }
+}
+
+/// No new flight of the registry begins after this.
+pub(crate) fn close<K, T>(shards: &[Arc<Shard<K, T>>], drain: &Arc<Drain>) {
+    for shard in shards {
+        shard.close(drain);
+    }
+}
+
+/// Ends every flight of the registry.
+pub(crate) fn abort_all<K, T>(shards: &[Arc<Shard<K, T>>]) {
+    let all: Vec<_> = shards
+        .iter()
+        .flat_map(|shard| {
+            let flights = shard.flights().into_iter();
+            flights.map(move |flight| (shard, flight))
+        })
+        .collect();
+    for_each(all.into_iter(), |(shard, flight)| {
+        shard.abort(&flight, Cause::AbortedAll);
+    });
 }
 
 /// Resolves when a closed group has no operation left. From

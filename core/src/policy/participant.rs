@@ -74,8 +74,12 @@ impl<K, T> Call<K, T> for Participate<K, T> {
         joined || flight.cell.snapshot().settled()
     }
 
-    fn attach(&mut self, _shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
-        let shared = SharedOperation::new(self.policy);
+    fn attach(
+        &mut self,
+        _shard: &Arc<Shard<K, T>>,
+        turn: bool,
+    ) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let shared = SharedOperation::new(self.policy, turn);
         Some(Arc::new(Wakeable(Attached::Shared(shared))))
     }
 }
@@ -87,7 +91,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
             policy,
             joined: None,
         };
-        match self.begin_as(&mut call) {
+        match self.begin_with(&mut call, true) {
             Begin::Primary(primary) => {
                 let first = Participant::first(primary);
                 if policy == Policy::Rerun {

@@ -14,11 +14,11 @@ use equivalent::Equivalent;
 use crate::error::{Error, Rejected};
 use crate::flight::operation::Policy;
 use crate::flight::{Attached, Flight, FlightId, Settled, Wanted, Watch};
-use crate::group::shard::{Call, Shard};
+use crate::group::shard::{Call, Shard, Ticket};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::policy::abort_handle::AbortHandle;
 use crate::policy::participant::Participant;
-use crate::policy::task::{Drives, Task, Unbegun};
+use crate::policy::task::{Drives, Task, Unbegun, give, wait_for_turn};
 use crate::rt::{Spawn, SpawnBlocking};
 use crate::sync::{Arc, Wakeable};
 use crate::unwind::isolate;
@@ -79,8 +79,10 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Value: Send + Sync + 'static,
     {
         let mut call = ToItsEnd { task: None };
-        let begin = self.begin_as(&mut call);
-        let spawned = Spawned::start(begin, |primary| runtime.spawn(Task::new(primary, make)));
+        let begun = self.begin_in_turn(&mut call);
+        let spawned = Spawned::start(begun, |primary, ticket| {
+            give(runtime, ticket, Task::new(primary, make));
+        });
         if let (Some(participant), false) = (call.task, spawned.is_replayed()) {
             runtime.spawn(Drives::new(participant));
         }
@@ -158,8 +160,10 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        let begin = self.begin_as(&mut WhileWanted);
-        Spawned::start(begin, |primary| runtime.spawn(Task::new(primary, make)))
+        let begun = self.begin_in_turn(&mut WhileWanted);
+        Spawned::start(begun, |primary, ticket| {
+            give(runtime, ticket, Task::new(primary, make));
+        })
     }
 
     /// Runs a blocking call for the key where `runtime` keeps threads for that, or waits for the
@@ -180,6 +184,12 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// A call that blocks on its own key waits for itself. A `wait_blocking` there fails with
     /// [`Rejected::Reentrant`], but a `block_on` is not detected. Calls that block on each other's
     /// keys need a thread each, as they would without this crate.
+    ///
+    /// At a [gate](crate::gate::Gate) that is held, the call holds a thread of the pool while it
+    /// waits for its turn. If the holder of the gate needs a thread of that pool, the two wait for
+    /// each other. Use [`spawn_on`](Self::spawn_on) with an operation that uses the pool, or
+    /// [`turn`](crate::Entry::turn). Without `std` no thread can wait: the call is rejected as
+    /// [`Busy`](Rejected::Busy).
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
         R: SpawnBlocking,
@@ -187,10 +197,11 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        Spawned::start(self.begin(), |primary| {
+        Spawned::start(self.begin_on_thread(), |primary, ticket| {
             let unbegun = Unbegun::new(primary, call);
             runtime.spawn_blocking(move || {
                 isolate(|| {
+                    wait_for_turn(ticket);
                     if let Some((primary, call)) = unbegun.begin() {
                         let value = primary.guarded(call);
                         drop(primary.settle(value));
@@ -237,7 +248,11 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    fn attach(&mut self, shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
+    fn attach(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        _turn: bool,
+    ) -> Option<Arc<Wakeable<Attached<T>>>> {
         let wanted = Wanted::new(Box::new(shard.clone()));
         Some(Arc::new(Wakeable(Attached::Wanted(wanted))))
     }
@@ -294,8 +309,12 @@ impl<K, T> Drop for Owner<K, T> {
 }
 
 impl<K, T> Spawned<K, T> {
-    /// Is a waiter, or starts the operation by `launch`.
-    fn start(begin: Begin<K, T>, launch: impl FnOnce(Primary<K, T>)) -> Self {
+    /// Is a waiter, or starts the operation by `launch`, which gets the ticket of a call that waits
+    /// for its turn at a gate.
+    fn start(
+        (begin, ticket): (Begin<K, T>, Option<Ticket>),
+        launch: impl FnOnce(Primary<K, T>, Option<Ticket>),
+    ) -> Self {
         let mut launch = Some(launch);
         let caller = match begin {
             Begin::Primary(primary) => {
@@ -303,7 +322,7 @@ impl<K, T> Spawned<K, T> {
                 let (watch, shard) = (primary.watch(), primary.shard().clone());
                 let owner = Owner { watch, shard };
                 if let Some(launch) = launch.take() {
-                    launch(primary);
+                    launch(primary, ticket);
                 }
                 Caller::Owner(owner)
             }

@@ -8,8 +8,10 @@ use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::flight::loss;
+use crate::group::shard::Ticket;
 use crate::group::{Primary, Run};
 use crate::policy::participant::Participant;
+use crate::rt::Spawn;
 use crate::unwind::{Fragile, isolate};
 
 /// What was given to a runtime and has not begun: a call, or what makes an operation. It begins
@@ -128,5 +130,60 @@ impl<K, T> Drives<K, T> {
 impl<K, T> Drop for Drives<K, T> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// Gives a task to a runtime: it begins at once, or when its turn at a gate has come.
+pub(super) fn give<R: Spawn>(
+    runtime: &R,
+    ticket: Option<Ticket>,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    match ticket {
+        None => runtime.spawn(task),
+        Some(ticket) => runtime.spawn(InTurn {
+            ticket,
+            task: Some(task),
+        }),
+    }
+}
+
+/// On a thread that can be blocked.
+pub(super) fn wait_for_turn(ticket: Option<Ticket>) {
+    #[cfg(all(feature = "std", not(target_family = "wasm")))]
+    if let Some(ticket) = ticket {
+        ticket.wait_blocking();
+    }
+    #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
+    drop(ticket);
+}
+
+pin_project! {
+    /// A task that waits for its turn at a gate. None when it is ready.
+    struct InTurn<F> {
+        ticket: Ticket,
+        #[pin]
+        task: Option<F>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for InTurn<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        // The runtime's waker can panic. Without a waker the turn would not be seen.
+        let ready = match isolate(|| this.ticket.poll(cx)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(())) => match this.task.as_mut().as_pin_mut() {
+                Some(task) => task.poll(cx),
+                None => Poll::Ready(()),
+            },
+            None => Poll::Ready(()),
+        };
+        if ready.is_ready() {
+            isolate(|| this.task.set(None));
+        }
+        ready
     }
 }

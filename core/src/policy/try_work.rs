@@ -283,7 +283,10 @@ impl<K, T> Participant<K, T> {
             let mut error = Fragile(None);
             // `_old` is dropped last: its drop is the user's.
             if let Some((true, _old)) = stepped {
-                error.0 = self.poll_own(make, operation.as_mut(), cx);
+                // The first run begins a flight that has waited for a gate, if that has not ended.
+                if state.has_begun() || self.flight.cell.begin() {
+                    error.0 = self.poll_own(make, operation.as_mut(), cx);
+                }
             }
             if let Some(error) = error.0.take() {
                 return Err(error);

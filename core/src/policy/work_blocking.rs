@@ -70,7 +70,14 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     where
         F: FnOnce() -> G::Value,
     {
-        match self.begin() {
+        let begin = match self.begin_on_thread() {
+            (Begin::Primary(primary), Some(ticket)) => {
+                ticket.wait_blocking();
+                primary.take_turn()
+            }
+            (begin, _) => begin,
+        };
+        match begin {
             Begin::Primary(primary) => {
                 let value = primary.guarded(call);
                 Ok(primary.settle(value)?)

@@ -106,3 +106,9 @@ pub(crate) fn random() -> u64 {
     #[cfg(not(all(feature = "std", not(any(loom, shuttle)))))]
     return 0;
 }
+
+/// Of a hasher. It is fixed under a model checker, for the same reason.
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) type Seed = foldhash::fast::RandomState;
+#[cfg(any(loom, shuttle))]
+pub(crate) type Seed = foldhash::fast::FixedState;

@@ -156,3 +156,45 @@ fn holders_that_leave_and_begins_that_push_in_never_pass_the_line() {
         assert_free(&gate);
     });
 }
+
+#[test]
+fn calls_that_replace_queue_and_abort_hold_the_gate_one_at_a_time() {
+    check(|| {
+        let (gate, inside) = (Turnstile::new(Mode::Queue), Count::default());
+        let visits = gate.clone();
+        let settled = join(threads(6, move |index| {
+            let token = [Some(1), Some(2), None][index % 3];
+            let mode = [Mode::Queue, Mode::Replace][choose(2)];
+            if choose(4) == 0 {
+                visits.abort(&2);
+            }
+            match block_on(visits.entry(token).mode(mode).turn()) {
+                Begin::Primary(primary) => {
+                    hold(&inside);
+                    let id = primary.id().get();
+                    match primary.settle(id) {
+                        Ok(_) => 1,
+                        Err(late) => {
+                            let cause = late.aborted.cause();
+                            assert!(matches!(cause, Cause::Superseded | Cause::Cancelled));
+                            0
+                        }
+                    }
+                }
+                Begin::Waiter(retry) => {
+                    let id = retry.id().get();
+                    match crate::told(block_on(retry)) {
+                        Ok(value) => assert_eq!(value, id),
+                        Err(cause) => {
+                            assert!(matches!(cause, Cause::Superseded | Cause::Cancelled));
+                        }
+                    }
+                    0
+                }
+                Begin::Rejected(why) => panic!("{why}"),
+            }
+        }));
+        assert_eq!(gate.stats().settled, settled.into_iter().sum::<u64>());
+        assert_free(&gate);
+    });
+}

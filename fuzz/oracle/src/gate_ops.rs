@@ -1,36 +1,51 @@
-//! One at a time: who holds the gate, who is turned away, whose turn it is next, in all three modes.
+//! One at a time: who holds the gate, who is turned away, who waits, who replaces whom, in every mode of the gate and of
+//! the call; what is too old, what is ended from outside, and what outlives its end.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use oneflight_core::error::Cause;
 use oneflight_core::gate::{Gate, Mode, Turn};
+use oneflight_core::handle::Drained;
 use oneflight_core::{Begin, Error, Fingerprint, Primary, Settled, Waiter};
 
 use crate::book::{Answer, Outcome};
-use crate::gate_book::GateBook;
+use crate::gate_book::{GateBook, Rules, Wanted};
 use crate::ledger::{Key, Ledger, Value, Wish};
 use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Wakers, Who};
-use crate::world::{Held, Seated, pick};
+use crate::world::{HandClock, Held, Seated, pick};
 
 const TOKENS: u8 = 4;
 
 #[derive(Arbitrary, Debug)]
-enum Scene {
+struct Scene {
+    mode: Kind,
+    hostile: bool,
+    max_queue: Option<u8>,
+    max_waiters: Option<u8>,
+    supersede_after: Option<u8>,
+}
+
+/// A mode.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Kind {
     Exclusive,
-    Queue(bool),
-    QueueAgain(bool),
-    Reentrant,
+    Queue,
+    Replace,
+    Open,
 }
 
 #[derive(Arbitrary, Debug)]
 enum Op {
     Begin(u8),
     Turn(u8),
+    InMode(u8, Kind, bool),
     WithPayload(u8, bool, bool),
     PollTurn(u8, u8),
     DropTurn(u8),
@@ -41,6 +56,36 @@ enum Op {
     DropWaiter(u8),
     WakeSpuriously(u8),
     DropOutcome(u8),
+    Tick(u8),
+    Token(u8, Deed),
+    Rare(Rare),
+}
+
+/// What is done to a token.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Deed {
+    Abort,
+    Touch,
+    Forget,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Rare {
+    AbortAll,
+    Close,
+    AwaitDrain,
+    PollDrain(u8, u8),
+}
+
+impl From<Kind> for Mode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Exclusive => Mode::Exclusive,
+            Kind::Queue => Mode::Queue,
+            Kind::Replace => Mode::Replace,
+            Kind::Open => Mode::Open,
+        }
+    }
 }
 
 type Token = Option<Key>;
@@ -54,6 +99,7 @@ struct Awaited {
 
 struct Door {
     gate: Gate<Key, Value>,
+    mode: Mode,
     book: GateBook,
     wakers: Wakers,
     keys: Arc<Ledger>,
@@ -62,21 +108,37 @@ struct Door {
     waiters: Vec<Seated<Waiter<Token, Value>>>,
     turns: Vec<Awaited>,
     outcomes: Vec<Held<Settled<Token, Value>>>,
+    drains: Vec<(Who, Drained)>,
+    clock: Arc<HandClock>,
     people: Who,
 }
 
 /// Runs the bytes.
 pub fn run(bytes: &[u8]) {
     let (scene, ops) = parse::<Scene, Op>(bytes);
-    let (mode, hostile) = match scene {
-        Scene::Exclusive => (Mode::Exclusive, false),
-        Scene::Queue(hostile) | Scene::QueueAgain(hostile) => (Mode::Queue, hostile),
-        Scene::Reentrant => (Mode::Open, false),
+    let few = |most: Option<u8>| most.map_or(usize::MAX, |most| usize::from(most % 4));
+    let rules = Rules {
+        mode: scene.mode.into(),
+        max_queue: few(scene.max_queue),
+        max_waiters: few(scene.max_waiters),
+        supersede_after: scene.supersede_after.map(|age| u64::from(age % 16)),
+    };
+    let clock = Arc::<HandClock>::default();
+    let builder = Gate::builder(rules.mode)
+        .max_queue(rules.max_queue)
+        .max_waiters(rules.max_waiters)
+        .clock(clock.clone());
+    let gate = match rules.supersede_after {
+        None => builder.build(),
+        Some(age) => builder.supersede_after(Duration::from_millis(age)).build(),
     };
     let mut door = Door {
-        gate: Gate::new(mode),
-        book: GateBook::new(mode, hostile),
-        wakers: Wakers::new(hostile),
+        gate,
+        book: GateBook::new(rules, scene.hostile),
+        wakers: Wakers::new(scene.hostile),
+        mode: rules.mode,
+        drains: Vec::new(),
+        clock,
         keys: Arc::default(),
         values: Arc::default(),
         primaries: Vec::new(),
@@ -96,10 +158,12 @@ impl Door {
     fn step(&mut self, op: Op) {
         let waker = |waker: u8| usize::from(waker) % WAKERS;
         match op {
-            Op::Begin(token) => self.begin(name(token), None),
-            Op::Turn(token) => self.turn(name(token), None),
-            Op::WithPayload(token, print, false) => self.begin(name(token), Some(print.into())),
-            Op::WithPayload(token, print, true) => self.turn(name(token), Some(print.into())),
+            Op::Begin(token) => self.call(token, None, None, false),
+            Op::Turn(token) => self.call(token, None, None, true),
+            Op::InMode(token, mode, waits) => self.call(token, None, Some(mode.into()), waits),
+            Op::WithPayload(token, print, waits) => {
+                self.call(token, Some(print.into()), None, waits);
+            }
             Op::PollTurn(index, with) => self.poll_turn(index, waker(with)),
             Op::DropTurn(index) => self.drop_turn(index),
             Op::Settle(index) => self.settle(index),
@@ -112,6 +176,26 @@ impl Door {
                 .wakers
                 .wake_spuriously(waker(with), &mut self.book.parked),
             Op::DropOutcome(index) => self.drop_outcome(index),
+            Op::Tick(time) => {
+                self.book.now += u64::from(time % 16);
+                self.clock.0.store(self.book.now, Ordering::Relaxed);
+            }
+            Op::Token(token, deed) => self.do_to(token % TOKENS, deed),
+            Op::Rare(Rare::AbortAll) => {
+                self.book.abort_all();
+                let done = caught(|| self.gate.abort_all());
+                self.agree_on_panic(done.is_none());
+            }
+            Op::Rare(Rare::Close) => {
+                self.book.close();
+                let done = caught(|| self.gate.close());
+                self.agree_on_panic(done.is_none());
+            }
+            Op::Rare(Rare::AwaitDrain) => {
+                self.people += 1;
+                self.drains.push((self.people, self.gate.drained()));
+            }
+            Op::Rare(Rare::PollDrain(index, with)) => self.poll_drain(index, waker(with)),
         }
     }
 
@@ -119,36 +203,86 @@ impl Door {
         name.map(|name| Key::new(name, &self.keys))
     }
 
-    fn begin(&mut self, name: Option<u8>, print: Option<u8>) {
-        let answer = self.book.begin(name, print, false);
-        let token = self.token(name);
-        let real = match print {
-            None => self.gate.begin(token),
-            Some(print) => self
-                .gate
-                .entry(token)
-                .fingerprint(Fingerprint::new(print.into()))
-                .begin(),
+    fn call(&mut self, token: u8, print: Option<u8>, mode: Option<Mode>, waits: bool) {
+        let wanted = Wanted {
+            token: name(token),
+            print,
+            mode: mode.unwrap_or(self.mode),
+            waits,
         };
-        self.hold(answer);
-        self.keep(answer, real);
+        let answer = self.book.call(wanted);
+        let mut entry = self.gate.entry(self.token(wanted.token));
+        if let Some(mode) = mode {
+            entry = entry.mode(mode);
+        }
+        if let Some(print) = print {
+            entry = entry.fingerprint(Fingerprint::new(print.into()));
+        }
+        if waits {
+            let turn = caught(|| entry.turn());
+            assert_eq!(answer.is_none(), turn.is_none(), "a wake's panic");
+            if let (Some(answer), Some(it)) = (answer, turn) {
+                self.hold(answer);
+                self.people += 1;
+                let who = self.people;
+                self.turns.push(Awaited { who, answer, it });
+            }
+        } else {
+            let begun = caught(|| entry.begin());
+            assert_eq!(answer.is_none(), begun.is_none(), "a wake's panic");
+            if let (Some(answer), Some(begun)) = (answer, begun) {
+                self.hold(answer);
+                self.keep(answer, begun);
+            }
+        }
     }
 
-    fn turn(&mut self, name: Option<u8>, print: Option<u8>) {
-        let answer = self.book.begin(name, print, true);
-        let token = self.token(name);
-        let it = match print {
-            None => self.gate.turn(token),
-            Some(print) => self
-                .gate
-                .entry(token)
-                .fingerprint(Fingerprint::new(print.into()))
-                .turn(),
+    fn do_to(&mut self, token: u8, deed: Deed) {
+        let key = Key::new(token, &self.keys);
+        let found = self.book.find(token);
+        let mut panics = false;
+        let done = match deed {
+            Deed::Abort => {
+                if let Some(number) = found {
+                    self.book.end_from_outside(number, Cause::Cancelled);
+                }
+                let done = caught(|| self.gate.abort(&key));
+                panics = done.is_none();
+                done.unwrap_or(true)
+            }
+            Deed::Touch => {
+                if let Some(number) = found {
+                    self.book.touch(number);
+                }
+                self.gate.touch(&key)
+            }
+            Deed::Forget => {
+                if let Some(number) = found {
+                    self.book.forget(number);
+                }
+                self.gate.forget(&key)
+            }
         };
-        self.hold(answer);
-        self.people += 1;
-        let who = self.people;
-        self.turns.push(Awaited { who, answer, it });
+        assert_eq!(done, found.is_some(), "{deed:?} of {token}");
+        self.agree_on_panic(panics);
+    }
+
+    fn poll_drain(&mut self, index: u8, waker: usize) {
+        let Some(index) = pick(index, self.drains.len()) else {
+            return;
+        };
+        let drained = self.book.is_drained();
+        let (who, it) = &mut self.drains[index];
+        match self.wakers.poll(waker, |cx| Pin::new(it).poll(cx)) {
+            Poll::Pending => {
+                assert!(!drained, "nothing is left");
+                self.book.parked.park(Room::Drain, *who, waker);
+            }
+            Poll::Ready(()) => {
+                assert!(drained, "drained too early");
+                drop(self.drains.swap_remove(index));
+            }
+        }
     }
 
     fn hold(&mut self, answer: Answer) {
@@ -178,6 +312,15 @@ impl Door {
         };
         let Awaited { who, answer, it } = &mut self.turns[index];
         let queued = matches!(answer, Answer::Primary(flight) if self.book.is_queued(*flight));
+        if let Answer::Primary(flight) = *answer {
+            let claim = &mut self.book.claims[flight];
+            if claim.outcome.is_some() {
+                // It was ended before its turn: it gets that end as a waiter.
+                *answer = Answer::Waiter(flight);
+            } else if !queued {
+                claim.begun = true;
+            }
+        }
         match (*answer, self.wakers.poll(waker, |cx| Pin::new(it).poll(cx))) {
             (Answer::Primary(flight), Poll::Pending) if queued => {
                 self.book.parked.park(Room::Line(flight), *who, waker);
@@ -231,7 +374,12 @@ impl Door {
                 assert_eq!(it.life.serial, serial);
                 self.outcomes.push(Held { flight, it });
             }
-            Some(Err(late)) => panic!("nobody else ends it, but {late:?}"),
+            Some(Err(late)) => {
+                assert_eq!(late.value.life.serial, serial);
+                let outcome = self.book.claims[flight].outcome;
+                assert_eq!(outcome, Some(Outcome::Aborted(late.aborted.cause())));
+                self.book.claims[flight].handles -= 1;
+            }
             None => self.book.claims[flight].handles -= 1,
         }
     }
@@ -296,8 +444,9 @@ impl Door {
         self.book
             .tally
             .check(&stats, open, self.book.waiting(), false);
+        assert_eq!(stats.ending, self.book.ending.len(), "ending");
         assert_eq!(self.gate.is_busy(), self.book.is_busy(), "busy");
-        assert_eq!(self.gate.queued(), self.book.queue.len(), "queued");
+        assert_eq!(self.gate.queued(), self.book.queued(), "queued");
         for name in 0..TOKENS {
             let waiting = self
                 .book
@@ -349,6 +498,9 @@ impl Door {
         }
         while !self.outcomes.is_empty() {
             self.drop_outcome(0);
+        }
+        while let Some((who, _)) = self.drains.pop() {
+            self.book.parked.leave(Room::Drain, who);
         }
         self.check();
         assert!(!self.gate.is_busy());

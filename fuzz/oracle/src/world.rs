@@ -36,7 +36,7 @@ pub(crate) struct Setup {
 
 /// A clock that the schedule turns.
 #[derive(Default)]
-pub(crate) struct HandClock(AtomicU64);
+pub(crate) struct HandClock(pub(crate) AtomicU64);
 
 impl Clock for HandClock {
     fn now(&self) -> Duration {

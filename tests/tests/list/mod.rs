@@ -77,13 +77,38 @@ macro_rules! on {
                     a_refusal_is_never_inherited_as_an_outcome
                     only_the_holder_releases_the_gate
                     a_reentrant_gate_lets_everyone_in
-                    an_invocation_that_waits_for_its_own_token_is_told;
-                gate_queue:
+                    an_invocation_that_waits_for_its_own_token_is_told
                     turns_come_in_the_order_of_asking
                     a_newcomer_does_not_pass_those_who_wait
                     duplicates_of_a_queued_token_wait_for_that_claim
                     a_queued_caller_that_leaves_takes_its_claim_with_it
                     a_turn_may_be_dropped_at_any_point;
+                gate_modes:
+                    the_newest_of_those_who_replace_is_first
+                    a_begin_never_waits_and_replaces_nobody
+                    a_call_with_the_token_of_another_shares_it_in_every_mode
+                    a_call_can_have_a_mode_of_its_own
+                    a_queue_has_a_bound
+                    a_queue_without_a_bound_does_not_exist
+                    an_invocation_that_replaces_itself_is_over
+                    a_work_that_hangs_makes_room_for_the_next_call
+                    a_guard_that_hangs_is_ended_and_holds_the_gate
+                    an_invocation_ages_from_its_turn_on
+                    what_is_too_old_stays_at_a_closed_gate
+                    a_closed_gate_serves_its_queue_and_drains
+                    a_gate_that_is_aborted_drains_when_its_holder_is_gone
+                    a_turn_that_is_ended_is_woken
+                    a_forgotten_token_keeps_its_place
+                    a_gate_has_the_rules_of_a_group;
+                gate_policies:
+                    every_call_waits_for_its_turn_in_a_queue
+                    calls_of_every_kind_come_in_their_order
+                    a_call_that_is_ended_in_the_queue_never_runs
+                    every_call_replaces_every_call
+                    a_call_with_its_turn_that_has_not_begun_is_replaced_at_once
+                    an_agent_refuses_another_request_while_it_runs
+                    an_agent_queues_another_request_while_it_runs
+                    an_agent_lets_the_newest_request_replace_the_one_that_runs;
                 join:
                     a_join_waits_for_the_flight_there_is
                     a_join_drives_nothing

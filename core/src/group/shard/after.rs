@@ -11,7 +11,7 @@ use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
-use crate::group::shard::line::Signal;
+use crate::group::shard::line::Waits;
 use crate::sync::Arc;
 use crate::unwind::{discard, for_each};
 
@@ -20,17 +20,23 @@ use crate::unwind::{discard, for_each};
 #[must_use = "dropped after the lock is released, it tells and drops what it holds"]
 pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 
-/// The flight, its shard, and the state that its end returned.
-pub(super) type Superseded<K, T> = (Arc<Shard<K, T>>, Arc<Flight<K, T>>, Snapshot);
+/// A flight that was ended under the lock: its waiters are to be woken, and its shared operation is
+/// to be dropped.
+pub(super) struct Superseded<K, T> {
+    pub(super) shard: Arc<Shard<K, T>>,
+    pub(super) flight: Arc<Flight<K, T>>,
+    /// The state that its end returned.
+    pub(super) before: Snapshot,
+    /// That operation, if it was taken out under the lock.
+    pub(super) operation: Option<Operation<T>>,
+}
 
 pub(super) struct Pending<K, T> {
-    /// A flight that was ended under the lock: its waiters are to be woken, and its shared
-    /// operation is to be dropped.
-    pub(super) superseded: Option<Superseded<K, T>>,
-    /// That operation, if it was taken out under the lock.
-    operation: Option<Operation<T>>,
-    /// The next flight has the gate: its caller is to be woken.
-    pub(super) turn: Option<Signal>,
+    pub(super) superseded: Vec<Superseded<K, T>>,
+    /// Flights that do not wait for a gate any more: their callers are to be woken.
+    pub(super) turns: Vec<Waits<K, T>>,
+    /// A flight that does not wait any more since its caller has left.
+    pub(super) left: Option<Waits<K, T>>,
     /// This shard is closed and has no flight left.
     pub(super) drain: Option<Arc<Drain>>,
     /// Flights that were removed. Their last handles can be here, and then their drop is the
@@ -50,9 +56,9 @@ impl<K, T> After<K, T> {
     pub(super) fn pending(&mut self) -> &mut Pending<K, T> {
         self.0.get_or_insert_with(|| {
             Box::new(Pending {
-                superseded: None,
-                operation: None,
-                turn: None,
+                superseded: Vec::new(),
+                turns: Vec::new(),
+                left: None,
                 drain: None,
                 removed: Vec::new(),
                 not_retained: Vec::new(),
@@ -62,13 +68,6 @@ impl<K, T> After<K, T> {
 
     pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
         self.pending().removed.push(flight);
-    }
-
-    /// A flight was ended under the lock, and its shared operation taken out.
-    pub(super) fn tell_and_drop(&mut self, superseded: Superseded<K, T>, operation: Operation<T>) {
-        let pending = self.pending();
-        pending.superseded = Some(superseded);
-        pending.operation = Some(operation);
     }
 
     /// A flight of the shard is not retained any more.
@@ -89,40 +88,45 @@ impl<K, T> Drop for Pending<K, T> {
     fn drop(&mut self) {
         let Self {
             superseded,
-            operation,
-            turn,
+            turns,
+            left,
             drain,
             removed,
             not_retained,
         } = self;
         // Each step can run wakers or drops of the user's. If one panics, the next ones are done
         // all the same.
-        let steps: [&mut dyn FnMut(); 5] = [
+        let steps: [&mut dyn FnMut(); 6] = [
             &mut || for_each(not_retained.drain(..), drop),
-            &mut || {
-                if let Some((shard, flight, before)) = superseded.take() {
-                    let cause = Some(Cause::Superseded);
-                    let reruns = || flight.reruns(before);
-                    let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
-                    let _in_hand = match operation.take() {
-                        None => InHand::take(&shard, &flight, before),
-                        taken => InHand::new(&shard, &flight, taken),
-                    };
-                    flight.tell(before);
-                }
-            },
-            &mut || {
-                if let Some(signal) = turn.take() {
-                    let _ = signal.settle(());
-                }
-            },
+            &mut || for_each(superseded.drain(..), Superseded::tell),
+            &mut || for_each(turns.drain(..), |waits| waits.call()),
             &mut || {
                 if let Some(drain) = drain.take() {
                     drain.arrive();
                 }
             },
+            &mut || discard(left.take()),
             &mut || for_each(removed.drain(..), discard),
         ];
         for_each(steps.into_iter(), |step| step());
+    }
+}
+
+impl<K, T> Superseded<K, T> {
+    fn tell(self) {
+        let Self {
+            shard,
+            flight,
+            before,
+            operation,
+        } = self;
+        let cause = Some(Cause::Superseded);
+        let reruns = || flight.reruns(before);
+        let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
+        let _in_hand = match operation {
+            None => InHand::take(&shard, &flight, before),
+            taken => InHand::new(&shard, &flight, taken),
+        };
+        flight.tell(before);
     }
 }

@@ -7,8 +7,8 @@
 //! 3. **tell**: under no lock, participants and waiters are woken, the end is reported, and what
 //!    else this end brings about is done ([`After`]).
 //!
-//! A flight that is too old is ended in the middle of a search ([`Table::supersede`]): recorded and
-//! freed in one critical section, and told after it.
+//! A flight that is too old, or that a call at a gate replaces, is ended in the middle of a search
+//! ([`Table::supersede`]): recorded and freed in one critical section, and told after it.
 //!
 //! # When a flight is over
 //! A flight that has ended is over when its operation, or its guard, is gone too. Until then it
@@ -35,7 +35,7 @@ use crate::error::{Cause, SettleError};
 use crate::flight::reentry::Entered;
 use crate::flight::{EndUnwanted, Flight, FlightId};
 use crate::group::shard::Shard;
-use crate::group::shard::after::After;
+use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
 use crate::group::shard::retained::Place;
@@ -287,8 +287,8 @@ impl<K: Send + Sync, T: Send + Sync> EndUnwanted for Arc<Shard<K, T>> {
 }
 
 impl<K, T> Table<K, T> {
-    /// The key of an aborted flight is free. If its operation or guard is still here, the flight is
-    /// kept without its key.
+    /// The key of an aborted flight is free, and it does not wait for a gate any more. If its
+    /// operation or guard is still here, the flight is kept without its key.
     pub(super) fn free_aborted(
         &mut self,
         shard: &Shard<K, T>,
@@ -296,6 +296,9 @@ impl<K, T> Table<K, T> {
         before: Snapshot,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
+        if let Some(waits) = self.leave_line(flight) {
+            after.pending().turns.push(waits);
+        }
         if !before.has_begun() || self.is_gone(flight) {
             return self.free_over(shard, flight, after);
         }
@@ -325,15 +328,13 @@ impl<K, T> Table<K, T> {
         after: &mut After<K, T>,
     ) {
         shard.count_out();
-        if let Some(line) = self.line_mut() {
-            if let Some(signal) = line.release(flight) {
-                after.pending().turn = Some(signal);
-            }
+        if self.has_line() {
+            self.release_gate(flight, after);
         }
         self.drain_if_idle(after);
     }
 
-    /// Ends a flight that is too old. Returns false if it has ended before.
+    /// Ends a flight that is too old, or is replaced. Returns false if it has ended before.
     pub(super) fn supersede(
         &mut self,
         shard: &Arc<Shard<K, T>>,
@@ -348,7 +349,12 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        after.pending().superseded = Some((shard.clone(), flight.clone(), before));
+        after.pending().superseded.push(Superseded {
+            shard: shard.clone(),
+            flight: flight.clone(),
+            before,
+            operation: None,
+        });
         true
     }
 

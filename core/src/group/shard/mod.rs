@@ -43,6 +43,7 @@ use core::time::Duration;
 
 pub(crate) use extras::Drain;
 pub(crate) use in_hand::InHand;
+pub use line::Mode;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
 
@@ -259,12 +260,17 @@ impl<K, T> Shard<K, T> {
         self.table.with(|table| table.by_id(hash, id).cloned())
     }
 
-    /// Every flight that has not ended, forgotten ones too.
+    /// Every flight that has not ended, forgotten ones too. Those that wait for a gate come before
+    /// the flight that holds it: if they are ended in this order, none of them gets its turn.
     pub(crate) fn flights(&self) -> Vec<Arc<Flight<K, T>>> {
         self.table.with(|table| {
-            let flights = table.all();
-            let open = flights.filter(|flight| !flight.cell.snapshot().ended());
-            open.cloned().collect()
+            let open = table.all().filter(|flight| !flight.cell.snapshot().ended());
+            let mut flights: Vec<_> = open.cloned().collect();
+            if let Some(at) = flights.iter().position(|flight| table.holds_gate(flight)) {
+                let last = flights.len() - 1;
+                flights.swap(at, last);
+            }
+            flights
         })
     }
 

@@ -8,7 +8,7 @@ use equivalent::Equivalent;
 use crate::fingerprint::Fingerprint;
 use crate::flight::{Attached, Flight};
 use crate::group::shard::Shard;
-use crate::group::shard::line::{Signal, Ticket};
+use crate::group::shard::line::Mode;
 use crate::sync::{Arc, Wakeable};
 
 /// What a call asks for beyond its key.
@@ -22,7 +22,10 @@ pub struct Request {
     pub(super) now: Option<Duration>,
     pub(super) alone: bool,
     pub(super) joins_only: bool,
-    pub(super) queued: Option<Signal>,
+    /// What happens to the call if the registry is a gate, and the gate is held.
+    pub(super) mode: Mode,
+    /// The call can wait for its turn: every call but `begin`.
+    pub(super) waits: bool,
 }
 
 impl Request {
@@ -39,7 +42,8 @@ impl Request {
             now: shard.now(),
             alone: false,
             joins_only: false,
-            queued: None,
+            mode: Mode::Open,
+            waits: false,
         }
     }
 
@@ -59,10 +63,11 @@ impl Request {
         }
     }
 
-    /// At a gate that is busy: take a place in the queue instead of being refused.
-    pub(crate) fn queued(self, ticket: &Ticket) -> Self {
+    /// The call is for a gate.
+    pub(crate) fn at_gate(self, mode: Mode, waits: bool) -> Self {
         Self {
-            queued: Some(ticket.signal()),
+            mode,
+            waits,
             ..self
         }
     }
@@ -163,9 +168,14 @@ pub(crate) trait Call<K, T> {
         true
     }
 
-    /// What hangs on a new flight. It is made under the lock: allocates at most.
-    fn attach(&mut self, shard: &Arc<Shard<K, T>>) -> Option<Arc<Wakeable<Attached<T>>>> {
-        let _ = shard;
+    /// What hangs on a new flight, which has its `turn` now or waits for that. It is made under the
+    /// lock: allocates at most.
+    fn attach(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        turn: bool,
+    ) -> Option<Arc<Wakeable<Attached<T>>>> {
+        let _ = (shard, turn);
         None
     }
 }

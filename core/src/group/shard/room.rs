@@ -3,7 +3,7 @@
 use crate::error::Cause;
 use crate::flight::Flight;
 use crate::group::shard::Shard;
-use crate::group::shard::after::After;
+use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::table::Table;
 use crate::sync::Arc;
 
@@ -99,7 +99,12 @@ impl<K, T> Table<K, T> {
             .end(Some(cause), before.duplicates(), flight.reruns(before));
         // The caller holds the flight too, so this drops nothing of the user's.
         let _removed = self.free_aborted(shard, flight, before, after);
-        after.tell_and_drop((shard.clone(), flight.clone(), before), operation);
+        after.pending().superseded.push(Superseded {
+            shard: shard.clone(),
+            flight: flight.clone(),
+            before,
+            operation: Some(operation),
+        });
         true
     }
 }

@@ -19,8 +19,9 @@
 //!    a flight that has not been compared has a higher id than all that have.
 //! 2. A key has at most one registered flight. So a flight that is known to have this key, and is
 //!    still registered, can be replaced in that critical section, whatever other flights there are.
-//! 3. A flight is superseded in the critical section in which its successor begins, so it ends only
-//!    for a call that begins.
+//! 3. A flight of a group is superseded in the critical section in which its successor begins, so
+//!    it ends only for a call that begins. The holder of a gate that is too old ends for every call
+//!    that could begin a flight, and the search looks again.
 //! 4. A fingerprint is recorded in the critical section of the join that brings it, and only after
 //!    the keys have compared equal. So two different ones never share a flight.
 
@@ -28,14 +29,13 @@ use alloc::vec::Vec;
 
 use crate::cell::Join;
 use crate::error::Rejected;
-use crate::flight::observe::Name;
 use crate::flight::reentry::is_inside;
 use crate::flight::{Flight, FlightId};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
-use crate::group::shard::line::Line;
+use crate::group::shard::line::Answer;
 use crate::group::shard::request::{Call, Key, OwnedKey, Plain, Request};
 use crate::group::shard::room::Room;
 use crate::group::shard::share::State;
@@ -68,6 +68,9 @@ enum Look<K, T> {
     Compare(Candidates<K, T>),
     /// A new flight can begin, and its key has not been made.
     NoKey,
+    /// It has ended a flight that is too old and holds the gate. What that has left behind is seen
+    /// to, and then the call looks again.
+    Again,
     /// There is none to join, and the call begins none.
     Absent,
 }
@@ -166,12 +169,13 @@ impl<'a, K, T> Search<'a, K, T> {
                     key.make();
                     continue;
                 }
+                Look::Again => continue,
                 Look::Absent => return None,
             };
             if let Some(begin) = self.share(begin, call) {
                 // This can be the last handle by now, and its drop is the user's.
                 self.known = None;
-                report(&begin, self.shard.label().name());
+                begin.report(self.shard.label().name());
                 // A key that was not needed: its drop is the user's. What was begun is a guard by
                 // now.
                 drop(key);
@@ -246,7 +250,7 @@ impl<'a, K, T> Search<'a, K, T> {
     ) -> Look<K, T> {
         let state = match self.request.state(self.shard, table, flight) {
             _ if self.stale => State::Ended,
-            State::TooOld if self.refusal(table).is_some() || !self.room.can_supersede(flight) => {
+            State::TooOld if table.is_closed() || !self.room.can_supersede(flight) => {
                 State::Joinable
             }
             state => state,
@@ -254,6 +258,11 @@ impl<'a, K, T> Search<'a, K, T> {
         match state {
             State::Ended => return self.replace(table, flight, key, call),
             State::Mismatch => return reject(table, Rejected::Mismatch),
+            State::TooOld if table.has_line() => {
+                if table.supersede(self.shard, flight, &mut self.after) {
+                    return Look::Again;
+                }
+            }
             State::TooOld if !key.is_made() => return Look::NoKey,
             State::TooOld if self.room.supersede(table, flight, &mut self.after) => {
                 return self.begin_flight(table, key, call);
@@ -290,6 +299,7 @@ impl<'a, K, T> Search<'a, K, T> {
     }
 
     /// No flight has this key: begins one, if nothing refuses it.
+    #[inline(always)]
     fn begin_flight(
         &mut self,
         table: &mut Table<K, T>,
@@ -299,8 +309,21 @@ impl<'a, K, T> Search<'a, K, T> {
         if self.request.joins_only {
             return Look::Absent;
         }
-        if let Some(why) = self.refusal(table) {
-            return reject(table, why);
+        let (closed, has_line) = match &table.extras {
+            None => (false, false),
+            Some(extras) => (extras.closed, extras.line.is_some()),
+        };
+        if closed {
+            return reject(table, Rejected::Closed);
+        }
+        let mut turn = true;
+        if has_line {
+            match table.ask_gate(self.shard, self.request, &mut self.after) {
+                Answer::Enter => {}
+                Answer::Wait => turn = false,
+                Answer::Busy => return reject(table, Rejected::Busy),
+                Answer::AskAgain => return Look::Again,
+            }
         }
         if !key.is_made() && self.room.is_there() {
             return Look::NoKey;
@@ -311,19 +334,12 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let attached = call.attach(self.shard);
-        let flight = table.begin(self.shard, self.request, key, attached);
-        Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
-    }
-
-    /// Why no new flight can begin, but for the limit of flights.
-    fn refusal(&self, table: &Table<K, T>) -> Option<Rejected> {
-        let extras = table.extras.as_ref()?;
-        if extras.closed {
-            return Some(Rejected::Closed);
+        let attached = call.attach(self.shard, turn);
+        let flight = table.begin(self.shard, self.request, key, attached, turn);
+        if has_line {
+            table.enter_line(self.shard, self.request, &flight, &mut self.after);
         }
-        let busy = self.request.queued.is_none() && table.line().is_some_and(Line::is_busy);
-        busy.then_some(Rejected::Busy)
+        Look::Answer(Begin::Primary(Primary::new(flight, self.shard.clone())))
     }
 
     /// Compares the keys, under no lock. The newest first: a flight that others have left behind is
@@ -382,17 +398,6 @@ fn reject<K, T>(table: &mut Table<K, T>, why: Rejected) -> Look<K, T> {
     Look::Answer(Begin::Rejected(why))
 }
 
-/// Reports the answer. Without the features nothing is left of it.
-#[inline(always)]
-fn report<K, T>(begin: &Begin<K, T>, name: &Name) {
-    match begin {
-        Begin::Primary(primary) => primary.report_begun(),
-        Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
-        Begin::Waiter(_) => {}
-        Begin::Rejected(why) => name.report_rejected(*why),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,7 +418,7 @@ mod tests {
                 Look::Answer(begin) => return (looks, begin),
                 Look::NoKey => key.make(),
                 Look::Compare(candidates) => search.compare(candidates, &key),
-                Look::Joined(_) | Look::Absent => panic!("there are others, and it begins"),
+                Look::Joined(_) | Look::Again | Look::Absent => panic!("it begins"),
             }
         }
         unreachable!()

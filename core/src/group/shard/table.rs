@@ -10,12 +10,14 @@
 //!    same key stays where it is.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot, arc};
 use crate::flight::observe::Observed;
+use crate::flight::operation::{Policy, SharedOperation};
 use crate::flight::reentry::is_nested;
 use crate::flight::{Attached, Flight, FlightCell, FlightId};
 use crate::group::rules::Rules;
@@ -140,6 +142,12 @@ impl<K, T> Table<K, T> {
         self.registered.len()
     }
 
+    /// Whether no new flight begins.
+    #[inline(always)]
+    pub(super) fn is_closed(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.closed)
+    }
+
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
         self.registered.is_empty() && self.unregistered.is_empty() && self.ending.is_empty()
@@ -162,7 +170,8 @@ impl<K, T> Table<K, T> {
             .filter(move |flight| Some(flight.id) > after)
     }
 
-    /// Begins a flight and registers it, unless the request is for one that cannot be joined.
+    /// Begins a flight and registers it, unless the request is for one that cannot be joined. It
+    /// has its `turn`, or waits for that.
     #[inline(never)]
     pub(super) fn begin(
         &mut self,
@@ -170,27 +179,30 @@ impl<K, T> Table<K, T> {
         request: &Request,
         key: K,
         attached: Option<Arc<Wakeable<Attached<T>>>>,
+        turn: bool,
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
         let wanted = attached.as_ref().is_some_and(|it| it.is_wanted());
         let open = Snapshot::open(sheds);
         let open = if wanted { open.while_wanted() } else { open };
+        // Nothing runs while it waits, but a `work` makes its operation.
+        let makes = |shared: &SharedOperation<T>| shared.policy == Policy::Continue;
+        let shared = || attached.as_ref().and_then(|it| it.shared());
+        let begun = turn || shared().is_some_and(makes);
+        let open = if begun { open } else { open.unbegun() };
         let cell = || RawCell::new(attached, open);
         let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
-        let born = if aged { request.now } else { None };
+        let born = if aged && turn { request.now } else { None };
         if request.fingerprint.is_some() || born.is_some() {
             let note = Note {
                 fingerprint: request.fingerprint,
                 born,
             };
             self.extras_mut().set_note(flight.id, note);
-        }
-        if let Some(line) = self.line_mut() {
-            line.enter(&flight, request.queued.as_ref());
         }
         if request.alone {
             insert(&mut self.unregistered, flight.clone());
@@ -337,6 +349,15 @@ impl<K, T> Table<K, T> {
         self.extras
             .as_ref()
             .map_or(Note::default(), |extras| extras.note(id))
+    }
+
+    /// The age of a flight starts at `born`.
+    pub(super) fn set_born(&mut self, flight: &Flight<K, T>, born: Option<Duration>) {
+        let note = Note {
+            born,
+            ..self.note(flight.id)
+        };
+        self.extras_mut().set_note(flight.id, note);
     }
 
     pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {

@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use crate::fine::fine;
 use crate::limit::quiet_panic;
 use oneflight_core::Begin;
+use oneflight_core::gate::Mode;
 
 use super::plan::{Inline, Key, Way, call, key, maker, value};
 use super::script::Setup;
@@ -129,6 +130,8 @@ impl Attack {
                 for token in [None, Some(1), Some(3), Some(9)] {
                     drop(gate.begin(token.map(key)));
                     poll_once(pin!(gate.turn(token.map(key))));
+                    let replaces = gate.entry(token.map(key)).mode(Mode::Replace);
+                    poll_once(pin!(replaces.turn()));
                     black_box((gate.waiters(&key(3)), gate.is_busy(), gate.stats()));
                 }
             }

@@ -1,6 +1,7 @@
 //! Every call there is, on keys that collide, each on its own: a panic of one does not keep the
 //! next from running.
 
+mod gate;
 mod wanted;
 
 use std::pin::{Pin, pin};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::fine::fine;
 use crate::limit::panics;
 use oneflight_core::error::Rejected;
-use oneflight_core::gate::{Gate, Mode, Turn};
+use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::{Begin, Fingerprint, Group, Settled, Stats};
 
 use super::plan::{
@@ -73,7 +74,10 @@ impl Setup {
             plan: plan.clone(),
             plain: Group::with_hasher(hasher),
             ruled,
-            gate: Gate::new(Mode::Queue),
+            gate: Gate::builder(Mode::Queue)
+                .supersede_after(Duration::from_secs(60))
+                .clock(clock.clone())
+                .build(),
             clock,
             panicked: AtomicUsize::new(0),
         }
@@ -138,6 +142,7 @@ impl Setup {
             self.stop(group);
         }
         self.pass_the_gate();
+        self.replace_at_the_gate();
         self.panicked.load(Ordering::SeqCst)
     }
 
@@ -405,36 +410,5 @@ impl Setup {
         // A panic may have come out of the call that closes.
         self.attempt(|| group.close());
         self.expect_its_end(&mut drained);
-    }
-
-    fn pass_the_gate(&self) {
-        let (gate, key) = (&self.gate, |id| key(&self.plan, id));
-        let mut held: Vec<Begin<Option<Key>, Value>> = Vec::new();
-        let mut turns: Vec<Turn<Key, Value>> = Vec::new();
-        for token in [Some(1), Some(1), Some(2), None] {
-            self.attempt(|| held.push(gate.begin(token.map(key))));
-        }
-        for token in [Some(3), Some(3), Some(4), None, Some(1)] {
-            self.attempt(|| turns.push(gate.turn(token.map(key))));
-        }
-        let mark = Fingerprint::of_bytes(b"one");
-        self.attempt(|| turns.push(gate.entry(Some(key(5))).fingerprint(mark).turn()));
-        let joined = held
-            .iter()
-            .filter(|begin| matches!(begin, Begin::Waiter(_)))
-            .count();
-        let waiting = gate.stats().waiting;
-        assert!(waiting <= joined + turns.len(), "{waiting} of {joined}");
-        self.attempt(|| gate.waiters(&key(3)));
-        for begin in held {
-            self.attempt(|| match begin {
-                Begin::Primary(primary) => drop(primary.settle(value(&self.plan))),
-                begin => drop(begin),
-            });
-        }
-        for mut turn in turns {
-            self.attempt(|| poll(Pin::new(&mut turn)));
-            self.attempt(|| drop(turn));
-        }
     }
 }

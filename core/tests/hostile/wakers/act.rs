@@ -175,6 +175,8 @@ impl Act {
                     drop(gate.begin(token));
                     let turn = pin!(gate.turn(token));
                     drop(poll(turn, Waker::noop()));
+                    let work = pin!(gate.work(token, || ready(9)));
+                    drop(poll(work, Waker::noop()));
                 }
             }
             Act::AbortAll => group.abort_all(),
