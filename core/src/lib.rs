@@ -38,8 +38,8 @@
 //!
 //! # What it is not
 //!
-//! It is no cache: when a flight has ended, its key is free, or its outcome is retained for the time
-//! that you have set. It does not promise "exactly once": there is one successful settle for a
+//! It is no cache: when a flight has ended, its key is free, or its outcome is retained for the
+//! time that you have set. It does not promise "exactly once": there is one successful settle for a
 //! flight, but an effect happens once only if the effect itself is idempotent or checks a token.
 //!
 //! # Features

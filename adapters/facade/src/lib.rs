@@ -26,7 +26,7 @@
 //! | another caller continues it | [`Group::work`] | none |
 //! | another caller runs its own | [`Group::try_work`] | none |
 //! | waiters get an error | [`Group::begin`] | none |
-//! | it is a thread, and stays | [`Group::work_blocking`](Group#method.work_blocking) | `std` (default) |
+//! | it is a thread, and stays | [`work_blocking`](Group#method.work_blocking) | `std` (default) |
 //!
 //! | for | take | feature |
 //! |---|---|---|
@@ -41,7 +41,7 @@
 //! | [looking in](#looking-in) | [`Group::stats`]; spans and metrics | `tracing`, `metrics` |
 //! | an operation that needs tokio, elsewhere | `rt::tokio::Tokio::in_context` | `tokio` |
 //! | waiting with a timeout, in a task | `HandleExt::wait_timeout` | an adapter's |
-//! | waiting on a thread | [`Waiter::wait_blocking`](Waiter#method.wait_blocking) | `std` (default) |
+//! | waiting on a thread | [`wait_blocking`](Waiter#method.wait_blocking) | `std` (default) |
 //! | one value to wait for, without a key | [`SettleCell`] | none |
 //! | an executor of your own | [`rt`], [`Entry::spawn_on`] | none |
 //! | firmware | default features off | `critical-section`, `portable-atomic` |
