@@ -21,8 +21,8 @@
 //!
 //! | the caller goes away: then | call | feature |
 //! |---|---|---|
-//! | the operation runs to its end | [`spawn`](Entry::spawn_on), [`spawn_blocking`](Entry::spawn_blocking_on) | an adapter's |
-//! | it stops when no caller wants it | [`spawn_while_wanted`](Entry::spawn_while_wanted_on) | an adapter's |
+//! | the operation runs to its end | [`spawn`], [`spawn_blocking`] | an adapter's |
+//! | it stops when no caller wants it | [`spawn_while_wanted`] | an adapter's |
 //! | another caller continues it | [`Group::work`] | none |
 //! | another caller runs its own | [`Group::try_work`] | none |
 //! | waiters get an error | [`Group::begin`] | none |
@@ -116,6 +116,9 @@
 //! ```
 //!
 //! [`show_keys`]: GroupBuilder::show_keys
+//! [`spawn`]: Entry::spawn_on
+//! [`spawn_blocking`]: Entry::spawn_blocking_on
+//! [`spawn_while_wanted`]: Entry::spawn_while_wanted_on
 
 #![no_std]
 #![forbid(unsafe_code)]
