@@ -2,8 +2,8 @@
 //! outcome.
 //!
 //! The [`guide`] has a page for each question; start with [which call](guide::which_call). This
-//! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio, smol
-//! and async-std. The features can be combined.
+//! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio,
+//! smol and async-std. The features can be combined.
 //!
 //! ```
 //! use oneflight::Group;
