@@ -31,7 +31,7 @@ rule() {
 
 # The rooms of core/src from top to bottom. A path that starts with `crate::` names its own room or one further down. What
 # lib.rs exports belongs to the room where it is written, and is named there. Tests are exempt, and so is lib.rs.
-rooms="guide gate policy rt group flight cell clock fingerprint error unwind sync"
+rooms="gate policy rt group flight cell clock fingerprint error unwind sync"
 runs_up() {
   python3 - core/src "$rooms" <<'PYTHON'
 import re, sys
@@ -78,7 +78,7 @@ rule "an unsafe site without its reason" \
 rule "a file of the core with more than 450 lines" "$(wc -l "${core[@]}" | awk '$2 != "total" && $1 > 450 {print $2 ": " $1}')"
 rule "a file with more than 600 lines" "$(wc -l "${sources[@]}" | awk '$2 != "total" && $1 > 600 {print $2 ": " $1}')"
 rule "a line with more than 100 columns" "$(LC_ALL=C.UTF-8 grep -nE '^.{101}' "${wrapped[@]}" | cut -c 1-120 || true)"
-rule "400 tracked files or more" "$([ "${#tracked[@]}" -lt 400 ] || echo "${#tracked[@]}")"
+rule "450 tracked files or more" "$([ "${#tracked[@]}" -lt 450 ] || echo "${#tracked[@]}")"
 rule "left to do" "$(grep -nE '\b(todo!|unimplemented!|TODO|FIXME|XXX)' "${sources[@]}" README.md CHANGELOG.md || true)"
 # Only what runs for minutes, in one file, each with its reason: `.ci/tests.sh scale` runs it.
 rule "an ignored test or example" \
@@ -119,8 +119,16 @@ for models in loom shuttle; do
   RUSTFLAGS="--cfg $models" clippy -p oneflight-core --features "$models" --test "$models" --target-dir "target/$models"
 done
 
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace --document-private-items
-pass
-RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p oneflight --features tokio,smol,async-std
-pass
-finish lint 39
+document() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps "$@"
+  pass
+}
+
+document --workspace --document-private-items
+for features in "" std critical-section "portable-atomic" "std tracing metrics serde"; do
+  document -p oneflight-core --no-default-features --features "$features"
+done
+for features in "" std tokio smol async-std "tokio smol async-std tracing metrics serde"; do
+  document -p oneflight --no-default-features --features "$features"
+done
+finish lint 49

@@ -1,30 +1,28 @@
 //! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
-//! Clients retry. A duplicate of a request that is still running must not run again: it waits for
-//! the first and gets the same outcome. Here a waiter is two words and a waker. It holds no thread
-//! and is not polled while it waits. Dropping it has no effect on other waiters. No runtime is
-//! needed, and no `std`.
+//! Clients retry. A retry of a request that is still running must not run again. It should wait for
+//! the first request and get the same outcome. Here a duplicate that waits is two words and a
+//! waker. It holds no thread and is not polled while it waits. Dropping it has no effect on other
+//! waiters. The core needs no runtime, and no `std`.
 //!
-//! - [`Group`] is the registry. [`Group::begin`] makes its caller the [`Primary`] or a [`Waiter`];
-//!   [`Group::work`] runs an operation that any caller can continue.
+//! - [`Group`] is the registry, with a table of [all calls](Group#choosing-a-call). An operation
+//!   can run as a task ([`spawn_on`](Entry::spawn_on)), in its callers ([`work`](Group::work)), or
+//!   in your own control flow between [`begin`](Group::begin) and [`settle`](Primary::settle).
+//! - [`Gate`](gate::Gate) lets one request in at a time.
 //! - [`SettleCell`] is the part that waits, on its own: one value, no key.
-//! - [`rt`] is what an executor's adapter supplies, for operations that outlive their callers.
+//! - [`rt`] is what an executor's adapter supplies.
 //!
-//! Applications usually depend on the facade crate `oneflight`, which re-exports this one and the
-//! adapters.
+//! Applications usually depend on the crate `oneflight`, which re-exports this one and the adapters
+//! for tokio, smol and async-std. Its documentation has a guide: <https://docs.rs/oneflight>.
 //!
 //! ```
 //! use oneflight_core::{Begin, Error, Group, Settled};
 //!
-//! type Charge = Result<u64, String>;
-//!
-//! type Receipt = Result<Settled<String, Charge>, Error>;
-//!
-//! /// One of the callers charges the card, and each gets the receipt.
-//! async fn charge(group: &Group<String, Charge>, token: &str) -> Receipt {
-//!     match group.entry_ref(token).begin() {
-//!         Begin::Primary(primary) => primary.run(async { Ok(1999) }).await,
+//! /// One of the callers loads the row, and each gets it.
+//! async fn load(group: &Group<u64, String>, id: u64) -> Result<Settled<u64, String>, Error> {
+//!     match group.begin(id) {
+//!         Begin::Primary(primary) => primary.run(async { format!("row {id}") }).await,
 //!         Begin::Waiter(waiter) => waiter.await,
 //!         Begin::Rejected(why) => Err(why.into()),
 //!     }
@@ -32,18 +30,17 @@
 //!
 //! let group = Group::new();
 //! # futures_lite::future::block_on(async {
-//! let (first, retry) = (charge(&group, "42"), charge(&group, "42"));
-//! let (first, retry) = futures_lite::future::zip(first, retry).await;
-//! assert_eq!(*first.unwrap(), Ok(1999));
-//! assert_eq!(*retry.unwrap(), Ok(1999));
+//! let (first, second) = futures_lite::future::zip(load(&group, 7), load(&group, 7)).await;
+//! assert_eq!(*first.unwrap(), "row 7");
+//! assert_eq!(*second.unwrap(), "row 7");
 //! # });
 //! ```
 //!
 //! # What it is not
 //!
-//! No cache: when a flight has ended its key is free, or its outcome is retained for the time that
-//! you have set. No "exactly once": there is one successful settle for a flight. An effect happens
-//! once only if the effect itself is idempotent or checks the [`FlightId`].
+//! It is no cache: when a flight has ended, its key is free, or its outcome is retained for the
+//! time that you have set. It does not promise "exactly once": there is one successful settle for a
+//! flight, but an effect happens once only if the effect itself is idempotent or checks a token.
 //!
 //! # Features
 //!
@@ -104,7 +101,6 @@ mod fingerprint;
 mod flight;
 pub mod gate;
 mod group;
-pub mod guide;
 mod policy;
 pub mod rt;
 mod sync;

@@ -1,36 +1,9 @@
 //! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
-//! The [`guide`] says which policy is for which operation. Applications depend on this crate. It
-//! only re-exports [`oneflight_core`] and, each behind a feature, the adapters. The features can be
-//! combined.
-//!
-//! | use case | take | feature |
-//! |---|---|---|
-//! | your own control flow, a `!Send` operation, a blocking call | [`Group::begin`] | none |
-//! | an `async` operation that any caller can continue | [`Group::work`] | none |
-//! | an operation that is harmless to run again | [`Group::try_work`] | none |
-//! | a late retry gets the same outcome | [`GroupBuilder::retain_for`] | none |
-//! | the same key with another payload is rejected | [`Entry::fingerprint`] | none |
-//! | limits, and primaries that hang | [`GroupBuilder`] | none |
-//! | one invocation at a time | [`gate::Gate`] | none |
-//! | stopping | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
-//! | a cancel or a heartbeat, by key | [`Group::abort`], [`Group::touch`] | none |
-//! | `?` on an outcome that is a `Result` | [`Settled::into_result`] | none |
-//! | an outcome as JSON | [`Settled`] is serialized as its value | `serde` |
-//! | [looking in](#looking-in) | [`Group::stats`]; spans and metrics | `tracing`, `metrics` |
-//! | an operation that must run to its end, on tokio | [`rt::tokio::GroupExt::spawn`] | `tokio` |
-//! | one that stops with its last caller, there | `spawn_while_wanted` beside it | `tokio` |
-//! | a blocking call on tokio's pool | [`rt::tokio::GroupExt::spawn_blocking`] | `tokio` |
-//! | an operation that needs tokio, elsewhere | [`rt::tokio::Tokio::in_context`] | `tokio` |
-//! | the same on smol | [`rt::smol::GroupExt`] | `smol` |
-//! | the same on async-std (discontinued upstream) | [`rt::async_std::GroupExt`] | `async-std` |
-//! | waiting with a timeout, in a task | `HandleExt::wait_timeout` | the adapter's |
-//! | a blocking call on a thread of your own | [`Group::work_blocking`] | `std` (default) |
-//! | waiting on a thread of your own | [`Waiter::wait_blocking`] | `std` (default) |
-//! | one value to wait for, no key | [`SettleCell`] | none |
-//! | an executor of your own | [`rt`], [`Entry::spawn_on`] | none |
-//! | firmware | default features off, `critical-section` | `critical-section`, `portable-atomic` |
+//! The [`guide`] has a page for each question; start with [which call](guide::which_call). This
+//! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio,
+//! smol and async-std. The features can be combined.
 //!
 //! ```
 //! use oneflight::Group;
@@ -38,12 +11,40 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let group: Group<String, Result<u64, String>> = Group::new();
+//! // It runs to its end, also if the client hangs up. A retry joins it.
 //! let charge = group.spawn("charge:42".to_string(), || async { Ok(1999) });
 //! let retry = group.spawn("charge:42".to_string(), || async { unreachable!("never made") });
 //! assert_eq!(*charge.await.unwrap(), Ok(1999));
 //! assert_eq!(*retry.await.unwrap(), Ok(1999));
 //! # });
 //! ```
+//!
+//! | the caller goes away: then | call | feature |
+//! |---|---|---|
+//! | the operation runs to its end | [`spawn`], [`spawn_blocking`] | an adapter's |
+//! | it stops when no caller wants it | [`spawn_while_wanted`] | an adapter's |
+//! | another caller continues it | [`Group::work`] | none |
+//! | another caller runs its own | [`Group::try_work`] | none |
+//! | waiters get an error | [`Group::begin`] | none |
+//! | it is a thread, and stays | [`work_blocking`](Group#method.work_blocking) | `std` (default) |
+//!
+//! | for | take | feature |
+//! |---|---|---|
+//! | a late retry that gets the same outcome | [`GroupBuilder::retain_ok_for`] | none |
+//! | the same key with another payload | [`Entry::fingerprint`] | none |
+//! | limits, and operations that hang | [`GroupBuilder`] | none |
+//! | one request at a time | [`gate::Gate`] | none |
+//! | stopping a service | [`Group::close`], [`Group::drained`], [`Group::abort_all`] | none |
+//! | a cancel or a heartbeat, by key | [`Group::abort`], [`Group::touch`] | none |
+//! | `?` on an outcome that is a `Result` | [`Settled::into_result`] | none |
+//! | an outcome as JSON | [`Settled`] is serialized as its value | `serde` |
+//! | [looking in](#looking-in) | [`Group::stats`]; spans and metrics | `tracing`, `metrics` |
+//! | an operation that needs tokio, elsewhere | `rt::tokio::Tokio::in_context` | `tokio` |
+//! | waiting with a timeout, in a task | `HandleExt::wait_timeout` | an adapter's |
+//! | waiting on a thread | [`wait_blocking`](Waiter#method.wait_blocking) | `std` (default) |
+//! | one value to wait for, without a key | [`SettleCell`] | none |
+//! | an executor of your own | [`rt`], [`Entry::spawn_on`] | none |
+//! | firmware | default features off | `critical-section`, `portable-atomic` |
 //!
 //! # Looking in
 //!
@@ -115,6 +116,9 @@
 //! ```
 //!
 //! [`show_keys`]: GroupBuilder::show_keys
+//! [`spawn`]: Entry::spawn_on
+//! [`spawn_blocking`]: Entry::spawn_blocking_on
+//! [`spawn_while_wanted`]: Entry::spawn_while_wanted_on
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -122,6 +126,8 @@
 
 #[doc(inline)]
 pub use oneflight_core::*;
+
+pub mod guide;
 
 /// What runs operations apart from their callers. Each adapter is a module of its own, behind the
 /// feature of its name.

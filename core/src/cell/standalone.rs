@@ -14,13 +14,13 @@ use crate::error::AlreadySettled;
 
 /// A cell that is settled once, by the first caller, and read by reference from then on.
 ///
-/// It is the part of a flight that waits: any number of tasks and threads wait for the value, none
-/// of them holds a thread for it (a thread that calls [`wait_blocking`](Self::wait_blocking) parks
-/// itself and says so), and each is woken on its own. Use it alone where there is one thing to wait
-/// for and no key; use [`Group`](crate::Group) where callers must find each other.
+/// It is the part of a flight that waits. Any number of tasks and threads can wait for the value. A
+/// task that waits holds no thread; only `wait_blocking` and `wait_deadline` block the calling
+/// thread. Use the cell alone if there is one value to wait for and no key. Use
+/// [`Group`](crate::Group) if callers must find each other by a key.
 ///
-/// Unlike a `OnceLock` or an async `OnceCell` it does not run an initialiser and has no notion of
-/// who should: it only records. The value needs no `Clone`; waiters get a reference.
+/// Unlike a `OnceLock` or an async `OnceCell`, it does not run an initialiser: it only records the
+/// value. The value needs no `Clone`, because waiters get a reference.
 ///
 /// # Examples
 ///

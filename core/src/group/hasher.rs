@@ -20,7 +20,7 @@ pub(super) const fn shard_index(hash: u64, shards: usize) -> usize {
 /// The default hasher's state: a random seed for each group.
 ///
 /// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash
-/// instead: see [`Group`](crate::Group#keys-from-strangers). Without `std` the seed comes from
+/// instead: see [`Group`](crate::Group#untrusted-keys). Without `std` the seed comes from
 /// addresses and is weak.
 #[derive(Clone, Debug, Default)]
 pub struct RandomState(Seed);

@@ -55,39 +55,76 @@ use stats::gather;
 
 /// The registry: one flight for each key.
 ///
-/// The first caller of a key becomes its [`Primary`] and executes. A caller that comes while that
-/// runs becomes a [`Waiter`] and gets the same outcome. When the flight has ended the key is free,
-/// and the next call begins a new flight. (It gets the old outcome only in a group that retains
-/// outcomes, see [`GroupBuilder::retain_for`].)
+/// The first caller of a key becomes its [`Primary`] and executes. A caller that comes while the
+/// first one runs becomes a [`Waiter`] and gets the same outcome. When the flight has ended, the
+/// key is free, and the next call begins a new flight. (In a group that retains outcomes, it gets
+/// the old outcome for a limited time, see [`GroupBuilder::retain_for`].)
 ///
-/// A group is a handle; cloning it gives another one to the same registry. Flights in progress
-/// outlive the last handle: they finish and settle. Retained outcomes are dropped with it.
+/// A group is a handle. A clone is another handle to the same registry. Flights in progress outlive
+/// the last handle: they finish and settle. Retained outcomes are dropped with it.
 ///
 /// # Choosing a call
 ///
-/// | you have | use | if the caller that runs it goes away |
+/// | call | the operation runs | if the caller goes away |
 /// |---|---|---|
-/// | an `async` operation that any caller can continue | [`work`] | another caller continues it |
-/// | an operation that must run to its end | an adapter's `spawn` | it runs on, on the runtime |
-/// | one that is of use while a caller waits | `spawn_while_wanted` | the last one stops it |
-/// | your own control flow, or a `!Send` operation | [`begin`] | waiters get [`Aborted`] |
+/// | [`spawn`] | as a task of a runtime | it runs to its end |
+/// | [`spawn_while_wanted`] | as a task of a runtime | it stops when no caller is left |
+/// | [`work`] | in the callers, one at a time | another caller continues it |
+/// | [`try_work`] | in the caller whose turn it is | the next caller runs its own |
+/// | [`begin`] | in your own control flow | waiters get [`Aborted`] |
+/// | `work_blocking` | on the caller's thread | only by a panic: waiters get [`Aborted`] |
 ///
+/// The adapters provide the calls that need a runtime, also `spawn_blocking` for a blocking call,
+/// as methods of a group. An operation of `try_work`, `begin` and `work_blocking` can borrow and
+/// does not have to be `Send`, and keys and values can be of any type. All other calls need an
+/// operation that is `Send + 'static`, and keys and values that are `Send + Sync + 'static`.
+///
+/// [`spawn`]: Entry::spawn_on
+/// [`spawn_while_wanted`]: Entry::spawn_while_wanted_on
 /// [`work`]: Self::work
+/// [`try_work`]: Self::try_work
 /// [`begin`]: Self::begin
 /// [`Aborted`]: crate::error::Aborted
 ///
-/// # Keys from strangers
+/// # When calls meet
 ///
-/// The default hasher is fast and seeded at random for each group, which stops accidents and simple
-/// attacks, but it does not claim to resist one who measures. Where an attacker chooses the keys,
-/// give the group SipHash: `Group::with_hasher(std::hash::RandomState::new())`. Many keys that
-/// share a whole hash stay correct, and get slow.
+/// The call that begins a flight decides how it runs. A call that joins shares the outcome. This
+/// table shows what a call that has joined gets, if the caller that began the flight is lost.
+/// (A caller of `work_blocking` can only be lost by a panic.) If the joining caller is lost, the
+/// flight does not change.
+///
+/// | begun by | the same call | `spawn` | another call |
+/// |---|---|---|---|
+/// | `spawn`, `spawn_blocking` | the outcome | the outcome | the outcome |
+/// | `spawn_while_wanted` | the outcome | the outcome | the outcome |
+/// | `work` | continues it | its task continues it | `Dropped` |
+/// | `try_work` | runs its own | `Dropped` | `Dropped` |
+/// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` |
+/// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` |
+///
+/// If all callers leave:
+///
+/// | begun by | the operation |
+/// |---|---|
+/// | `spawn`, `spawn_blocking` | runs to its end |
+/// | `spawn_while_wanted`, `work` | is dropped, unless a `spawn` joined |
+/// | `try_work`, `begin`, `run` | is dropped |
+///
+/// The first `spawn` that joins a `work` gives its runtime a task that takes part like a caller of
+/// `work`. So the operation then runs to its end, and every waiter gets the outcome.
+///
+/// # Untrusted keys
+///
+/// The default hasher is fast, and seeded at random for each group. It does not resist an attacker
+/// who measures response times. If an attacker can choose the keys, give the group SipHash:
+/// `Group::with_hasher(std::hash::RandomState::new())`. Calls for keys that share a whole hash stay
+/// correct and get slow.
 ///
 /// # Deadlocks
 ///
-/// No call here blocks, waits, or runs anything of yours under a lock: not the key's `Hash`, `Eq`,
-/// `Clone` or `Drop`, not a waker. All may call back into the group. An operation that waits for
-/// its own key waits for itself, see [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
+/// No call here runs your code under a lock: not the key's `Hash`, `Eq`, `Clone` or `Drop`, not a
+/// waker. All of these can call the group. An operation that waits for its own key waits for
+/// itself, see [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
 ///
 /// # Examples
 ///

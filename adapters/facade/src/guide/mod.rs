@@ -1,0 +1,48 @@
+//! The guide: one page for each question.
+//!
+//! | page | it answers |
+//! |---|---|
+//! | [`which_call`] | the caller goes away: then what? |
+//! | [`payments`] | how do I put it in front of a payment, over HTTP? |
+//! | [`agents`] | how do I let one request in at a time, for each session? |
+//! | [`caches`] | how do I fill a cache once? |
+//! | [`production`] | which limits, which alerts, what to do after an error? |
+//! | [`stopping`] | how do I stop a service? |
+//! | [`paused_time`] | how do I test it? |
+//! | [`habits`] | what do I have to know besides? |
+//! | [`callers_context`] | where does my operation run? |
+//! | [`self_waits`] | how can a call wait for itself? |
+//! | [`migrating`] | how do I move here from another crate? |
+
+#[doc = include_str!("which_call.md")]
+pub mod which_call {}
+
+#[doc = include_str!("payments.md")]
+pub mod payments {}
+
+#[doc = include_str!("agents.md")]
+pub mod agents {}
+
+#[doc = include_str!("caches.md")]
+pub mod caches {}
+
+#[doc = include_str!("production.md")]
+pub mod production {}
+
+#[doc = include_str!("stopping.md")]
+pub mod stopping {}
+
+#[doc = include_str!("paused_time.md")]
+pub mod paused_time {}
+
+#[doc = include_str!("habits.md")]
+pub mod habits {}
+
+#[doc = include_str!("callers_context.md")]
+pub mod callers_context {}
+
+#[doc = include_str!("self_waits.md")]
+pub mod self_waits {}
+
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
