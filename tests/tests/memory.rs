@@ -351,3 +351,49 @@ fn a_begin_that_is_dropped_at_once_leaves_nothing() {
     });
     assert_eq!((churn.bytes_current, churn.count_total), (0, 10_000));
 }
+
+/// The whole of a call that meets nobody, with the operation and what it is pinned in. A runtime's own memory for a task is
+/// not in it. The README names these figures.
+#[test]
+fn what_a_call_allocates() {
+    /// Runs at once what it is given, in place.
+    struct Inline;
+    impl oneflight_core::rt::Spawn for Inline {
+        fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+            assert!(poll_idly(&mut std::pin::pin!(task)).is_ready());
+        }
+    }
+    let group: Group<u64, u64> = one_shard();
+    let entry = || group.entry(1);
+    let operation = || std::future::ready(7);
+    let run = |call: &dyn Fn()| {
+        // The table, and this thread's list of what it is inside of.
+        call();
+        measure(call).count_total
+    };
+    let calls: [(&str, &dyn Fn()); 6] = [
+        ("begin", &|| drop(primary(&group, 1).settle(7))),
+        ("work", &|| drop(poll_idly(&mut group.work(1, operation)))),
+        ("try_work", &|| {
+            let make = || std::future::ready(Ok::<_, oneflight_core::Error>(7));
+            drop(poll_idly(&mut std::pin::pin!(group.try_work(1, make))));
+        }),
+        ("spawn", &|| drop(entry().spawn_on(&Inline, operation))),
+        ("spawn_while_wanted", &|| {
+            drop(entry().spawn_while_wanted_on(&Inline, operation));
+        }),
+        ("work_blocking", &|| drop(group.work_blocking(1, || 7))),
+    ];
+    let counted = calls.map(|(name, call)| (name, run(call)));
+    assert_eq!(
+        counted,
+        [
+            ("begin", 1),
+            ("work", 3),
+            ("try_work", 3),
+            ("spawn", 1),
+            ("spawn_while_wanted", 3),
+            ("work_blocking", 1)
+        ]
+    );
+}
