@@ -108,8 +108,8 @@ impl<E: fmt::Debug + fmt::Display> Error for SharedError<E> {
 /// `Via` keeps these impls apart and is inferred. If two of them hold for a type (an `Error` that
 /// is also an `AsRef<dyn Error>`), the call says which: `into_result::<dyn Error>()`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no error, so `into_result` can't hand it on",
-    note = "look at the outcome by `as_ref()`, or make `{Self}` an `Error`"
+    message = "`{Self}` is not an error type, so `into_result` cannot return it",
+    note = "match on `settled.as_ref()`, or implement `Error` for `{Self}`"
 )]
 pub trait Report<Via: ?Sized> {
     /// Returns the error that has caused this one.
