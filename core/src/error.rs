@@ -259,8 +259,8 @@ impl<T> StdError for SettleError<T> {}
 
 /// The cell has a value already. It gives the second value back.
 ///
-/// From [`SettleCell::settle`](crate::SettleCell::settle). `T` needs no `Debug`: the message never
-/// prints it.
+/// Returned by [`SettleCell::settle`](crate::SettleCell::settle). `T` needs no `Debug`, because the
+/// message never prints it.
 pub struct AlreadySettled<T> {
     /// The value that was not recorded.
     pub value: T,

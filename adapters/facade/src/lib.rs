@@ -1,9 +1,9 @@
 //! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
-//! The [`guide`] has a page for each question; start with [which call](guide::which_call). This
-//! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio, smol
-//! and async-std. The features can be combined.
+//! The [`guide`] has a page for each question. Start with [which call](guide::which_call). This
+//! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio,
+//! smol and async-std. The features can be combined.
 //!
 //! ```
 //! use oneflight::Group;

@@ -211,7 +211,7 @@ impl<T> fmt::Debug for SettleCell<T> {
     }
 }
 
-/// Waits for a [`SettleCell`] to be settled. From [`SettleCell::wait`].
+/// Waits for a [`SettleCell`] to be settled. Returned by [`SettleCell::wait`].
 ///
 /// It is woken once, when the value is there. Polling it after that returns the value again.
 ///

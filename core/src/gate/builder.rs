@@ -11,7 +11,7 @@ use crate::flight::observe::Label;
 use crate::gate::{Gate, Mode};
 use crate::group::rules::Options;
 
-/// Makes a [`Gate`] that differs from the default. From [`Gate::builder`].
+/// Makes a [`Gate`] that differs from the default. Returned by [`Gate::builder`].
 ///
 /// ```
 /// use oneflight_core::error::Rejected;

@@ -289,7 +289,7 @@ impl<K, T> fmt::Debug for Gate<K, T> {
     }
 }
 
-/// Waits for its turn at a [`Gate`]. From [`Gate::turn`].
+/// Waits for its turn at a [`Gate`]. Returned by [`Gate::turn`].
 ///
 /// It is a future that yields [`Begin`]. If something else ends its flight before it is polled with
 /// its turn, it is woken, and yields a [`Begin::Waiter`] that is ready with the error.
