@@ -116,7 +116,7 @@ pub(crate) fn abort_all<K, T>(shards: &[Arc<Shard<K, T>>]) {
     });
 }
 
-/// Resolves when a closed group has no operation left. From
+/// Resolves when a closed group has no operation left. Returned by
 /// [`Group::drained`](crate::Group::drained).
 ///
 /// # Cancel safety
