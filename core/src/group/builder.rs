@@ -261,6 +261,15 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// A caller of another key with the same whole hash takes a place while its key is compared:
     /// see [`Group::waiters`].
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::builder().max_waiters(1).build();
+    /// let _flight = (group.begin("k"), group.begin("k"));
+    /// assert!(matches!(group.begin("k"), Begin::Rejected(Rejected::TooManyWaiters)));
+    /// ```
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.options.max_waiters = waiters;
         self
@@ -276,6 +285,16 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// limit until that begin has dropped it.
     ///
     /// With this limit all shards share one counter.
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::builder().max_flights(1).build();
+    /// let _flight = group.begin("a");
+    /// assert!(matches!(group.begin("a"), Begin::Waiter(_)));
+    /// assert!(matches!(group.begin("b"), Begin::Rejected(Rejected::TooManyFlights)));
+    /// ```
     pub fn max_flights(mut self, flights: usize) -> Self {
         self.options.max_flights = flights;
         self
@@ -334,6 +353,18 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// longer never finishes while callers keep coming, because each of its runs is superseded. An
     /// operation that makes progress for a long time renews its age with [`Group::touch`] or
     /// [`Primary::touch`](crate::Primary::touch).
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, u32> = Group::builder().supersede_after(Duration::ZERO).build();
+    /// let Begin::Primary(old) = group.begin("k") else { unreachable!() };
+    /// # std::thread::sleep(Duration::from_millis(1));
+    /// let Begin::Primary(new) = group.begin("k") else { unreachable!() };
+    /// assert_eq!(old.settle(1).unwrap_err().value, 1);
+    /// assert_eq!(*new.settle(2).unwrap(), 2);
+    /// ```
     #[doc(alias = "lease")]
     pub fn supersede_after(mut self, age: Duration) -> Self {
         self.options.supersede_after = Some(age);

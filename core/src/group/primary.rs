@@ -207,6 +207,15 @@ impl<K, T> Primary<K, T> {
     }
 
     /// Ends the flight without a value: its waiters get [`Cause::Cancelled`].
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.abort();
+    /// assert!(!group.contains("k"));
+    /// ```
     pub fn abort(mut self) {
         if let Some(flight) = self.flight.take() {
             self.shard.lose(&flight, Cause::Cancelled);
