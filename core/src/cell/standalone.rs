@@ -90,7 +90,7 @@ impl<T> SettleCell<T> {
         cell
     }
 
-    /// Records the value and wakes everyone who waits, unless it was settled before.
+    /// Records the value and wakes all waiters, unless the cell was settled before.
     ///
     /// The wakers run in this call, in batches, under no lock.
     ///

@@ -32,6 +32,19 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// If another token holds the gate, the call is rejected as [`Rejected::Busy`], in every mode
     /// except [`Mode::Open`]. This call ends no invocation, except one that is older than
     /// [`supersede_after`](GateBuilder::supersede_after).
+    ///
+    /// ```
+    /// use oneflight_core::Begin;
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Exclusive);
+    /// let Begin::Primary(holder) = gate.begin(Some("a")) else { unreachable!() };
+    /// assert!(matches!(gate.begin(Some("a")), Begin::Waiter(_)));
+    /// assert!(matches!(gate.begin(Some("b")), Begin::Rejected(Rejected::Busy)));
+    /// holder.settle(7).unwrap();
+    /// assert!(matches!(gate.begin(Some("b")), Begin::Primary(_)));
+    /// ```
     pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
         self.entry(token).begin()
     }
@@ -70,6 +83,17 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// is held.
     ///
     /// The operation is made in this call, and polled for the first time when its turn has come.
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    /// # futures_lite::future::block_on(async {
+    /// let device: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let first = device.work(Some("a"), || async { 1 });
+    /// let second = device.work(Some("b"), || async { 2 });
+    /// let (first, second) = futures_lite::future::zip(first, second).await;
+    /// assert_eq!((*first.unwrap(), *second.unwrap()), (1, 2));
+    /// # });
+    /// ```
     pub fn work<M, F>(&self, token: Option<K>, make: M) -> Work<Option<K>, T>
     where
         M: FnOnce() -> F,

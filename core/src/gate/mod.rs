@@ -58,9 +58,8 @@ use crate::sync::Arc;
 /// call without a token.
 ///
 /// The gate is free when the invocation that holds it has ended **and** is gone: its operation is
-/// ready or dropped, its blocking call has returned, or its [`Primary`](crate::Primary) has settled
-/// or is dropped. So two invocations never run at the same time, also if something else ended the
-/// first one.
+/// ready or dropped, its blocking call has returned, or its [`Primary`] has settled or is dropped.
+/// So two invocations never run at the same time, also if something else ended the first one.
 ///
 /// # Choosing a mode
 ///

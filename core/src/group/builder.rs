@@ -124,6 +124,32 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// Sets the clock of the group. Retention and [`supersede_after`](Self::supersede_after) use
     /// it. The default is the monotonic clock of `std` (see [`Clock`] for what it does while the
     /// machine sleeps). Without `std`, and on `wasm32-unknown-unknown`, there is no default.
+    ///
+    /// ```
+    /// use oneflight_core::clock::Clock;
+    /// use oneflight_core::{Begin, Group};
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// /// A clock for tests.
+    /// #[derive(Default)]
+    /// struct Manual(Mutex<Duration>);
+    ///
+    /// impl Clock for Manual {
+    ///     fn now(&self) -> Duration {
+    ///         *self.0.lock().unwrap()
+    ///     }
+    /// }
+    ///
+    /// let (clock, minute) = (Arc::new(Manual::default()), Duration::from_secs(60));
+    /// let group: Group<&str, u32> =
+    ///     Group::builder().clock(clock.clone()).retain_for(minute).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(7).unwrap();
+    /// assert!(group.peek("k").is_some());
+    /// *clock.0.lock().unwrap() += minute;
+    /// assert!(group.peek("k").is_none());
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.options.clock = Some(Box::new(clock));
         self
@@ -346,8 +372,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// operation. At `max_flights` there is one exception: if the operation can be dropped at once,
     /// the flight is superseded, because its successor then takes its place. This is the case for a
     /// `work` whose operation no caller polls at this moment, and for a `try_work` that no caller
-    /// runs. If a guard, a `run` or a `spawn` hangs, callers join the old flight until there is
-    /// room.
+    /// runs. If a guard, a `run` or a `spawn` never finishes, callers join the old flight until
+    /// there is room.
     ///
     /// Set it well above the slowest run of an operation. Otherwise a healthy operation that takes
     /// longer never finishes while callers keep coming, because each of its runs is superseded. An

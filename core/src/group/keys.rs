@@ -94,8 +94,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// A caller joins the flight that has its key's hash before the keys are compared, so that no
     /// limit is exceeded. If another key has the same whole 64-bit hash, its caller counts here
-    /// during that comparison. With a random seed, that happens only if somebody searches for such
-    /// keys.
+    /// during that comparison. With a random seed, that happens only if an attacker searches for
+    /// such keys.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
         Q: Hash + Equivalent<K> + ?Sized,

@@ -183,7 +183,7 @@ impl<K, T> Primary<K, T> {
     /// let mut cache = HashMap::new();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// cache.insert("k", 7);
-    /// // The data behind the value changes, and somebody invalidates the key.
+    /// // The data behind the value changes, and another caller invalidates the key.
     /// group.forget("k");
     /// let (settled, registered) = primary.settle_registered(7).unwrap();
     /// if !registered {

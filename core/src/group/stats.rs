@@ -96,11 +96,30 @@ pub struct Stats {
 
 impl Stats {
     /// Returns the number of flights that ended for this cause.
+    ///
+    /// ```
+    /// use oneflight_core::error::Cause;
+    /// use oneflight_core::Group;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// drop(group.begin("k"));
+    /// assert_eq!(group.stats().aborted_by(Cause::Dropped), 1);
+    /// ```
     pub fn aborted_by(&self, cause: Cause) -> u64 {
         self.aborted_by[cause as usize]
     }
 
     /// Returns the number of calls that were rejected for this reason.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    /// use oneflight_core::error::Rejected;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// group.close();
+    /// drop(group.begin("k"));
+    /// assert_eq!(group.stats().rejected_by(Rejected::Closed), 1);
+    /// ```
     pub fn rejected_by(&self, why: Rejected) -> u64 {
         self.rejected_by[why as usize]
     }

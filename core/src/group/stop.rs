@@ -74,7 +74,7 @@ impl<K, T, S> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// It waits forever if nobody calls [`close`](Self::close).
+    /// It waits forever if [`close`](Self::close) is never called.
     ///
     /// This future waits for a caller that has an operation and neither polls nor drops it.
     /// [`abort_all`](Self::abort_all) ends the flights, but it can't drop these:

@@ -61,9 +61,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// ended meanwhile. Otherwise it yields an `E` that is made from one of these:
     ///
     /// - [`Error::Rejected`] at the first poll, if the call was rejected.
-    /// - [`Error::Aborted`] with [`Cause::Exhausted`], if `max_reruns` is used up: as many
-    ///   operations have failed or were lost as can run. The caller whose operation failed last
-    ///   still gets its own error.
+    /// - [`Error::Aborted`] with [`Cause::Exhausted`], if all operations that `max_reruns` allows
+    ///   have failed or were lost. The caller whose operation failed last still gets its own error.
     /// - [`Error::Aborted`] with another cause, if something else ends the flight.
     ///
     /// If no participant is left, those who wait by another call get the cause for which the last
