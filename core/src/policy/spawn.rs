@@ -41,10 +41,11 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// A task that is a participant drives the operation, and keeps it alive when every other
     /// participant has left. It counts neither as a waiter nor for a limit. If the runtime drops
-    /// it, the next `spawn` that joins gives another one. A call from inside of the flight's own
-    /// operation gives none. If the flight was begun by a guard,
+    /// this task, the next `spawn` that joins adds another one. A call from inside of the flight's
+    /// own operation adds none. If the flight was begun by a guard,
     /// [`Primary::run`](crate::Primary::run), `try_work`, `work_blocking` or `spawn_blocking`, this
-    /// call cannot keep the operation running. It can be lost with the caller that runs it.
+    /// call cannot keep the operation running. The operation can be lost with the caller that runs
+    /// it.
     ///
     /// # Errors
     ///

@@ -36,10 +36,10 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// polled runs its own, from the beginning. Exactly one does. A participant that is not polled
     /// does not delay the others, unless it drives. The flight stays registered throughout.
     ///
-    /// Use it where running the operation again is harmless. Where it is not, use
-    /// [`work`](Self::work), which never restarts, or an adapter's `spawn`. Callers with deadlines
-    /// of their own also use `work`, or an adapter's `spawn_while_wanted`. With this call, the work
-    /// of an operation is lost each time a caller gives up while it drives.
+    /// Use it if running the operation again is harmless. Otherwise use [`work`](Self::work), which
+    /// never restarts, or an adapter's `spawn`. Callers with deadlines of their own also use
+    /// `work`, or an adapter's `spawn_while_wanted`. With this call, the work of an operation is
+    /// lost each time a caller gives up while it drives.
     ///
     /// # Participants
     ///
@@ -52,8 +52,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// Each failure or loss wakes all participants that are left. So a chain of N failures takes
     /// about N²/2 polls. It also takes N times as long as one operation takes to fail.
-    /// [`max_reruns`](crate::GroupBuilder::max_reruns) bounds the number of runs of one flight.
-    /// Without it there is no bound.
+    /// [`max_reruns`](crate::GroupBuilder::max_reruns) limits the number of runs of one flight.
+    /// Without it there is no limit.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///   have failed or were lost. The caller whose operation failed last still gets its own error.
     /// - [`Error::Aborted`] with another cause, if something else ends the flight.
     ///
-    /// If no participant is left, those who wait by another call get the cause for which the last
+    /// If no participant is left, the waiters of other calls get the cause for which the last
     /// operation ended: [`Cause::Failed`], [`Cause::Dropped`] or [`Cause::Panicked`].
     ///
     /// # Panics
@@ -83,8 +83,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// Like in [`work`](Self::work), a driver that is kept but no longer polled delays the others.
-    /// If something else ends the flight, such a driver keeps [`drained`](Self::drained) waiting,
+    /// As in [`work`](Self::work), a driver that is kept but no longer polled delays the others. If
+    /// something else ends the flight, such a driver keeps [`drained`](Self::drained) waiting,
     /// because its operation is dropped only when its future is polled next, or dropped.
     ///
     /// # Examples

@@ -22,11 +22,12 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or becomes a participant of the flight that runs.
     ///
     /// The flight begins in this call, and the future that it returns is small. Only the first
-    /// caller's `make` is called; the operation of a duplicate is never made. Each caller's future
-    /// resolves to the same outcome. The operation is polled by one of the callers, the *driver*.
-    /// If the driver is dropped, another caller continues the **same operation** from where it
-    /// stopped. The operation is dropped unfinished only if the last participant leaves, if the
-    /// operation panics, or if something else ends the flight.
+    /// caller's `make` is called. The operation of a duplicate is never made. Each caller's future
+    /// resolves to the same outcome. Every caller of `work` is a *participant* of the flight. One
+    /// of them polls the operation: the *driver*. If the driver is dropped, another caller
+    /// continues the **same operation** from where it stopped. The operation is dropped unfinished
+    /// only if the last participant leaves, if the operation panics, or if something else ends the
+    /// flight.
     ///
     /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
     /// moment, all participants are woken. If a driver leaves while its operation wants to be
@@ -64,10 +65,10 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///   taken again) delays the others, unless something polls one of them.
     ///   [`drained`](Self::drained) waits for it too. If that can happen, use an adapter's `spawn`
     ///   or `spawn_while_wanted`: the operation is then a task of its own.
-    /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
+    /// - The executor that polls the driver also polls the operation. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself. A call from inside of it is a
-    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   plain waiter: it does not drive and does not keep the operation alive. If the wait is
     ///   certain not to end, it fails with
     ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
