@@ -119,3 +119,8 @@ pub mod handle {
     pub use crate::group::{Drained, Run};
     pub use crate::policy::{AbortHandle, Spawned, TryWork, Work};
 }
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
