@@ -205,15 +205,18 @@ impl<K, T> Table<K, T> {
         request: &Request,
         after: &mut After<K, T>,
     ) -> Answer {
-        let Some(holder) = self.holder(request).cloned() else {
+        let Some(holder) = self.holder(request) else {
             return Answer::Enter;
         };
-        let too_old = request.is_too_old(shard, self.note(holder.id), &holder);
-        let ended = too_old && self.supersede(shard, &holder, after);
-        after.drop_flight(holder);
-        if ended {
-            Answer::AskAgain
-        } else if self.waits_for(request) {
+        if request.is_too_old(shard, self.note(holder.id), holder) {
+            let holder = holder.clone();
+            let ended = self.supersede(shard, &holder, after);
+            after.drop_flight(holder);
+            if ended {
+                return Answer::AskAgain;
+            }
+        }
+        if self.waits_for(request) {
             Answer::Wait
         } else {
             Answer::Busy
