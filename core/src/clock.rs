@@ -4,18 +4,17 @@ use core::time::Duration;
 
 /// A source of time.
 ///
-/// It must never run backwards. Its zero can be anywhere. A group reads it under no lock, and needs
-/// nothing else of it: neither a timer nor a thread.
+/// It must never run backwards. Its zero can be anywhere. A group reads it under no lock. It needs
+/// no timer and no thread.
 ///
 /// # The default clock
 ///
-/// With `std` it is that of `std::time::Instant`. It is not specified whether that clock runs while
-/// the machine is suspended: `std` leaves it to the platform, and says that it can change. Today
-/// the clock stops on Linux (`CLOCK_MONOTONIC`) and on macOS, and runs on Windows. So on a machine
-/// that sleeps, a replay window, or the age that `supersede_after` allows, can be longer by the
-/// wall clock than the time that was set. It is never shorter. If that matters to you, give the
-/// builder a clock of your own. Without `std`, and on `wasm32-unknown-unknown`, there is no
-/// default.
+/// With `std` the default is the clock of `std::time::Instant`. `std` does not specify whether that
+/// clock runs while the machine is suspended: it depends on the platform, and can change. Today the
+/// clock stops on Linux (`CLOCK_MONOTONIC`) and on macOS, and runs on Windows. So on a machine that
+/// sleeps, a replay window, or the age that `supersede_after` allows, can be longer by the wall
+/// clock than the time that was set. It is never shorter. If that matters to you, give the builder
+/// a clock of your own. Without `std`, and on `wasm32-unknown-unknown`, there is no default.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
-//! What can go wrong, typed. Every message says what to do next.
+//! The error types. Every message says what to do next.
 //!
-//! Each future and each blocking wait yields [`Error`]. The other types say more about one case of
-//! it, or give a value back.
+//! Each future and each blocking wait yields [`Error`]. The other types describe one case of it, or
+//! return a value.
 
 mod shared;
 
@@ -11,10 +11,11 @@ use core::fmt;
 pub(crate) use shared::Held;
 pub use shared::{Report, SharedError};
 
-/// Why a call has no outcome. Every future and every blocking wait of this crate yields it.
+/// The reason why a call has no outcome. Every future and every blocking wait of this crate yields
+/// it.
 ///
-/// It says what became of the *call*. An operation that fails with an error of its own settles with
-/// that error (`T = Result<_, _>`), and every duplicate gets the same one.
+/// It describes the *call* and not the operation. An operation that fails with an error of its own
+/// settles with that error (`T = Result<_, _>`), and every duplicate gets the same one.
 ///
 /// ```
 /// use oneflight_core::{Error, Group, error::Cause};
@@ -32,8 +33,7 @@ pub use shared::{Report, SharedError};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Error {
-    /// The call was rejected. It has joined nothing and holds nothing, or has left what it joined
-    /// ([`Rejected::Reentrant`]).
+    /// The call was rejected. It has joined no flight, or has left it ([`Rejected::Reentrant`]).
     Rejected(Rejected),
     /// The flight ended without a value.
     Aborted(Aborted),
@@ -68,7 +68,7 @@ impl From<Aborted> for Error {
     }
 }
 
-/// Drops the value.
+/// Keeps the cause and drops the value.
 impl<T> From<SettleError<T>> for Error {
     fn from(late: SettleError<T>) -> Self {
         Error::Aborted(late.aborted)
@@ -86,7 +86,7 @@ impl From<Error> for std::io::Error {
     }
 }
 
-/// Why a flight ended without a value.
+/// The reason why a flight ended without a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
@@ -98,19 +98,20 @@ pub enum Cause {
     /// dropped, or the last participant leaves, while its thread unwinds. (That is detected with
     /// `std` only. Without `std` the cause is [`Dropped`](Cause::Dropped).)
     Panicked,
-    /// Ended on purpose: [`Primary::abort`](crate::Primary::abort),
-    /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort), and by key
-    /// [`Group::abort`](crate::Group::abort) and [`Group::abort_if`](crate::Group::abort_if).
+    /// The flight was ended on purpose, by [`Primary::abort`](crate::Primary::abort),
+    /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort),
+    /// [`Group::abort`](crate::Group::abort) or [`Group::abort_if`](crate::Group::abort_if).
     Cancelled,
     /// [`Group::abort_all`](crate::Group::abort_all) ended all flights.
     AbortedAll,
-    /// Older than the group's `supersede_after`: a newer flight of the same key superseded it.
+    /// A newer call superseded the flight, because it was older than `supersede_after`. At a gate,
+    /// also a call with [`Mode::Replace`](crate::gate::Mode::Replace) supersedes it.
     Superseded,
-    /// As many operations of a [`try_work`](crate::Group::try_work) have failed or were lost as
-    /// [`max_reruns`](crate::GroupBuilder::max_reruns) allows to run.
+    /// All operations of a [`try_work`](crate::Group::try_work) that
+    /// [`max_reruns`](crate::GroupBuilder::max_reruns) allows have failed or were lost.
     Exhausted,
-    /// The last operation of a [`try_work`](crate::Group::try_work) that ran failed, and no
-    /// participant is left to run another one. Its caller got the error.
+    /// The last operation of a [`try_work`](crate::Group::try_work) failed, and no participant is
+    /// left to run another one. The caller of that operation got its error.
     Failed,
 }
 
@@ -152,7 +153,7 @@ impl fmt::Display for Cause {
             Cause::Panicked => "the operation panicked",
             Cause::Cancelled => "it was aborted on purpose",
             Cause::AbortedAll => "the group aborted all flights",
-            Cause::Superseded => "it was too old and a newer flight took its place",
+            Cause::Superseded => "a newer call superseded it",
             Cause::Exhausted => "all runs that `max_reruns` allows have failed or were lost",
             Cause::Failed => "its operation failed and no other caller can run one",
         })
@@ -161,10 +162,10 @@ impl fmt::Display for Cause {
 
 /// The flight ended without a value.
 ///
-/// This is the outcome of the *flight* and not of the caller: a duplicate that gets it can begin
+/// This is the outcome of the *flight* and not of the caller. A duplicate that gets it can call
 /// again. The operation might have run, at least in part (see [`has_begun`](Self::has_begun)). An
-/// operation that fails with an error of its own settles with that error instead
-/// (`T = Result<_, _>`), and every duplicate gets the same one.
+/// operation that fails with an error of its own settles with that error instead (`T = Result<_,
+/// _>`), and every duplicate gets the same one.
 ///
 /// ```
 /// use oneflight_core::error::{Aborted, Cause};
@@ -226,14 +227,15 @@ impl fmt::Display for Aborted {
 
 impl StdError for Aborted {}
 
-/// A settle came too late, because something else had ended the flight. It gives the value back.
+/// A settle came too late, because something else had ended the flight. This error returns the
+/// value.
 ///
-/// `T` needs no `Debug`: the message never prints it. By `?`, or by `map_err(Error::from)`, it
-/// becomes an [`Error`], which drops the value.
+/// `T` needs no `Debug`, because the message never prints it. `?` and `map_err(Error::from)` turn
+/// it into an [`Error`], which drops the value.
 pub struct SettleError<T> {
     /// The value that was not recorded.
     pub value: T,
-    /// What had ended the flight.
+    /// The cause for which the flight had ended.
     pub aborted: Aborted,
 }
 
@@ -257,10 +259,10 @@ impl<T> fmt::Display for SettleError<T> {
 
 impl<T> StdError for SettleError<T> {}
 
-/// The cell has a value already. It gives the second value back.
+/// The cell already has a value. This error returns the second value.
 ///
-/// From [`SettleCell::settle`](crate::SettleCell::settle). `T` needs no `Debug`: the message never
-/// prints it.
+/// Returned by [`SettleCell::settle`](crate::SettleCell::settle). `T` needs no `Debug`, because the
+/// message never prints it.
 pub struct AlreadySettled<T> {
     /// The value that was not recorded.
     pub value: T,
@@ -280,7 +282,7 @@ impl<T> fmt::Display for AlreadySettled<T> {
 
 impl<T> StdError for AlreadySettled<T> {}
 
-/// Why a caller was rejected: neither primary nor waiter. It holds nothing.
+/// The reason why a call was rejected. Its caller is neither primary nor waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -296,23 +298,23 @@ pub enum Rejected {
     TooManyFlights,
     /// The group is closed, and the key is not in flight.
     Closed,
-    /// The call waits for an operation that it is a part of: it would wait for itself.
+    /// The call waits for an operation that it is a part of, so it would wait for itself.
     ///
-    /// Not detected: a wait through an executor of the operation's own (`join_all`,
-    /// `FuturesUnordered`, a `block_on` inside of it), through a task that it spawned, or on
-    /// another thread. Such a wait does not end. Without `std` nothing is detected.
+    /// These waits are not detected, and never end: a wait through an executor inside of the
+    /// operation (`join_all`, `FuturesUnordered`, `block_on`), through a task that the operation
+    /// spawned, or on another thread. Without `std` no wait is detected.
     ///
-    /// [`begin`](crate::Group::begin) never returns it, since a call that comes from inside of an
-    /// operation can belong to another task, which an executor runs in there. It is the error of a
-    /// wait, and only where it is certain:
+    /// [`begin`](crate::Group::begin) never returns this error, because a call from inside of an
+    /// operation can belong to another task that an executor runs there. A wait returns it, and
+    /// only if the wait is certain not to end:
     ///
     /// - The future is polled inside of a poll of its own flight's operation, with the waker of
-    ///   that poll, or of an operation of this crate that is polled further inside. So a ring
+    ///   that poll, or of an operation of this crate that is polled further inside. So a cycle
     ///   through several keys is detected within one chain of calls.
     /// - A thread calls a `wait_blocking` or `wait_deadline` of this crate while it is inside of
     ///   the flight: it polls, makes, calls or drops the flight's operation.
     ///
-    /// The caller has left the flight then, and gets this error from every later wait.
+    /// After that the caller has left the flight, and gets this error from every later wait.
     /// [`Stats`](crate::Stats) does not count it as rejected: a call that had been counted as
     /// joined is counted as cancelled. The metrics count it as rejected.
     Reentrant,
@@ -354,11 +356,11 @@ impl fmt::Display for Rejected {
             }
             Rejected::TooManyWaiters => "too many callers wait for this key; try again later",
             Rejected::TooManyFlights => {
-                "too many keys are in flight; shed the load or try again later"
+                "too many keys are in flight; reduce the load or try again later"
             }
-            Rejected::Closed => "the group is closed; begin nothing more on it",
+            Rejected::Closed => "the group or gate is closed; send the call to another instance",
             Rejected::Reentrant => {
-                "the call would wait for the operation that it is a part of; use another key there"
+                "the call waits for the operation that it is a part of; use another key there"
             }
         })
     }

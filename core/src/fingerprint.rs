@@ -3,17 +3,20 @@
 use core::fmt;
 use core::hash::{BuildHasher, Hash, Hasher};
 
-/// Identifies a payload: 128 bits, given or computed.
+/// Identifies a payload, by 128 bits that are given or computed.
 ///
 /// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
 /// different fingerprints are never merged: the later call is rejected as
 /// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). A call without a fingerprint joins
-/// without a check. A flight that began without one takes the first fingerprint that joins it, so a
-/// second payload is a mismatch there too, also of a retained outcome.
+/// without a check. A flight that began without a fingerprint takes the first one that joins it.
+/// After that, a call with another fingerprint is rejected there too, also if the outcome is
+/// retained.
 ///
-/// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic: they catch mistakes,
-/// not an attacker who forges payloads. Against one, [give](Self::new) the first 128 bits of a
-/// digest. They are the same in every group and thread of one process; do not store them.
+/// [`of_bytes`](Self::of_bytes) and [`of`](Self::of) are not cryptographic. They detect mistakes,
+/// but they do not resist an attacker who forges payloads. If you need that, [pass](Self::new) the
+/// first 128 bits of a cryptographic digest. Both functions return the same fingerprint in every
+/// group and thread of one process. Do not store it, because another version can compute another
+/// one.
 ///
 /// ```
 /// use oneflight_core::error::Rejected;

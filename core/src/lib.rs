@@ -2,16 +2,16 @@
 //! outcome.
 //!
 //! Clients retry. A retry of a request that is still running must not run again. It should wait for
-//! the first request and get the same outcome. Here a duplicate that waits is two words and a
-//! waker. It holds no thread and is not polled while it waits. Dropping it has no effect on other
-//! waiters. The core needs no runtime, and no `std`.
+//! the first request and get the same outcome. A waiting duplicate uses little memory: two words
+//! and a waker. It holds no thread and is not polled while it waits. Dropping it has no effect on
+//! other waiters. The core needs no runtime, and no `std`.
 //!
 //! - [`Group`] is the registry, with a table of [all calls](Group#choosing-a-call). An operation
 //!   can run as a task ([`spawn_on`](Entry::spawn_on)), in its callers ([`work`](Group::work)), or
 //!   in your own control flow between [`begin`](Group::begin) and [`settle`](Primary::settle).
 //! - [`Gate`](gate::Gate) lets one request in at a time.
-//! - [`SettleCell`] is the part that waits, on its own: one value, no key.
-//! - [`rt`] is what an executor's adapter supplies.
+//! - [`SettleCell`] is one value to wait for, without a key.
+//! - [`rt`] has the traits that the adapter of an executor implements.
 //!
 //! Applications usually depend on the crate `oneflight`, which re-exports this one and the adapters
 //! for tokio, smol and async-std. Its documentation has a guide: <https://docs.rs/oneflight>.
@@ -38,15 +38,15 @@
 //!
 //! # What it is not
 //!
-//! It is no cache: when a flight has ended, its key is free, or its outcome is retained for the
-//! time that you have set. It does not promise "exactly once": there is one successful settle for a
-//! flight, but an effect happens once only if the effect itself is idempotent or checks a token.
+//! It is not a cache. When a flight has ended, its key is free, unless you have set a time for
+//! which outcomes are retained. It does not promise "exactly once". A flight has one successful
+//! settle, but an effect happens once only if the effect itself is idempotent or checks a token.
 //!
 //! # Features
 //!
 //! | feature | default | what it does |
 //! |---|---|---|
-//! | `std` | yes | blocking waits, `parking_lot` locks, a clock, panics isolated, [re-entry] seen |
+//! | `std` | yes | blocking waits, `parking_lot`, a clock, isolated panics, [re-entry] detected |
 //! | `critical-section` | no | without `std`, locks are critical sections |
 //! | `portable-atomic` | no | atomics for targets without compare-and-swap |
 //! | `tracing` | no | a span for each flight, an event for each duplicate: see below |
@@ -61,10 +61,10 @@
 //! the flight continues. It *follows from* that caller's span, and the span of each duplicate
 //! follows from it.
 //!
-//! With `metrics`, what a group counts goes to the recorder that is current in the call that counts
-//! it. What is a level, for example how many flights are in progress, is read from
-//! [`Group::stats`]. The names of all spans, events and metrics are in one table, in the section
-//! "Looking in" of the documentation of `oneflight`.
+//! With `metrics`, each count goes to the recorder that is current in the call that counts. Read a
+//! level, for example the number of flights in progress, from [`Group::stats`]. The names of all
+//! spans, events and metrics are in one table, in the section "Looking in" of the documentation of
+//! `oneflight`.
 //!
 //! Without `std` and without `critical-section` the locks spin. If a task is preempted while it
 //! holds such a lock, a higher-priority task or an interrupt handler that needs the same lock spins
@@ -82,9 +82,9 @@
 //!
 //! # The waker contract
 //!
-//! No waker is woken, cloned or dropped, and nothing else of yours is called, while a lock is held.
-//! Wakers run in batches of at most 64 after the outcome is published. If one of them panics, the
-//! other waiters are woken first, and then the panic propagates.
+//! While a lock is held, no waker is woken, cloned or dropped, and no other code of yours is
+//! called. Wakers run in batches of at most 64 after the outcome is published. If one of them
+//! panics, the other waiters are woken first, and then the panic propagates.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -113,7 +113,7 @@ pub use fingerprint::Fingerprint;
 pub use flight::{FlightId, Settled, Success};
 pub use group::{Begin, Entry, Group, GroupBuilder, Primary, RandomState, Registry, Stats, Waiter};
 
-/// The futures that calls return, and what comes with them. Their names are seldom typed.
+/// The futures that calls return, and their handles. You seldom have to name these types.
 pub mod handle {
     pub use crate::cell::Wait;
     pub use crate::group::{Drained, Run};

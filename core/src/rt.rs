@@ -1,19 +1,19 @@
-//! What an adapter supplies: [`Spawn`], [`SpawnBlocking`] and [`Timer`]. What is generic over a
-//! runtime is written once: [`Timeout`] here, and the calls that use a runtime in [`Entry`].
+//! The traits that an adapter implements: [`Spawn`], [`SpawnBlocking`] and [`Timer`]. The code that
+//! is generic over a runtime is [`Timeout`], and the calls of [`Entry`] that take a runtime.
 //!
-//! Waiting needs none of them: a [`Waiter`](crate::Waiter) is an ordinary future. They run an
-//! operation apart from its callers, and measure time. An executor that has no timer, or no
-//! threads for blocking calls, implements what it has. The adapter crates implement all three; so
-//! can you, for your own executor.
+//! Waiting needs none of them, because a [`Waiter`](crate::Waiter) is an ordinary future. The
+//! traits run an operation apart from its callers, and measure time. The adapter crates implement
+//! all three. You can implement them for your own executor. If it has no timer, or no threads for
+//! blocking calls, implement the others.
 //!
 //! # Contract
 //!
-//! A runtime can run, or drop, what it is given immediately and inline, because no lock is held
+//! A runtime can run or drop a task inside of the call that passes it, because no lock is held
 //! across these calls. A runtime can drop a task or a call at any time instead of running it. The
 //! waiters then get an error.
 //!
-//! A task can be over before its operation is ready: if something else ends its flight, and, for
-//! `spawn_while_wanted`, if no caller is left. The task is woken then, and drops the operation in
+//! A task can finish before its operation is ready: if something else ends its flight, or, for
+//! `spawn_while_wanted`, if no caller is left. Then the task is woken, and drops the operation in
 //! that poll. A `spawn` that joins a `work` gives the runtime a task that drives the operation of
 //! the `work`.
 //!
@@ -68,7 +68,7 @@ pub trait Timer {
     fn sleep(&self, duration: Duration) -> Self::Sleep;
 }
 
-/// All three: what the adapters of this project implement.
+/// All three traits. The adapters of this project implement them.
 pub trait Runtime: Spawn + SpawnBlocking + Timer {}
 
 impl<R: Spawn + SpawnBlocking + Timer> Runtime for R {}
@@ -96,7 +96,7 @@ pin_project! {
 }
 
 impl<'a, H: ?Sized, S> Timeout<'a, H, S> {
-    /// Waits for `handle` until `sleep` is ready.
+    /// Makes a future that waits for `handle` until `sleep` is ready.
     pub fn new(handle: &'a mut H, sleep: S) -> Self {
         Self { handle, sleep }
     }

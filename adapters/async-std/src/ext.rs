@@ -12,11 +12,12 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::AsyncStd;
 
-/// Operations as tasks of async-std: they outlive every caller (policy *Detach*), or stop with the
-/// last one (policy *WhileWanted*).
+/// Runs operations as tasks of async-std. They run to their end without their callers (`spawn`), or
+/// stop with the last caller (`spawn_while_wanted`).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
-/// on `entry(key)`.
+/// on `entry(key)`. The tasks run on async-std's global executor, on any calling thread. To use
+/// another executor, implement [`Spawn`](oneflight_core::rt::Spawn) and call [`Entry::spawn_on`].
 ///
 /// ```
 /// use oneflight_async_std::GroupExt;
@@ -118,7 +119,7 @@ where
     }
 }
 
-/// Operations as tasks of async-std, for a call with more than a key: a borrowed key, a
+/// Runs operations as tasks of async-std, for a call with more than a key: a borrowed key, a
 /// fingerprint.
 ///
 /// ```
@@ -190,7 +191,7 @@ where
     }
 }
 
-/// Waiting for a limited time, on async-std's clock.
+/// Waits for a limited time, on async-std's clock.
 ///
 /// It is implemented for every future that a call returns, if the future is `Unpin` or pinned.
 ///
@@ -216,8 +217,8 @@ pub trait HandleExt: Future {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if the time is up first: the flight continues and the handle keeps its
-    /// place. All other errors are the handle's own.
+    /// Returns [`Error::TimedOut`] if the time is up first. The flight continues, and the handle
+    /// keeps its place. All other errors are the handle's own.
     ///
     /// # Cancel safety
     ///

@@ -21,7 +21,7 @@ use oneflight_core::rt::{Spawn, SpawnBlocking, Timer};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncStd;
 
-/// A pause on async-std's reactor. Boxed: async-std gives its own no name.
+/// A pause on async-std's reactor. It is boxed, because the type of async-std's pause has no name.
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Sleep(Pin<Box<dyn Future<Output = ()> + Send>>);
 

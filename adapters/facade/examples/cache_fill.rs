@@ -11,47 +11,52 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
-use oneflight::{Begin, Error, Group, Settled};
+use oneflight::{Begin, Error, Group};
 
-type Row = Settled<u64, String>;
+type Row = Arc<String>;
 
 /// Rows of a slow database.
 struct Rows {
-    /// It stores the outcomes of flights: one pointer each.
     cache: Cache<u64, Row>,
-    loads: Group<u64, String>,
+    loads: Group<u64, Row>,
     queries: AtomicUsize,
 }
 
 impl Rows {
-    async fn query(&self, id: u64) -> String {
+    async fn query(&self, id: u64) -> Row {
         self.queries.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(100)).await;
-        format!("row {id}")
+        Arc::new(format!("row {id}"))
     }
 
     async fn get(&self, id: u64) -> Result<Row, Error> {
-        let cached = || self.cache.get(&id);
-        if let Some(row) = cached() {
+        if let Some(row) = self.cache.get(&id) {
             return Ok(row);
         }
         let primary = match self.loads.begin(id) {
             Begin::Primary(primary) => primary,
-            Begin::Waiter(waiter) => return waiter.await,
+            Begin::Waiter(waiter) => return waiter.await.map(|row| Row::clone(&row)),
             Begin::Rejected(why) => return Err(why.into()),
         };
-        // Another caller can have filled it between the look and the begin.
-        if let Some(row) = cached() {
-            primary.abort();
+        // Another caller can have filled the cache since the first look.
+        if let Some(row) = self.cache.get(&id) {
+            primary.settle(row.clone())?;
             return Ok(row);
         }
-        let (row, registered) = primary.settle_registered(self.query(id).await)?;
+        let row = self.query(id).await;
+        // Fill first, then settle. A `changed` that comes between the two is detected by the settle.
         self.cache.insert(id, row.clone());
-        if !registered {
-            // The row was changed while this loaded the old one.
+        let settled = primary.settle_registered(row.clone());
+        if !settled.is_ok_and(|(_, registered)| registered) {
             self.cache.invalidate(&id);
         }
         Ok(row)
+    }
+
+    /// After a write to the database.
+    fn changed(&self, id: u64) {
+        self.loads.forget(&id);
+        self.cache.invalidate(&id);
     }
 }
 
@@ -80,8 +85,7 @@ async fn main() {
     println!("200 more, now from the cache:");
     burst(&rows).await;
     println!("the row is changed, and 200 requests come:");
-    rows.loads.forget(&7);
-    rows.cache.invalidate(&7);
+    rows.changed(7);
     burst(&rows).await;
     assert_eq!(rows.queries.load(Ordering::Relaxed), 2);
 }

@@ -1,7 +1,7 @@
 //! Runs one execution for each key. Duplicate calls wait without blocking a thread and get the same
 //! outcome.
 //!
-//! The [`guide`] has a page for each question; start with [which call](guide::which_call). This
+//! The [`guide`] has a page for each question. Start with [which call](guide::which_call). This
 //! crate only re-exports [`oneflight_core`] and, each behind a feature, the adapters for tokio,
 //! smol and async-std. The features can be combined.
 //!
@@ -19,14 +19,14 @@
 //! # });
 //! ```
 //!
-//! | the caller goes away: then | call | feature |
+//! | if the caller goes away | call | feature |
 //! |---|---|---|
 //! | the operation runs to its end | [`spawn`], [`spawn_blocking`] | an adapter's |
 //! | it stops when no caller wants it | [`spawn_while_wanted`] | an adapter's |
 //! | another caller continues it | [`Group::work`] | none |
 //! | another caller runs its own | [`Group::try_work`] | none |
 //! | waiters get an error | [`Group::begin`] | none |
-//! | it is a thread, and stays | [`work_blocking`](Group#method.work_blocking) | `std` (default) |
+//! | it is a thread, and can't | [`work_blocking`](Group#method.work_blocking) | `std` (default) |
 //!
 //! | for | take | feature |
 //! |---|---|---|
@@ -48,8 +48,9 @@
 //!
 //! # Looking in
 //!
-//! [`Group::stats`] returns what a group has done and holds. It needs no feature, and prints by
-//! name. With `tracing` and `metrics` the group also reports while it works. These are all names:
+//! [`Group::stats`] returns the figures of a group. It needs no feature, and `{}` prints each
+//! figure with its name. With `tracing` and `metrics` the group also reports while it works, with
+//! these names:
 //!
 //! | name | kind | labels or fields | what |
 //! |---|---|---|---|
@@ -84,15 +85,15 @@
 //! - The duration is real time, measured with `std::time::Instant` also in a group with a
 //!   [`clock`](GroupBuilder::clock) of its own. It includes the time in which the flight was queued
 //!   at a gate, and not the time it takes to wake its waiters. `wasm32-unknown-unknown` has no such
-//!   clock, and so no such histogram.
+//!   clock, so it has no such histogram.
 //! - Metrics go to the recorder that is current in the call that counts them, also if it is
 //!   installed after the group was built. Their descriptions go to the recorder that is current
 //!   when the group is built.
-//! - Nothing of this is called under a lock. A subscriber or a recorder that panics does that in
-//!   the call that reports, after the flight is in order.
+//! - No subscriber or recorder is called under a lock. If one panics, the panic propagates from the
+//!   call that reports, after the flight is in a consistent state.
 //!
-//! What is a level is not counted while calls run. Read it from [`Group::stats`], every ten seconds
-//! for example, in a task or a thread of your own:
+//! A level (a gauge in the table) is not counted while calls run. Read it from [`Group::stats`],
+//! for example every ten seconds, in a task or a thread of your own:
 //!
 //! ```
 //! use metrics::gauge;
@@ -129,8 +130,8 @@ pub use oneflight_core::*;
 
 pub mod guide;
 
-/// What runs operations apart from their callers. Each adapter is a module of its own, behind the
-/// feature of its name.
+/// The traits for executors, and the adapters. Each adapter is a module behind the feature of its
+/// name.
 pub mod rt {
     #[doc(inline)]
     pub use oneflight_core::rt::*;

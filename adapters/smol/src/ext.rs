@@ -12,11 +12,12 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::Smol;
 
-/// Operations as tasks of smol: they outlive every caller (policy *Detach*), or stop with the last
-/// one (policy *WhileWanted*).
+/// Runs operations as tasks of smol. They run to their end without their callers (`spawn`), or stop
+/// with the last caller (`spawn_while_wanted`).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
-/// on `entry(key)`.
+/// on `entry(key)`. The tasks run on smol's global executor, on any calling thread. To use another
+/// executor, implement [`Spawn`](oneflight_core::rt::Spawn) and call [`Entry::spawn_on`].
 ///
 /// ```
 /// use oneflight_smol::GroupExt;
@@ -118,7 +119,8 @@ where
     }
 }
 
-/// Operations as tasks of smol, for a call with more than a key: a borrowed key, a fingerprint.
+/// Runs operations as tasks of smol, for a call with more than a key: a borrowed key, a
+/// fingerprint.
 ///
 /// ```
 /// use oneflight_smol::EntryExt;
@@ -189,7 +191,7 @@ where
     }
 }
 
-/// Waiting for a limited time, on smol's clock.
+/// Waits for a limited time, on smol's clock.
 ///
 /// It is implemented for every future that a call returns, if the future is `Unpin` or pinned.
 ///
@@ -215,8 +217,8 @@ pub trait HandleExt: Future {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if the time is up first: the flight continues and the handle keeps its
-    /// place. All other errors are the handle's own.
+    /// Returns [`Error::TimedOut`] if the time is up first. The flight continues, and the handle
+    /// keeps its place. All other errors are the handle's own.
     ///
     /// # Cancel safety
     ///

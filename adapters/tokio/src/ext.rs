@@ -12,11 +12,12 @@ use oneflight_core::{Entry, Equivalent, Error, Group, Registry};
 
 use crate::Tokio;
 
-/// Operations as tasks of tokio: they outlive every caller (policy *Detach*), or stop with the last
-/// one (policy *WhileWanted*).
+/// Runs operations as tasks of tokio. They run to their end without their callers (`spawn`), or
+/// stop with the last caller (`spawn_while_wanted`).
 ///
 /// It is implemented for [`Group`] and [`Gate`]. Its calls are short forms of [`EntryExt`]'s calls
-/// on `entry(key)`.
+/// on `entry(key)`. The tasks run on the tokio runtime of the calling thread. To use another
+/// runtime, call [`Entry::spawn_on`] with a [`Tokio`] of its handle.
 ///
 /// ```
 /// use oneflight_tokio::GroupExt;
@@ -137,7 +138,8 @@ where
     }
 }
 
-/// Operations as tasks of tokio, for a call with more than a key: a borrowed key, a fingerprint.
+/// Runs operations as tasks of tokio, for a call with more than a key: a borrowed key, a
+/// fingerprint.
 ///
 /// ```
 /// use oneflight_tokio::EntryExt;
@@ -225,7 +227,7 @@ where
     }
 }
 
-/// Waiting for a limited time, on tokio's clock.
+/// Waits for a limited time, on tokio's clock.
 ///
 /// It is implemented for every future that a call returns, if the future is `Unpin` or pinned.
 ///
@@ -251,8 +253,8 @@ pub trait HandleExt: Future {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if the time is up first: the flight continues and the handle keeps its
-    /// place. All other errors are the handle's own.
+    /// Returns [`Error::TimedOut`] if the time is up first. The flight continues, and the handle
+    /// keeps its place. All other errors are the handle's own.
     ///
     /// # Cancel safety
     ///

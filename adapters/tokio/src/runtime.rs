@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
 /// let tokio = Tokio::from(runtime.handle().clone());
 /// let group: Group<&str, u64> = Group::new();
-/// // From a thread that no runtime knows:
+/// // From a thread outside every runtime:
 /// let charge = group.entry("charge:42").spawn_on(&tokio, || async { 1999 });
 /// assert_eq!(*runtime.block_on(charge).unwrap(), 1999);
 /// ```
@@ -113,12 +113,12 @@ impl Timer for Tokio {
 }
 
 pin_project! {
-    /// A future that is polled and dropped inside a tokio runtime, whoever polls or drops it. From
+    /// A future that enters a tokio runtime while it is polled or dropped. Returned by
     /// [`Tokio::in_context`].
     ///
     /// # Cancel safety
     ///
-    /// That of the future inside.
+    /// It has the cancel safety of the future inside.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct InContext<F> {
@@ -160,11 +160,12 @@ impl<F: Future> Future for InContext<F> {
 /// [`pause`]: https://docs.rs/tokio/latest/tokio/time/fn.pause.html
 /// [`advance`]: https://docs.rs/tokio/latest/tokio/time/fn.advance.html
 ///
-/// Its zero is the moment when it is made, also outside every runtime. Clones have the same zero.
+/// Its zero is the moment when it is made. You can make it outside every runtime. Clones have the
+/// same zero.
 ///
-/// It asks the runtime of the thread that reads it, which is the thread that calls the group. A
-/// thread outside every runtime reads the real time. So in a test with a paused runtime call the
-/// group from inside that runtime only, or it sees two times.
+/// It reads the time of the runtime of the calling thread. A thread outside every runtime reads the
+/// real time. So in a test with a paused runtime, call the group from inside that runtime only.
+/// Otherwise the group gets two different times.
 ///
 /// # Examples
 ///

@@ -31,7 +31,8 @@ impl<T> SettleCell<T> {
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until `deadline`.
+    /// The thread is blocked as by [`wait_blocking`](Self::wait_blocking), at most until
+    /// `deadline`.
     ///
     /// ```
     /// use oneflight_core::SettleCell;

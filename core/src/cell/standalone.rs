@@ -14,9 +14,9 @@ use crate::error::AlreadySettled;
 
 /// A cell that is settled once, by the first caller, and read by reference from then on.
 ///
-/// It is the part of a flight that waits. Any number of tasks and threads can wait for the value. A
-/// task that waits holds no thread; only `wait_blocking` and `wait_deadline` block the calling
-/// thread. Use the cell alone if there is one value to wait for and no key. Use
+/// A flight has such a cell for its outcome. Any number of tasks and threads can wait for the
+/// value. A task that waits holds no thread; only `wait_blocking` and `wait_deadline` block the
+/// calling thread. Use the cell alone if there is one value to wait for and no key. Use
 /// [`Group`](crate::Group) if callers must find each other by a key.
 ///
 /// Unlike a `OnceLock` or an async `OnceCell`, it does not run an initialiser: it only records the
@@ -90,7 +90,7 @@ impl<T> SettleCell<T> {
         cell
     }
 
-    /// Records the value and wakes everyone who waits, unless it was settled before.
+    /// Records the value and wakes all waiters, unless the cell was settled before.
     ///
     /// The wakers run in this call, in batches, under no lock.
     ///
@@ -211,7 +211,7 @@ impl<T> fmt::Debug for SettleCell<T> {
     }
 }
 
-/// Waits for a [`SettleCell`] to be settled. From [`SettleCell::wait`].
+/// Waits for a [`SettleCell`] to be settled. Returned by [`SettleCell::wait`].
 ///
 /// It is woken once, when the value is there. Polling it after that returns the value again.
 ///

@@ -7,12 +7,12 @@ use core::fmt;
 use core::ops::Deref;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// The error of an outcome that many callers share. From
+/// The error of an outcome that many callers share. Returned by
 /// [`Settled::into_result`](crate::Settled::into_result).
 ///
 /// It dereferences to the error. Its messages and its [`source`](Error::source) are those of `E`,
-/// so a chain of errors has each of them once. It is one more count of the outcome: cloning it
-/// copies no error. Its type does not say which key and value the outcome has, so `#[from]
+/// so a chain of errors shows each message once. Cloning it increases a count and does not copy the
+/// error. Its type does not name the key and the value of the outcome, so `#[from]
 /// SharedError<BankError>` serves every group whose operations fail with a `BankError`.
 ///
 /// # Examples
@@ -99,17 +99,17 @@ impl<E: fmt::Debug + fmt::Display> Error for SharedError<E> {
     }
 }
 
-/// Says where the source of an error is found, so that a [`SharedError`] of it has the same source.
+/// Finds the source of an error, so that a [`SharedError`] of it has the same source.
 ///
-/// These types have it: every [`Error`], `String` and `&'static str` (without a source),
+/// These types implement it: every [`Error`], `String` and `&'static str` (without a source),
 /// `Box<dyn Error + Send + Sync>`, and the types that are an `AsRef<dyn Error>`, as `anyhow::Error`
 /// and `eyre::Report` are. An error type of your own needs no impl.
 ///
 /// `Via` keeps these impls apart and is inferred. If two of them hold for a type (an `Error` that
 /// is also an `AsRef<dyn Error>`), the call says which: `into_result::<dyn Error>()`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no error, so `into_result` can't hand it on",
-    note = "look at the outcome by `as_ref()`, or make `{Self}` an `Error`"
+    message = "`{Self}` is not an error type, so `into_result` cannot return it",
+    note = "match on `settled.as_ref()`, or implement `Error` for `{Self}`"
 )]
 pub trait Report<Via: ?Sized> {
     /// Returns the error that has caused this one.

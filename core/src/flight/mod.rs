@@ -42,9 +42,9 @@ use operation::{Operation, SharedOperation};
 /// Use it to tell two flights of one key apart, in a log or beside an effect. With `std` each group
 /// starts at a random number below 2^52, so ids of two groups, or of a process before and after a
 /// restart, are very unlikely to be the same: with a million flights in each of two groups, about
-/// one in two thousand million. They stay below 2^53 for 2^52 flights, so a JSON number holds them.
-/// Without `std` ids start at 1. To make an effect idempotent, give it the client's own token
-/// first: that also survives a restart.
+/// one in two thousand million. The first 2^52 ids are below 2^53, so a JSON number can hold them.
+/// Without `std` ids start at 1. To make an effect idempotent, use the client's own token, because
+/// that also survives a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlightId(NonZeroU64);
 

@@ -12,12 +12,12 @@ use crate::error::{Held, Report, SharedError};
 use crate::flight::{Flight, FlightId};
 use crate::sync::Arc;
 
-/// The value that a flight settled with, shared by everyone who took part.
+/// The value that a flight settled with, shared by all its callers.
 ///
 /// It dereferences to the value, and it is shown, compared, hashed and (with the feature `serde`)
-/// serialized as the value is. Cloning it costs a count, never a copy of the value, so `T` needs no
-/// `Clone` and a megabyte costs what a number costs. The value is dropped with the last handle, or
-/// returned by [`try_unwrap`](Self::try_unwrap).
+/// serialized as the value is. Cloning it increases a count and does not copy the value. So `T`
+/// needs no `Clone`, and cloning takes the same time for a value of any size. The value is dropped
+/// with the last handle, or returned by [`try_unwrap`](Self::try_unwrap).
 ///
 /// If the value is a `Result`, [`into_result`](Self::into_result) makes a `Result` of it that works
 /// with `?`. To look at such a value by reference, use [`Result::as_ref`] and the other methods of
@@ -43,8 +43,8 @@ pub struct Settled<K, T> {
 
 /// The success of an outcome that is a `Result`, from [`Settled::into_result`].
 ///
-/// It dereferences to the success, and is in all else what a [`Settled`] is: cloning it costs a
-/// count, and it is shown, compared, hashed and serialized as the success is.
+/// It dereferences to the success, and otherwise works like a [`Settled`]. Cloning it increases a
+/// count. It is shown, compared, hashed and serialized as the success is.
 pub struct Success<K, V, E> {
     /// Settled with `Ok`.
     of: Settled<K, Result<V, E>>,
@@ -102,8 +102,7 @@ impl<K, T> Settled<K, T> {
 impl<K, V, E> Settled<K, Result<V, E>> {
     /// Turns an outcome that is a `Result` into a `Result` of shared handles, for `?`.
     ///
-    /// `Via` is inferred. It only tells the ways apart in which an `E` can be an error: see
-    /// [`Report`].
+    /// `Via` is inferred. You have to name it only if `E` is an error in two ways: see [`Report`].
     ///
     /// # Errors
     ///

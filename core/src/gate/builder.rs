@@ -11,7 +11,7 @@ use crate::flight::observe::Label;
 use crate::gate::{Gate, Mode};
 use crate::group::rules::Options;
 
-/// Makes a [`Gate`] that differs from the default. From [`Gate::builder`].
+/// Makes a [`Gate`] that differs from the default. Returned by [`Gate::builder`].
 ///
 /// ```
 /// use oneflight_core::error::Rejected;
@@ -68,10 +68,10 @@ impl<K, T> GateBuilder<K, T> {
 
     /// Sets how many calls can wait in the queue. A call beyond it is rejected at once as
     /// [`Rejected::Busy`](crate::error::Rejected::Busy). The default is 1,024. With zero,
-    /// [`Mode::Queue`] is [`Mode::Exclusive`].
+    /// [`Mode::Queue`] works like [`Mode::Exclusive`].
     ///
-    /// Duplicates of a queued token take no place. A call that waits to replace the holder
-    /// ([`Mode::Replace`]) has a place of its own, which this does not limit: there is one at most.
+    /// Duplicates of a queued token take no place. There is at most one call that waits to replace
+    /// the holder ([`Mode::Replace`]). It has a place of its own, which this does not limit.
     pub fn max_queue(mut self, calls: usize) -> Self {
         self.max_queue = calls;
         self
@@ -91,20 +91,21 @@ impl<K, T> GateBuilder<K, T> {
         self
     }
 
-    /// The next call ends an invocation that has held the gate for longer than this, whatever the
-    /// token of the call and whatever its mode (except [`Mode::Open`], which does not use the
-    /// gate). The callers of the invocation get
-    /// [`Cause::Superseded`](crate::error::Cause::Superseded). Without this setting no invocation
-    /// is too old.
+    /// Sets the age from which an invocation is too old. The next call ends an invocation that has
+    /// held the gate for longer than this. The token and the mode of that call do not matter,
+    /// except that a call with [`Mode::Open`] does not use the gate. The callers of the invocation
+    /// get [`Cause::Superseded`](crate::error::Cause::Superseded). Without this setting no
+    /// invocation is too old.
     ///
     /// The gate then goes to the call that has waited longest, as soon as the old operation is
     /// gone. The call that ended the old invocation is treated as any other call. If the old
     /// operation can be dropped at once (a `work` that no caller polls at this moment) and no call
     /// waits, it gets the gate. Otherwise it waits or is `Busy`, by its mode.
     ///
-    /// There is no timer: nothing happens until that call. A guard that is kept and a blocking call
-    /// that does not return hold the gate all the same, because they can't be dropped by another
-    /// caller. A closed gate ends nothing, and neither does a call from inside of the operation.
+    /// There is no timer: nothing happens until that call. A guard that is kept, and a blocking
+    /// call that does not return, still hold the gate, because another caller can't drop them. At a
+    /// closed gate no invocation is too old. A call from inside of the operation does not end it
+    /// either.
     ///
     /// The age of an invocation starts when it gets the gate. It renews its age with
     /// [`Gate::touch`] or [`Primary::touch`](crate::Primary::touch). Set this well above the
@@ -115,9 +116,9 @@ impl<K, T> GateBuilder<K, T> {
         self
     }
 
-    /// Retains every settled outcome for this long: a late duplicate of its token gets it at once,
-    /// whoever holds the gate. The outcome of a call without a token is not retained. See
-    /// [`GroupBuilder::retain_for`](crate::GroupBuilder::retain_for).
+    /// Retains every settled outcome for this long. A late duplicate of its token gets it at once,
+    /// also while another token holds the gate. The outcome of a call without a token is not
+    /// retained. See [`GroupBuilder::retain_for`](crate::GroupBuilder::retain_for).
     #[doc(alias = "ttl")]
     #[doc(alias = "replay")]
     #[doc(alias = "retain")]
@@ -126,7 +127,7 @@ impl<K, T> GateBuilder<K, T> {
         self
     }
 
-    /// Retains outcomes for as long as `how_long` says. See
+    /// Retains each outcome for the time that `how_long` returns. See
     /// [`GroupBuilder::retain_by`](crate::GroupBuilder::retain_by).
     pub fn retain_by(
         mut self,
@@ -144,9 +145,8 @@ impl<K, T> GateBuilder<K, T> {
         self
     }
 
-    /// Sets where time comes from, for what is retained and for
-    /// [`supersede_after`](Self::supersede_after). See
-    /// [`GroupBuilder::clock`](crate::GroupBuilder::clock).
+    /// Sets the clock of the gate. Retention and [`supersede_after`](Self::supersede_after) use it.
+    /// See [`GroupBuilder::clock`](crate::GroupBuilder::clock).
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.options.clock = Some(Box::new(clock));
         self

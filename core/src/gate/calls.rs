@@ -21,23 +21,36 @@ use crate::policy::{TryWork, Work};
 use crate::sync::Arc;
 
 impl<K: Hash + Eq, T> Gate<K, T> {
-    /// Returns the entry of this token: the token of one call, to which a fingerprint and a mode of
-    /// its own can be added.
+    /// Returns an [`Entry`]: the token of one call. You can add a fingerprint and a mode to it, and
+    /// then make the call.
     pub fn entry(&self, token: Option<K>) -> Entry<'_, Self> {
         Entry::owned(self, token)
     }
 
-    /// Takes the gate, or joins the invocation with this token. Never waits.
+    /// Takes the gate, or joins the invocation with this token. This call never blocks.
     ///
-    /// A caller that finds the gate held by another token is rejected as [`Rejected::Busy`] in each
-    /// mode, except with [`Mode::Open`], where no caller is. This call ends no invocation, except
-    /// one that is older than [`supersede_after`](GateBuilder::supersede_after).
+    /// If another token holds the gate, the call is rejected as [`Rejected::Busy`], in every mode
+    /// except [`Mode::Open`]. This call ends no invocation, except one that is older than
+    /// [`supersede_after`](GateBuilder::supersede_after).
+    ///
+    /// ```
+    /// use oneflight_core::Begin;
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Exclusive);
+    /// let Begin::Primary(holder) = gate.begin(Some("a")) else { unreachable!() };
+    /// assert!(matches!(gate.begin(Some("a")), Begin::Waiter(_)));
+    /// assert!(matches!(gate.begin(Some("b")), Begin::Rejected(Rejected::Busy)));
+    /// holder.settle(7).unwrap();
+    /// assert!(matches!(gate.begin(Some("b")), Begin::Primary(_)));
+    /// ```
     pub fn begin(&self, token: Option<K>) -> Begin<Option<K>, T> {
         self.entry(token).begin()
     }
 
-    /// Takes the gate, waiting for its turn if the mode says so, or joins the invocation with this
-    /// token.
+    /// Takes the gate, or joins the invocation with this token. The call waits for its turn if its
+    /// mode is [`Mode::Queue`] or [`Mode::Replace`].
     ///
     /// The call takes a place in the queue and claims the token with it, so duplicates of a token
     /// that is queued wait for the same claim. With [`Mode::Exclusive`] and [`Mode::Open`] this is
@@ -45,16 +58,42 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the place up. Duplicates of its token get [`Cause::Dropped`], and
+    /// Dropping the future gives up the place. Duplicates of its token get [`Cause::Dropped`], and
     /// no other caller is affected.
+    ///
+    /// ```
+    /// use oneflight_core::Begin;
+    /// use oneflight_core::gate::{Gate, Mode};
+    /// # futures_lite::future::block_on(async {
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let first = gate.begin(Some("a"));
+    /// let turn = gate.turn(Some("b"));
+    /// assert_eq!(gate.queued(), 1);
+    /// drop(first);
+    /// let Begin::Primary(second) = turn.await else { unreachable!() };
+    /// assert_eq!(*second.settle(7).unwrap(), 7);
+    /// # });
+    /// ```
     pub fn turn(&self, token: Option<K>) -> Turn<K, T> {
         self.entry(token).turn()
     }
 
-    /// Runs the operation when its turn comes, or takes part in the invocation with this token. See
-    /// [`Group::work`](crate::Group::work), and [`Gate`] for what happens at a gate that is held.
+    /// Runs the operation when its turn comes, or becomes a participant of the invocation with this
+    /// token. See [`Group::work`](crate::Group::work), and [`Gate`] for what happens at a gate that
+    /// is held.
     ///
     /// The operation is made in this call, and polled for the first time when its turn has come.
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    /// # futures_lite::future::block_on(async {
+    /// let device: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let first = device.work(Some("a"), || async { 1 });
+    /// let second = device.work(Some("b"), || async { 2 });
+    /// let (first, second) = futures_lite::future::zip(first, second).await;
+    /// assert_eq!((*first.unwrap(), *second.unwrap()), (1, 2));
+    /// # });
+    /// ```
     pub fn work<M, F>(&self, token: Option<K>, make: M) -> Work<Option<K>, T>
     where
         M: FnOnce() -> F,
@@ -93,23 +132,24 @@ impl<K: Hash + Eq, T> Gate<K, T> {
         self.entry(token).try_work(make)
     }
 
-    /// Runs the call on this thread when its turn comes, or parks this thread until the invocation
-    /// with this token has ended. While it waits for its turn, the thread is parked. See
+    /// Runs the call on this thread when its turn comes, or waits until the invocation with this
+    /// token has ended. The thread is parked while it waits. See
     /// [`Group::work_blocking`](crate::Group::work_blocking).
     ///
     /// # Errors
     ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking), and [`Rejected::Busy`]. If
-    /// something else ends the call while it waits, it gets that error, and does not run.
+    /// Returns the errors of [`Group::work_blocking`](crate::Group::work_blocking), and
+    /// [`Rejected::Busy`]. If something else ends the call while it waits, it gets that error, and
+    /// does not run.
     ///
     /// # Panics
     ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking).
+    /// Panics when [`Group::work_blocking`](crate::Group::work_blocking) does.
     ///
     /// # Deadlocks
     ///
-    /// As [`Group::work_blocking`](crate::Group::work_blocking), and those of [`Gate`]. Do not call
-    /// it on a thread that the holder of the gate needs.
+    /// This call has the deadlocks of [`Group::work_blocking`](crate::Group::work_blocking) and
+    /// those of [`Gate`]. Do not call it on a thread that the holder of the gate needs.
     ///
     /// ```
     /// use oneflight_core::gate::{Gate, Mode};
@@ -138,6 +178,15 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     }
 
     /// Returns the number of duplicates that wait for the token, in flight or queued.
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Exclusive);
+    /// let _holder = gate.begin(Some("a"));
+    /// let _duplicate = gate.begin(Some("a"));
+    /// assert_eq!(gate.waiters("a"), 1);
+    /// ```
     pub fn waiters<Q: Hash + Equivalent<K> + ?Sized>(&self, token: &Q) -> usize {
         self.lookup(token).map_or(0, |flight| flight.waiting())
     }
@@ -146,6 +195,15 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// [`supersede_after`](GateBuilder::supersede_after) limits. Returns true if the token is in
     /// flight or queued. A call has no age while it waits. See
     /// [`Group::touch`](crate::Group::touch).
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// assert!(!gate.touch("a"));
+    /// let _holder = gate.begin(Some("a"));
+    /// assert!(gate.touch("a"));
+    /// ```
     #[doc(alias = "heartbeat")]
     pub fn touch<Q: Hash + Equivalent<K> + ?Sized>(&self, token: &Q) -> bool {
         let now = self.only_shard().now();
@@ -153,9 +211,19 @@ impl<K: Hash + Eq, T> Gate<K, T> {
         found.is_some_and(|flight| self.only_shard().touch(&flight, now))
     }
 
-    /// Takes the token out of the registry: the next call with it is not a duplicate. The
+    /// Removes the token from the registry, so the next call with it is not a duplicate. The
     /// invocation keeps the gate, or its place in the queue. Returns true if the token was in
     /// flight or queued, or its outcome retained. See [`Group::forget`](crate::Group::forget).
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let _holder = gate.begin(Some("a"));
+    /// assert!(gate.forget("a"));
+    /// let next = gate.turn(Some("a")); // No duplicate: it waits for a turn of its own.
+    /// assert!(next.is_queued());
+    /// ```
     pub fn forget<Q: Hash + Equivalent<K> + ?Sized>(&self, token: &Q) -> bool {
         let now = self.only_shard().now();
         let found = self.lookup(token);
@@ -163,8 +231,9 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     }
 
     /// Ends the token's invocation without a value, also if it waits for its turn: its callers get
-    /// [`Cause::Cancelled`]. Returns true if this call ended it. If it holds the gate, the next one
-    /// gets the gate when its operation is gone. See [`Group::abort`](crate::Group::abort).
+    /// [`Cause::Cancelled`]. Returns true if this call ended it. If the invocation holds the gate,
+    /// the next one gets the gate when the operation of the old one is gone. See
+    /// [`Group::abort`](crate::Group::abort).
     ///
     /// ```
     /// use oneflight_core::gate::{Gate, Mode};
@@ -197,9 +266,9 @@ impl<K: Hash + Eq, T> Gate<K, T> {
 }
 
 impl<K, T> Gate<K, T> {
-    /// After this call no new invocation begins: a token that is neither in flight nor queued is
-    /// rejected as [`Rejected::Closed`]. Calls that are queued have begun a flight: they get their
-    /// turns. To end them too, call [`abort_all`](Self::abort_all) next. Otherwise as
+    /// Stops new invocations: after this call, a token that is neither in flight nor queued is
+    /// rejected as [`Rejected::Closed`]. Queued calls have already begun a flight, so they get
+    /// their turns. To end them too, call [`abort_all`](Self::abort_all) next. Otherwise as
     /// [`Group::close`](crate::Group::close).
     ///
     /// ```
@@ -223,8 +292,8 @@ impl<K, T> Gate<K, T> {
     }
 
     /// Ends all invocations, also those that wait for their turn and those that were forgotten.
-    /// They and their duplicates get [`Cause::AbortedAll`]. No queued call gets its turn by this.
-    /// For what becomes of the operations see [`Group::abort_all`](crate::Group::abort_all). The
+    /// They and their duplicates get [`Cause::AbortedAll`]. No queued call gets its turn.
+    /// [`Group::abort_all`](crate::Group::abort_all) describes what happens to the operations. The
     /// gate is busy until the operation of its holder is gone.
     ///
     /// ```

@@ -53,13 +53,13 @@ use crate::sync::Arc;
 
 /// One resource, one invocation at a time: an agent, a device, an account.
 ///
-/// A caller with a token that is in flight shares that invocation. What happens to a caller with
-/// another token, or without one, is the [`Mode`] of the gate, or of the call. A caller without a
-/// token is never joined.
+/// A caller whose token is in flight shares that invocation. The [`Mode`] of the gate, or of the
+/// call, decides what happens to a caller with another token or without a token. No caller joins a
+/// call without a token.
 ///
 /// The gate is free when the invocation that holds it has ended **and** is gone: its operation is
-/// ready or dropped, its blocking call has returned, its [`Primary`](crate::Primary) has settled or
-/// is dropped. So two invocations never run at once, however the first one was ended.
+/// ready or dropped, its blocking call has returned, or its [`Primary`] has settled or is dropped.
+/// So two invocations never run at the same time, also if something else ended the first one.
 ///
 /// # Choosing a mode
 ///
@@ -70,14 +70,23 @@ use crate::sync::Arc;
 /// | [`Replace`](Mode::Replace) | `Busy` | ends the holder, and is the next one |
 /// | [`Open`](Mode::Open) | runs at once | runs at once, and is not shared |
 ///
-/// `Busy` is [`Rejected::Busy`]. In each mode, a call that waits has claimed its token: a duplicate
-/// shares that call, and takes no place of its own. A caller that waits can leave at any time, and
-/// its place is given up. A [`work`](Self::work) keeps its place until its last participant leaves.
+/// `Busy` is [`Rejected::Busy`]. A call that waits has claimed its token. A duplicate shares that
+/// call, and takes no place of its own. A caller that waits can be dropped at any time, and then it
+/// loses its place. A [`work`](Self::work) keeps its place until its last participant leaves.
 ///
-/// If something else ends a call that waits, it gets that error. For every call but `work`
-/// [`has_begun`](crate::error::Aborted::has_begun) of the error is false: nothing of it has run. A
-/// `work` makes its operation when it is called and polls it when its turn comes. Every other call
-/// makes its operation when its turn comes.
+/// If something else ends a call that waits, it gets that error. For every call except `work`,
+/// [`has_begun`](crate::error::Aborted::has_begun) of the error is false, because none of its code
+/// has run. A `work` makes its operation when it is called, and polls it when its turn comes. Every
+/// other call makes its operation when its turn comes.
+///
+/// # When to use something else
+///
+/// - A `tokio::sync::Mutex` is enough if no caller has a token or replaces another one, and the
+///   queue needs no bound.
+/// - A semaphore lets several callers in and lets the rest wait. A gate lets one in.
+/// - A [`Group`](crate::Group) with
+///   [`max_flights(1)`](crate::GroupBuilder::max_flights) also runs one flight at a time. But it
+///   rejects every other key: it has no queue and can't replace.
 ///
 /// # Deadlocks
 ///
@@ -86,8 +95,8 @@ use crate::sync::Arc;
 ///   [`supersede_after`](GateBuilder::supersede_after), [`abort`](Self::abort) and `Replace` can't
 ///   drop what another caller has.
 /// - An invocation that waits for a turn at its own gate waits for itself. If it uses its own
-///   token, the wait fails with [`Rejected::Reentrant`] where that is detected. If it uses another
-///   token, that is not detected.
+///   token, the wait fails with [`Rejected::Reentrant`] if that is detected. If it uses another
+///   token, it is not detected.
 /// - When a turn comes, its caller holds the gate, even if nothing polls it. So a [`Turn`], a
 ///   `work` or a task that is kept and no longer polled holds the gate.
 /// - A blocking call that is spawned (`spawn_blocking`) holds a thread of its pool while it waits
@@ -179,19 +188,30 @@ impl<K, T> Gate<K, T> {
         self.inner.mode
     }
 
-    /// Returns true if an invocation holds the gate, also if it has ended and is not gone. Calls
-    /// with [`Mode::Open`] do not hold it.
+    /// Returns true if an invocation holds the gate, also if that invocation has ended and its
+    /// operation still exists. Calls with [`Mode::Open`] do not hold the gate.
     pub fn is_busy(&self) -> bool {
         self.only_shard().is_busy()
     }
 
     /// Returns the number of invocations that wait for their turn. Duplicates are not counted.
+    ///
+    /// ```
+    /// use oneflight_core::gate::{Gate, Mode};
+    ///
+    /// let gate: Gate<&str, u32> = Gate::new(Mode::Queue);
+    /// let holder = gate.begin(Some("a"));
+    /// let _next = gate.turn(Some("b"));
+    /// assert_eq!((gate.is_busy(), gate.queued()), (true, 1));
+    /// drop(holder);
+    /// assert_eq!((gate.is_busy(), gate.queued()), (true, 0));
+    /// ```
     pub fn queued(&self) -> usize {
         self.only_shard().queued()
     }
 
-    /// Returns what the gate has done and holds. A call that waits for its turn counts as a flight
-    /// that has begun.
+    /// Returns the figures of the gate. A call that waits for its turn counts as a flight that has
+    /// begun.
     pub fn stats(&self) -> Stats {
         read_stats(&self.inner.shards)
     }
@@ -205,8 +225,7 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
     /// Sets the mode of this call, instead of the gate's. The other calls keep theirs.
     ///
     /// With [`Mode::Open`] the call does not use the gate: it runs beside the invocation that holds
-    /// it. At a gate whose mode is `Open`, calls with another mode are one at a time among
-    /// themselves.
+    /// it. At a gate whose mode is `Open`, the calls with another mode still run one at a time.
     ///
     /// ```
     /// use oneflight_core::gate::{Gate, Mode};
@@ -222,8 +241,8 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
         self.with_mode(mode)
     }
 
-    /// Takes the gate, waiting for its turn if the mode says so, or joins the invocation with this
-    /// token. See [`Gate::turn`].
+    /// Takes the gate, or joins the invocation with this token. The call waits for its turn if its
+    /// mode says so. See [`Gate::turn`].
     pub fn turn(self) -> Turn<K, T> {
         let state = match self.begin_plain_in_turn() {
             (Begin::Primary(primary), ticket) => {
@@ -268,7 +287,7 @@ impl<K: Hash + Eq, T> Registry for Gate<K, T> {
 }
 
 impl<K, T> Clone for Gate<K, T> {
-    /// Another handle to the same gate.
+    /// Returns another handle to the same gate.
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -289,17 +308,16 @@ impl<K, T> fmt::Debug for Gate<K, T> {
     }
 }
 
-/// Waits for its turn at a [`Gate`]. From [`Gate::turn`].
+/// Waits for its turn at a [`Gate`]. Returned by [`Gate::turn`].
 ///
-/// It is a future that yields [`Begin`]. If something else ends its flight before it is polled with
-/// its turn, it is woken, and yields a [`Begin::Waiter`] that is ready with the error.
+/// It is a future that yields [`Begin`]. If something else ends its flight before it is polled at
+/// its turn, this future is woken. It yields a [`Begin::Waiter`] that is ready with the error.
 /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives the place up, and the gate with it if its turn had come. Duplicates of its
-/// token get an error that says that nothing
-/// [has begun](crate::error::Aborted::has_begun).
+/// Dropping it gives up the place, or the gate if its turn had come. Duplicates of its token get an
+/// error whose [`has_begun`](crate::error::Aborted::has_begun) is false.
 ///
 /// # Panics
 ///

@@ -16,14 +16,14 @@ use crate::group::shard::{Mode, Request, Shard};
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
-/// What [`Group::begin`] came to: exactly three paths.
+/// The result of [`Group::begin`]: one of three cases.
 #[must_use = "dropping a primary aborts its flight, dropping a waiter leaves it"]
 pub enum Begin<K, T> {
     /// No flight of the key was in progress. The caller runs it now, and must end the flight.
     Primary(Primary<K, T>),
     /// Another caller runs it, or its outcome is retained. The caller gets the same outcome.
     Waiter(Waiter<K, T>),
-    /// The call is rejected, with the reason. It holds nothing.
+    /// The call is rejected for this reason. It has joined nothing.
     Rejected(Rejected),
 }
 
@@ -52,7 +52,7 @@ impl<K, T> fmt::Debug for Begin<K, T> {
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Makes the caller the primary of `key`, or a waiter if a flight of `key` is in progress or
-    /// its outcome is retained. This call never waits.
+    /// its outcome is retained. This call never blocks.
     ///
     /// Of N callers that begin one key at once, exactly one becomes the primary. A begin that finds
     /// an aborted flight starts a new one. It never joins the aborted flight.
@@ -74,8 +74,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         self.entry(key).begin()
     }
 
-    /// Returns the entry of this key: the key of one call, to which other things that belong to the
-    /// call can be added.
+    /// Returns an [`Entry`]: the key of one call. You can add a fingerprint to it, and then make
+    /// the call.
     ///
     /// ```
     /// use oneflight_core::{Begin, Fingerprint, Group, error::Rejected};
@@ -91,8 +91,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Entry::owned(self, key)
     }
 
-    /// As [`entry`](Self::entry), from a borrowed form of the key. The key itself is made only if
-    /// the call begins a flight (or loses a race for that), so a duplicate makes none.
+    /// Returns an [`Entry`] for a borrowed form of the key. The key itself is made only if the call
+    /// begins a flight, or loses a race to begin it. So a duplicate makes no key.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -109,11 +109,12 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         self.entry_ref_with(key, Q::to_owned)
     }
 
-    /// As [`entry_ref`](Self::entry_ref), for a key that `ToOwned` does not make.
+    /// Returns an [`Entry`] like [`entry_ref`](Self::entry_ref), for a key that `ToOwned` cannot
+    /// make.
     ///
-    /// `key` and the key that `make` returns must be equivalent and have the same hash. The blanket
-    /// implementation of [`Equivalent`] covers all that `Borrow` covers; implement it for a form of
-    /// your own.
+    /// `key` and the key that `make` returns must be equivalent and have the same hash.
+    /// [`Equivalent`] is implemented for every form that `Borrow` covers. Implement it for a form
+    /// of your own.
     ///
     /// ```
     /// use oneflight_core::{Begin, Equivalent, Group};

@@ -20,7 +20,7 @@ impl<K, T> Waiter<K, T> {
     /// # Deadlocks
     ///
     /// The thread is blocked until the flight ends. Do not call it on a thread that an executor or
-    /// the primary needs: `await` the waiter there.
+    /// the primary needs. There, `await` the waiter.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -36,18 +36,18 @@ impl<K, T> Waiter<K, T> {
         self.watch().block(None)
     }
 
-    /// Waits by parking the calling thread, until `deadline` at most.
+    /// Waits by parking the calling thread, at most until `deadline`.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::TimedOut`] if the deadline comes first: the flight continues, and the
-    /// waiter keeps its place and can wait again, in any way. All other errors are those of
+    /// Returns [`Error::TimedOut`] if the deadline comes first. The flight continues, and the
+    /// waiter keeps its place and can wait again. Otherwise it returns the errors of
     /// [`wait_blocking`](Self::wait_blocking).
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. In a task, use `wait_timeout`
-    /// of an adapter's `HandleExt`.
+    /// The thread is blocked as by [`wait_blocking`](Self::wait_blocking), at most until the
+    /// deadline. In a task, use `wait_timeout` of an adapter's `HandleExt`.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group, Error};

@@ -15,7 +15,7 @@ use crate::group::rules::Options;
 /// More shards than this cost memory and bring nothing.
 const MOST_SHARDS: usize = 1 << 12;
 
-/// Makes a [`Group`] that differs from the default. From [`Group::builder`].
+/// Makes a [`Group`] that differs from the default. Returned by [`Group::builder`].
 ///
 /// Options that you do not set have no cost.
 ///
@@ -67,7 +67,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// Sets the hasher of keys.
+    /// Sets the hasher of the keys. See [`Group`](crate::Group#untrusted-keys).
     pub fn hasher<H>(self, hasher: H) -> GroupBuilder<K, T, H> {
         GroupBuilder {
             hasher,
@@ -77,16 +77,15 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         }
     }
 
-    /// Sets the name of the group in what it reports to `tracing` and `metrics`: each span, each
-    /// event and each metric has it as its field or label `group`. A group without a name has no
-    /// such label.
+    /// Sets the name of the group for `tracing` and `metrics`. Each span, event and metric has it
+    /// as its field or label `group`. A group without a name has no such label.
     ///
-    /// It is `group`, for a [gate](crate::gate::Gate) too, and not `name`, since a span has a name
-    /// of its own, with which a log written as JSON would mix it up.
+    /// The field is called `group`, for a [gate](crate::gate::Gate) too. It is not called `name`,
+    /// because a span has a name of its own, and a log written as JSON would confuse the two.
     ///
-    /// The labels are made here, once, and counting a call allocates nothing. Metrics of two groups
-    /// with one name are added up. Names must come from a small set: a metrics store keeps a series
-    /// for each. Without these features the name has no effect.
+    /// This call makes the labels once, so counting a call allocates nothing. If two groups have
+    /// the same name, their metrics are added up. Names must come from a small set, because a
+    /// metrics store keeps a series for each name. Without these features the name has no effect.
     ///
     /// ```
     /// use oneflight_core::Group;
@@ -112,8 +111,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// # Panics
     ///
-    /// A panic of the key's `Debug` propagates from the call that begins the flight, which ends the
-    /// flight, as a panic of the subscriber does.
+    /// If the key's `Debug` panics, the flight ends, and the panic propagates from the call that
+    /// began it. A panic of the subscriber does the same.
     pub fn show_keys(mut self) -> Self
     where
         K: fmt::Debug,
@@ -122,24 +121,49 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// Sets where time comes from, for what is retained and for
-    /// [`supersede_after`](Self::supersede_after). The default is the monotonic clock of `std` (see
-    /// [`Clock`] for what it does while the machine sleeps). Without `std`, and on
-    /// `wasm32-unknown-unknown`, there is none.
+    /// Sets the clock of the group. Retention and [`supersede_after`](Self::supersede_after) use
+    /// it. The default is the monotonic clock of `std` (see [`Clock`] for what it does while the
+    /// machine sleeps). Without `std`, and on `wasm32-unknown-unknown`, there is no default.
+    ///
+    /// ```
+    /// use oneflight_core::clock::Clock;
+    /// use oneflight_core::{Begin, Group};
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// /// A clock for tests.
+    /// #[derive(Default)]
+    /// struct Manual(Mutex<Duration>);
+    ///
+    /// impl Clock for Manual {
+    ///     fn now(&self) -> Duration {
+    ///         *self.0.lock().unwrap()
+    ///     }
+    /// }
+    ///
+    /// let (clock, minute) = (Arc::new(Manual::default()), Duration::from_secs(60));
+    /// let group: Group<&str, u32> =
+    ///     Group::builder().clock(clock.clone()).retain_for(minute).build();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.settle(7).unwrap();
+    /// assert!(group.peek("k").is_some());
+    /// *clock.0.lock().unwrap() += minute;
+    /// assert!(group.peek("k").is_none());
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.options.clock = Some(Box::new(clock));
         self
     }
 
-    /// Retains every settled outcome for this long: a duplicate that comes late gets the outcome at
-    /// once, instead of running the operation again. With a time of zero nothing is retained.
+    /// Retains every settled outcome for this long. A late duplicate gets the outcome at once, and
+    /// the operation does not run again. With a time of zero nothing is retained.
     ///
-    /// Of this call, [`retain_ok_for`](Self::retain_ok_for) and [`retain_by`](Self::retain_by) the
-    /// last one wins. At most [`max_retained`](Self::max_retained) outcomes are retained: 65,536,
-    /// if you do not say otherwise.
+    /// If you call more than one of this method, [`retain_ok_for`](Self::retain_ok_for) and
+    /// [`retain_by`](Self::retain_by), the last call wins. At most
+    /// [`max_retained`](Self::max_retained) outcomes are retained. The default is 65,536.
     ///
-    /// An expired outcome is never returned. No timer and no thread frees its memory. Later settles
-    /// of the group do that, two outcomes each, and so do a begin of its key,
+    /// An expired outcome is never returned. No timer or thread frees its memory. These calls free
+    /// it: a later settle of the group (two outcomes each), a begin of the same key,
     /// [`Group::purge_expired`] and [`Group::stats`].
     ///
     /// ```
@@ -160,13 +184,14 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// Retains outcomes for as long as `how_long` says. `None` or zero: the outcome is not
-    /// retained, and the key is free when the flight settles.
+    /// Retains each outcome for the time that `how_long` returns. If that is `None` or zero, the
+    /// outcome is not retained, and the key is free when the flight settles.
     ///
-    /// Of this call, [`retain_for`](Self::retain_for) and [`retain_ok_for`](Self::retain_ok_for)
-    /// the last one wins. `how_long` runs before the value is published, under no lock. If it
-    /// panics, the flight ends with [`Cause::Panicked`](crate::error::Cause::Panicked), and the
-    /// panic propagates out of the settle.
+    /// If you call more than one of this method, [`retain_for`](Self::retain_for) and
+    /// [`retain_ok_for`](Self::retain_ok_for), the last call wins. `how_long` runs before the value
+    /// is published, under no lock. If it panics, the flight ends with
+    /// [`Cause::Panicked`](crate::error::Cause::Panicked), and the panic propagates out of the
+    /// settle.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -222,13 +247,13 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// Bounds what the retained outcomes weigh together, in any unit, for example bytes: the sum of
-    /// what `weigh` says of them never exceeds `weight`. [`max_retained`](Self::max_retained)
-    /// bounds their number all the same.
+    /// Sets the maximum total weight of the retained outcomes, in any unit, for example bytes.
+    /// `weigh` returns the weight of one outcome. [`max_retained`](Self::max_retained) still limits
+    /// their number.
     ///
     /// An outcome that alone is heavier than `weight` is not retained, and
-    /// [`Stats::given_up`](crate::Stats::given_up) does not count it. For a lighter one as many
-    /// outcomes are given up as necessary, in the order that `max_retained` describes.
+    /// [`Stats::given_up`](crate::Stats::given_up) does not count it. For a lighter one the group
+    /// gives up as many outcomes as necessary, in the order that `max_retained` describes.
     ///
     /// `weigh` is called once for each outcome that is to be retained, before the value is
     /// published, under no lock. If it panics, the flight ends with
@@ -262,6 +287,15 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// A caller of another key with the same whole hash takes a place while its key is compared:
     /// see [`Group::waiters`].
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::builder().max_waiters(1).build();
+    /// let _flight = (group.begin("k"), group.begin("k"));
+    /// assert!(matches!(group.begin("k"), Begin::Rejected(Rejected::TooManyWaiters)));
+    /// ```
     pub fn max_waiters(mut self, waiters: usize) -> Self {
         self.options.max_waiters = waiters;
         self
@@ -277,6 +311,16 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// limit until that begin has dropped it.
     ///
     /// With this limit all shards share one counter.
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::builder().max_flights(1).build();
+    /// let _flight = group.begin("a");
+    /// assert!(matches!(group.begin("a"), Begin::Waiter(_)));
+    /// assert!(matches!(group.begin("b"), Begin::Rejected(Rejected::TooManyFlights)));
+    /// ```
     pub fn max_flights(mut self, flights: usize) -> Self {
         self.options.max_flights = flights;
         self
@@ -285,9 +329,9 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// Sets how many operations of one flight of [`try_work`](Group::try_work) can run after the
     /// first one. Without this setting there is no bound.
     ///
-    /// When that many have failed or were lost too, the flight ends: the callers that are left get
-    /// [`Cause::Exhausted`](crate::error::Cause::Exhausted). A caller whose operation failed gets
-    /// its own error all the same. With zero, nobody runs a second operation.
+    /// If all of them fail or are lost too, the flight ends, and the callers that are left get
+    /// [`Cause::Exhausted`](crate::error::Cause::Exhausted). A caller whose operation failed still
+    /// gets its own error. With zero, no caller runs a second operation.
     ///
     /// Set it where an operation can take long to fail: N callers that fail one after the other
     /// keep the last one waiting N times as long.
@@ -310,10 +354,11 @@ impl<K, T, S> GroupBuilder<K, T, S> {
         self
     }
 
-    /// The next begin of a key supersedes a flight that is older than this: its waiters get
-    /// [`Cause::Superseded`](crate::error::Cause::Superseded), and the caller is primary of a new
-    /// flight. If the old primary settles later, it gets its value back in the error. There is no
-    /// timer: nothing happens until that begin. Without this setting no flight is too old.
+    /// Sets the age from which a flight is too old. The next begin of its key supersedes it: the
+    /// waiters of the old flight get [`Cause::Superseded`](crate::error::Cause::Superseded), and
+    /// the caller is primary of a new flight. If the old primary settles later, it gets its value
+    /// back in the error. There is no timer: nothing happens until that begin. Without this setting
+    /// no flight is too old.
     ///
     /// The old operation is not always stopped at once. That begin drops the operation of a `work`,
     /// unless a caller polls it right now. An operation of `run`, `spawn` or `try_work` is
@@ -322,17 +367,30 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// be idempotent, or check the [`FlightId`](crate::FlightId).
     ///
     /// An old flight ends only for a call that begins. Where no new flight can begin, the call
-    /// joins the old one instead. That is so in a group that is closed, at
+    /// joins the old one instead. This is the case in a closed group, at
     /// [`max_flights`](Self::max_flights), and for a call from inside of the old flight's
     /// operation. At `max_flights` there is one exception: if the operation can be dropped at once,
-    /// the flight is superseded, because its successor then takes its place. That is so for a
-    /// `work` whose operation nobody polls at this moment, and for a `try_work` that nobody runs.
-    /// If a guard, a `run` or a `spawn` hangs, callers join the old flight until there is room.
+    /// the flight is superseded, because its successor then takes its place. This is the case for a
+    /// `work` whose operation no caller polls at this moment, and for a `try_work` that no caller
+    /// runs. If a guard, a `run` or a `spawn` never finishes, callers join the old flight until
+    /// there is room.
     ///
-    /// Set it well above the slowest run of an operation. Otherwise an operation that is sound and
-    /// slower than this never finishes while callers keep coming, because each of its runs is
-    /// superseded. An operation that makes progress for a long time renews its age with
-    /// [`Group::touch`] or [`Primary::touch`](crate::Primary::touch).
+    /// Set it well above the slowest run of an operation. Otherwise a healthy operation that takes
+    /// longer never finishes while callers keep coming, because each of its runs is superseded. An
+    /// operation that makes progress for a long time renews its age with [`Group::touch`] or
+    /// [`Primary::touch`](crate::Primary::touch).
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    /// use std::time::Duration;
+    ///
+    /// let group: Group<&str, u32> = Group::builder().supersede_after(Duration::ZERO).build();
+    /// let Begin::Primary(old) = group.begin("k") else { unreachable!() };
+    /// # std::thread::sleep(Duration::from_millis(1));
+    /// let Begin::Primary(new) = group.begin("k") else { unreachable!() };
+    /// assert_eq!(old.settle(1).unwrap_err().value, 1);
+    /// assert_eq!(*new.settle(2).unwrap(), 2);
+    /// ```
     #[doc(alias = "lease")]
     pub fn supersede_after(mut self, age: Duration) -> Self {
         self.options.supersede_after = Some(age);
@@ -353,7 +411,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
 
 impl<K, V, E, S> GroupBuilder<K, Result<V, E>, S> {
     /// Retains successes for this long. A failure is not retained: the next call runs the operation
-    /// again. Else as [`retain_for`](Self::retain_for), and of these calls the last one wins.
+    /// again. Otherwise it works like [`retain_for`](Self::retain_for). The last of these calls
+    /// wins.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

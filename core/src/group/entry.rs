@@ -19,9 +19,10 @@ use crate::group::shard::{
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 
-/// A [`Group`](crate::Group) or a [`Gate`](crate::gate::Gate): what an [`Entry`] is an entry of.
+/// The type that an [`Entry`] belongs to: a [`Group`](crate::Group) or a
+/// [`Gate`](crate::gate::Gate).
 ///
-/// It is sealed. Use it to write a function once for both.
+/// Use it to write one function for both. It is sealed.
 pub trait Registry: sealed::Sealed<Self::Key, Self::Value> {
     /// The key of its flights.
     type Key: Hash + Eq;
@@ -55,12 +56,13 @@ pub(crate) mod sealed {
     }
 }
 
-/// The key of one call, and what belongs to that call alone.
+/// The key of one call, with its fingerprint and, at a gate, its mode.
 ///
-/// From [`Group::entry`](crate::Group::entry), [`Group::entry_ref`](crate::Group::entry_ref),
+/// Returned by [`Group::entry`](crate::Group::entry),
+/// [`Group::entry_ref`](crate::Group::entry_ref),
 /// [`Group::entry_ref_with`](crate::Group::entry_ref_with) and
-/// [`Gate::entry`](crate::gate::Gate::entry). It holds no lock and no place: nothing happens until
-/// one of its calls is made.
+/// [`Gate::entry`](crate::gate::Gate::entry). It holds no lock and takes no place. Nothing happens
+/// until you make one of its calls.
 ///
 /// ```
 /// use oneflight_core::{Begin, Fingerprint, Group};
@@ -107,10 +109,26 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
         }
     }
 
-    /// Adds the payload's fingerprint: a call of the same key with another payload is rejected as
-    /// [`Rejected::Mismatch`](crate::error::Rejected::Mismatch). See [`Fingerprint`].
+    /// Adds the fingerprint of the payload. A call of the same key with another payload is rejected
+    /// as [`Rejected::Mismatch`](crate::error::Rejected::Mismatch).
     ///
-    /// A later call replaces an earlier one.
+    /// A call **without** a fingerprint is not checked: it joins whatever flight its key has. So
+    /// give a fingerprint to every call of a key, for example to every charge. See [`Fingerprint`].
+    ///
+    /// If you call this twice, the last fingerprint counts.
+    ///
+    /// ```
+    /// use oneflight_core::error::Rejected;
+    /// use oneflight_core::{Begin, Fingerprint, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let charge = |cents: u32| group.entry("token").fingerprint(Fingerprint::of(&cents)).begin();
+    /// let first = charge(1999);
+    /// assert!(matches!(charge(1999), Begin::Waiter(_)));
+    /// assert!(matches!(charge(2000), Begin::Rejected(Rejected::Mismatch)));
+    /// assert!(matches!(group.begin("token"), Begin::Waiter(_))); // Not checked.
+    /// # drop(first);
+    /// ```
     pub fn fingerprint(mut self, payload: Fingerprint) -> Self {
         self.fingerprint = Some(payload);
         self
@@ -119,9 +137,9 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
 
 impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Makes the caller the primary of the key, or a waiter if a flight of the key is in progress.
-    /// This call never waits.
+    /// This call never blocks.
     ///
-    /// See [`Group::begin`](crate::Group::begin). On a gate, a call that finds another token in
+    /// See [`Group::begin`](crate::Group::begin). At a gate, a call that finds another token in
     /// flight is rejected as [`Rejected::Busy`](crate::error::Rejected::Busy), except with
     /// [`Mode::Open`]: see [`Gate::begin`](crate::gate::Gate::begin).
     #[inline(always)]
@@ -142,8 +160,8 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Joins the flight of the key as a waiter, and never becomes primary. Returns `None` if the
     /// key is neither in flight nor retained.
     ///
-    /// See [`Group::join`](crate::Group::join). No key is made. On a gate, a token is in flight
-    /// also while it is queued; a call without a token is never joined.
+    /// See [`Group::join`](crate::Group::join). No key is made. At a gate, a queued token is in
+    /// flight too, and a call without a token is never joined.
     ///
     /// # Errors
     ///

@@ -19,13 +19,13 @@ pub(super) const fn shard_index(hash: u64, shards: usize) -> usize {
 
 /// The default hasher's state: a random seed for each group.
 ///
-/// Fast, and good enough against accidents. Where an attacker chooses the keys, use SipHash
-/// instead: see [`Group`](crate::Group#untrusted-keys). Without `std` the seed comes from
+/// It is fast, and protects against accidental collisions. If an attacker chooses the keys, use
+/// SipHash instead: see [`Group`](crate::Group#untrusted-keys). Without `std` the seed comes from
 /// addresses and is weak.
 #[derive(Clone, Debug, Default)]
 pub struct RandomState(Seed);
 
-/// The default hasher. From [`RandomState`].
+/// The default hasher. Returned by [`RandomState`].
 #[derive(Clone)]
 pub struct DefaultHasher(foldhash::fast::FoldHasher<'static>);
 

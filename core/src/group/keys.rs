@@ -56,8 +56,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         join(self, key, None, None)
     }
 
-    /// Returns the retained outcome of the key, if there is one. Does not join a flight and changes
-    /// no count.
+    /// Returns the retained outcome of the key, if there is one. This call joins no flight and
+    /// changes no count.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -79,7 +79,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         Some(Settled::new(flight))
     }
 
-    /// Returns true if the key is in flight. A retained outcome is not.
+    /// Returns true if the key is in flight. A retained outcome is not in flight.
     pub fn contains<Q>(&self, key: &Q) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -94,8 +94,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// A caller joins the flight that has its key's hash before the keys are compared, so that no
     /// limit is exceeded. If another key has the same whole 64-bit hash, its caller counts here
-    /// during that comparison. With a random seed, that happens only if somebody searches for such
-    /// keys.
+    /// during that comparison. With a random seed, that happens only if an attacker searches for
+    /// such keys.
     pub fn waiters<Q>(&self, key: &Q) -> usize
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -140,12 +140,12 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         found.is_some_and(|flight| shard.touch(&flight, now))
     }
 
-    /// Takes the key out of the registry: the next call begins a new flight. The old flight
-    /// continues for those already in it, and its late settle never touches the new one. Returns
-    /// true if the key was in flight, or its outcome retained.
+    /// Removes the key from the registry, so the next call begins a new flight. The old flight
+    /// continues for the callers that have joined it. When it settles, the new flight is not
+    /// affected. Returns true if the key was in flight, or its outcome retained.
     ///
-    /// A flight that is forgotten is not retained when it settles; a retained outcome is dropped
-    /// now.
+    /// A flight that is forgotten is not retained when it settles. An outcome that is already
+    /// retained is dropped by this call.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -167,14 +167,15 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
         found.is_some_and(|flight| shard.forget(&flight, now))
     }
 
-    /// As [`forget`](Self::forget), for one flight of the key: a newer flight of the key keeps it.
-    /// Returns true if this flight was in flight or retained, and had the key.
+    /// Removes the key from the registry like [`forget`](Self::forget), but only if it belongs to
+    /// this flight. A newer flight keeps the key. Returns true if this flight was in progress or
+    /// retained, and had the key.
     ///
     /// Use it if the reason to forget is an outcome that the caller has seen, for example a token
     /// that was refused. If many callers have seen it, the first of them forgets it. The later
     /// calls do not take the key from the flight that has begun since.
     ///
-    /// An id of another key's flight, or of another group, forgets nothing. (Without `std`, and in
+    /// An id of another key's flight, or of another group, has no effect. (Without `std`, and in
     /// rare cases with it, two groups use the same ids: pass an id to the group that gave it.)
     ///
     /// ```
@@ -203,11 +204,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Ends the key's flight without a value: its waiters get [`Cause::Cancelled`]. Returns true if
     /// this call ended it.
     ///
-    /// The key is free before the waiters are woken. What becomes of the operation is said at
-    /// [`abort_all`](Self::abort_all): that of a `work` is dropped by this call, another one when
-    /// its caller or task is polled next, and a blocking call that runs is not stopped. A primary
-    /// that settles later gets its value back in the error. A flight that was forgotten, and a
-    /// retained outcome, are not changed.
+    /// The key is free before the waiters are woken. This call drops the operation of a `work`. Any
+    /// other operation is dropped when its caller or task is polled next. A blocking call that runs
+    /// is not stopped. See [`abort_all`](Self::abort_all). A primary that settles later gets its
+    /// value back in the error. A flight that was forgotten, and a retained outcome, are not
+    /// changed.
     ///
     /// ```
     /// use oneflight_core::error::{Aborted, Cause};
@@ -245,11 +246,11 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 }
 
 impl<K, T, S> Group<K, T, S> {
-    /// Returns the keys in flight, in no particular order. Keys of forgotten flights and of
-    /// retained outcomes are not among them, as they are not counted by [`len`](Self::len).
+    /// Returns the keys in flight, in no particular order. Like [`len`](Self::len), this does not
+    /// include the keys of forgotten flights and of retained outcomes.
     ///
-    /// The shards are read one after the other, and the keys are cloned under no lock. So a key can
-    /// be returned whose flight has ended since.
+    /// The shards are read one after the other, and the keys are cloned under no lock. So the
+    /// flight of a returned key might have ended meanwhile.
     ///
     /// ```
     /// use oneflight_core::Group;
@@ -277,8 +278,8 @@ impl<K, T, S> Group<K, T, S> {
         keys.0.take().unwrap_or_default()
     }
 
-    /// As [`forget`](Self::forget), for every key that the closure picks: in flight or retained.
-    /// Returns how many it forgot.
+    /// Forgets every key, in flight or retained, for which the closure returns true. Returns the
+    /// number of these keys. See [`forget`](Self::forget).
     ///
     /// The closure is called under no lock, once for each key, and can call back into the group.
     /// Keys that come while this call runs are not forgotten.
@@ -306,8 +307,8 @@ impl<K, T, S> Group<K, T, S> {
         )
     }
 
-    /// As [`abort`](Self::abort), for every key in flight that the closure picks. Returns how many
-    /// flights it ended.
+    /// Aborts the flight of every key for which the closure returns true. Returns the number of
+    /// flights that it ended. See [`abort`](Self::abort).
     ///
     /// The closure is called under no lock, once for each key, and can call back into the group.
     /// Flights that begin while this call runs are not ended, and neither are forgotten ones.

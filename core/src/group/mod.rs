@@ -61,7 +61,7 @@ use stats::gather;
 /// the old outcome for a limited time, see [`GroupBuilder::retain_for`].)
 ///
 /// A group is a handle. A clone is another handle to the same registry. Flights in progress outlive
-/// the last handle: they finish and settle. Retained outcomes are dropped with it.
+/// the last handle: they finish and settle. Retained outcomes are dropped with the last handle.
 ///
 /// # Choosing a call
 ///
@@ -72,12 +72,19 @@ use stats::gather;
 /// | [`work`] | in the callers, one at a time | another caller continues it |
 /// | [`try_work`] | in the caller whose turn it is | the next caller runs its own |
 /// | [`begin`] | in your own control flow | waiters get [`Aborted`] |
-/// | `work_blocking` | on the caller's thread | only by a panic: waiters get [`Aborted`] |
+/// | `work_blocking` | on the caller's thread | it can only panic: waiters get [`Aborted`] |
 ///
-/// The adapters provide the calls that need a runtime, also `spawn_blocking` for a blocking call,
-/// as methods of a group. An operation of `try_work`, `begin` and `work_blocking` can borrow and
-/// does not have to be `Send`, and keys and values can be of any type. All other calls need an
-/// operation that is `Send + 'static`, and keys and values that are `Send + Sync + 'static`.
+/// The adapters provide the calls that need a runtime as methods of a group. They also provide
+/// `spawn_blocking`, for a blocking call.
+///
+/// What each call needs, besides a key that is `Hash + Eq`:
+///
+/// | call | of the operation | of the key and the value |
+/// |---|---|---|
+/// | `work` and the calls that spawn | `Send + 'static` | `Send + Sync + 'static` |
+/// | `try_work`, `begin`, `work_blocking` | nothing: it can borrow and be `!Send` | nothing |
+///
+/// A group, a guard and a waiter are `Send` if the key and the value are `Send + Sync`.
 ///
 /// [`spawn`]: Entry::spawn_on
 /// [`spawn_while_wanted`]: Entry::spawn_while_wanted_on
@@ -89,9 +96,9 @@ use stats::gather;
 /// # When calls meet
 ///
 /// The call that begins a flight decides how it runs. A call that joins shares the outcome. This
-/// table shows what a call that has joined gets, if the caller that began the flight is lost.
-/// (A caller of `work_blocking` can only be lost by a panic.) If the joining caller is lost, the
-/// flight does not change.
+/// table shows what a call that has joined gets, if the caller that began the flight is dropped or
+/// panics. (A caller of `work_blocking` can only panic.) If a caller that has joined is dropped,
+/// the flight does not change.
 ///
 /// | begun by | the same call | `spawn` | another call |
 /// |---|---|---|---|
@@ -110,7 +117,7 @@ use stats::gather;
 /// | `spawn_while_wanted`, `work` | is dropped, unless a `spawn` joined |
 /// | `try_work`, `begin`, `run` | is dropped |
 ///
-/// The first `spawn` that joins a `work` gives its runtime a task that takes part like a caller of
+/// The first `spawn` that joins a `work` gives its runtime a task that drives like a caller of
 /// `work`. So the operation then runs to its end, and every waiter gets the outcome.
 ///
 /// # Untrusted keys
@@ -160,20 +167,20 @@ impl<K, T, S> Drop for Inner<K, T, S> {
 }
 
 impl<K, T> Group<K, T> {
-    /// An empty group with the default hasher, seeded at random.
+    /// Makes an empty group with the default hasher, seeded at random.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// For a group that differs from the default.
+    /// Returns a builder, for a group that differs from the default.
     pub fn builder() -> GroupBuilder<K, T> {
         GroupBuilder::new()
     }
 }
 
 impl<K, T, S> Group<K, T, S> {
-    /// An empty group with your hasher: SipHash (`std::hash::RandomState`) where keys come from
-    /// strangers.
+    /// Makes an empty group with your hasher. If keys come from untrusted clients, use SipHash
+    /// (`std::hash::RandomState`).
     ///
     /// ```
     /// use oneflight_core::Group;
@@ -207,8 +214,8 @@ impl<K, T, S> Group<K, T, S> {
         self.inner.shards.iter().all(|shard| shard.len() == 0)
     }
 
-    /// Returns what the group has done and holds. This looks at every flight in progress, one shard
-    /// at a time, and drops what has expired first. Call it for a metrics page and not for each
+    /// Returns the figures of the group. This call drops expired outcomes first. Then it reads
+    /// every flight in progress, one shard at a time. Call it for a metrics page and not for each
     /// request.
     ///
     /// ```
@@ -328,7 +335,7 @@ pub(crate) fn read_stats<K, T>(shards: &[Arc<Shard<K, T>>]) -> Stats {
 }
 
 impl<K, T, S> Clone for Group<K, T, S> {
-    /// Another handle to the same registry.
+    /// Returns another handle to the same registry.
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),

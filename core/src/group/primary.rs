@@ -155,24 +155,25 @@ impl<K, T> Primary<K, T> {
         self.settle_registered(value).map(|(settled, _)| settled)
     }
 
-    /// As [`settle`](Self::settle), and returns whether the flight still had its key.
+    /// Records the outcome like [`settle`](Self::settle), and returns whether the flight still had
+    /// its key.
     ///
     /// The second part of the result is false if the flight was forgotten before its key was freed.
     /// That is read in the critical section that frees the key (or keeps it, for an outcome that is
-    /// retained), so it is exact: either the forget was first, and this is false, or it comes too
-    /// late to take the key from this flight.
+    /// retained), so it is exact. If a forget came first, this is false. If it comes later, it
+    /// cannot take the key from this flight any more.
     ///
-    /// Use it to fill a cache. Fill the cache first, then settle, so that no caller finds neither
-    /// the value in the cache nor the flight. If a `forget` has invalidated the key meanwhile, or
-    /// something else ended the flight, take the value out of the cache again.
+    /// Use it to fill a cache. Fill the cache first, and settle then. So every caller finds the
+    /// flight or the value. If the result is false or an error, the value can be old: remove it
+    /// from the cache again.
     ///
     /// # Errors
     ///
-    /// As [`settle`](Self::settle).
+    /// Returns the same error as [`settle`](Self::settle).
     ///
     /// # Panics
     ///
-    /// As [`settle`](Self::settle).
+    /// Panics when [`settle`](Self::settle) does.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -182,7 +183,7 @@ impl<K, T> Primary<K, T> {
     /// let mut cache = HashMap::new();
     /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
     /// cache.insert("k", 7);
-    /// // The data behind the value changes, and somebody invalidates the key.
+    /// // The data behind the value changes, and another caller invalidates the key.
     /// group.forget("k");
     /// let (settled, registered) = primary.settle_registered(7).unwrap();
     /// if !registered {
@@ -206,6 +207,15 @@ impl<K, T> Primary<K, T> {
     }
 
     /// Ends the flight without a value: its waiters get [`Cause::Cancelled`].
+    ///
+    /// ```
+    /// use oneflight_core::{Begin, Group};
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// let Begin::Primary(primary) = group.begin("k") else { unreachable!() };
+    /// primary.abort();
+    /// assert!(!group.contains("k"));
+    /// ```
     pub fn abort(mut self) {
         if let Some(flight) = self.flight.take() {
             self.shard.lose(&flight, Cause::Cancelled);
@@ -226,8 +236,8 @@ impl<K, T> Primary<K, T> {
     ///
     /// # Panics
     ///
-    /// A panic of the operation ends the flight as [`Cause::Panicked`] and propagates in this
-    /// caller alone. A later poll yields [`Error::Aborted`] with that cause.
+    /// If the operation panics, the flight ends as [`Cause::Panicked`], and the panic propagates to
+    /// this caller only. A later poll yields [`Error::Aborted`] with that cause.
     ///
     /// # Cancel safety
     ///
@@ -263,7 +273,7 @@ impl<K, T> Primary<K, T> {
     }
 
     /// Renews the age of the flight, which [`supersede_after`] limits: the age starts again from
-    /// now. A heartbeat for an operation that takes long and makes progress.
+    /// now. Use it as a heartbeat of an operation that takes long and makes progress.
     ///
     /// It has no effect if the flight has ended or was forgotten, or if the group has no such
     /// limit. An operation that does not own the guard (of `run`, `work` or `spawn`) calls
@@ -279,7 +289,7 @@ impl<K, T> Primary<K, T> {
         &self.flight().key
     }
 
-    /// Returns the identity of this flight. Tag effects with it.
+    /// Returns the identity of this flight. Write it into the log beside an effect.
     pub fn id(&self) -> FlightId {
         self.flight().id
     }
@@ -312,7 +322,7 @@ impl<K, T> fmt::Debug for Primary<K, T> {
 }
 
 pin_project! {
-    /// Runs an operation and settles its flight. From [`Primary::run`].
+    /// Runs an operation and settles its flight. Returned by [`Primary::run`].
     ///
     /// # Cancel safety
     ///
@@ -320,8 +330,8 @@ pin_project! {
     ///
     /// # Deadlocks
     ///
-    /// Keeping it unfinished and not polled keeps [`Group::drained`](crate::Group::drained)
-    /// waiting.
+    /// If it is kept, unfinished and not polled, [`Group::drained`](crate::Group::drained) waits
+    /// for it.
     ///
     /// # Panics
     ///

@@ -5,20 +5,29 @@ mod print;
 
 use crate::error::{Cause, Rejected};
 
-/// What a group or a gate has done and holds. From [`Group::stats`](crate::Group::stats).
+/// The figures of a group or a gate: what it has done, and what it holds now. Returned by
+/// [`Group::stats`](crate::Group::stats).
 ///
-/// It is printed by name, with `{}` on several lines. Causes and reasons of which there are none
+/// `{}` prints each figure with its name, on several lines. Causes and reasons that never occurred
 /// are left out.
 ///
-/// Each shard is read in one critical section. While calls are running, the figures of two shards
-/// are of two moments, so a sum can miss calls that were made in between.
+/// The shards are read one after the other, each in one critical section. If no call runs
+/// meanwhile, every figure is exact. While calls run, the figures of two shards are of two moments,
+/// so a sum can miss calls that were made in between.
 ///
-/// These two equations hold at every moment, also while calls are running:
-/// `begun == settled + aborted + in_flight`, and `joined == waited + cancelled + waiting`. For the
-/// second there is one exception. A caller that has joined the flight of another key with the same
-/// whole hash takes that back after the comparison, and the figures can be off by that caller until
-/// then. Two more hold by definition: `aborted` is the sum of [`aborted_by`](Self::aborted_by) for
-/// all causes, and `rejected` that of [`rejected_by`](Self::rejected_by) for all reasons.
+/// These equations always hold, also while calls run, because they hold in each shard:
+///
+/// - `begun == settled + aborted + in_flight`
+/// - `joined == waited + cancelled + waiting`, with one exception. A caller can briefly join the
+///   flight of another key that has the same whole hash. Until it has left, the sums can differ by
+///   that caller.
+/// - `aborted` is the sum of [`aborted_by`](Self::aborted_by) for all causes.
+/// - `rejected` is the sum of [`rejected_by`](Self::rejected_by) for all reasons.
+///
+/// The figures are sums and name no key. To find the flight that is slow, use the feature
+/// `tracing`: each flight has a span with its id, and with
+/// [`show_keys`](crate::GroupBuilder::show_keys) its key. [`Group::keys`](crate::Group::keys)
+/// returns the keys in flight.
 ///
 /// ```
 /// use oneflight_core::{Begin, Group};
@@ -42,14 +51,13 @@ pub struct Stats {
     pub joined: u64,
     /// Calls that came after their flight had settled, and got its outcome at once: it was
     /// retained, or its key was about to be freed. These calls are also among the `joined` and the
-    /// `waited`. A call is among them exactly if its handle says
-    /// [`is_replayed`](crate::Waiter::is_replayed).
+    /// `waited`. For such a call [`is_replayed`](crate::Waiter::is_replayed) returns true.
     pub replayed: u64,
     /// Flights that settled.
     pub settled: u64,
     /// Flights that ended without a value, for whatever cause.
     pub aborted: u64,
-    /// Waiters that were there when their flight ended, and calls that came after it had settled.
+    /// Waiters that waited until their flight ended, and calls that came after it had settled.
     pub waited: u64,
     /// Waiters that were dropped before their flight ended, or that left it with
     /// [`Rejected::Reentrant`] or with the error of their own `try_work` operation. A begin whose
@@ -58,8 +66,8 @@ pub struct Stats {
     /// Flights in progress, forgotten ones included. A flight whose end is not counted yet is among
     /// them.
     pub in_flight: usize,
-    /// Flights that have ended while their operation or their [`Primary`](crate::Primary) is still
-    /// here. They count for [`max_flights`](crate::GroupBuilder::max_flights), and
+    /// Flights that have ended, but whose operation or [`Primary`](crate::Primary) still exists.
+    /// They count for [`max_flights`](crate::GroupBuilder::max_flights), and
     /// [`drained`](crate::Group::drained) waits for them. They are among the `aborted` too.
     pub ending: usize,
     /// Duplicates that wait now. A caller of another key with the same whole hash counts while its
@@ -87,12 +95,31 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Flights that ended for this cause.
+    /// Returns the number of flights that ended for this cause.
+    ///
+    /// ```
+    /// use oneflight_core::error::Cause;
+    /// use oneflight_core::Group;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// drop(group.begin("k"));
+    /// assert_eq!(group.stats().aborted_by(Cause::Dropped), 1);
+    /// ```
     pub fn aborted_by(&self, cause: Cause) -> u64 {
         self.aborted_by[cause as usize]
     }
 
-    /// Calls that were rejected for this reason.
+    /// Returns the number of calls that were rejected for this reason.
+    ///
+    /// ```
+    /// use oneflight_core::Group;
+    /// use oneflight_core::error::Rejected;
+    ///
+    /// let group: Group<&str, u32> = Group::new();
+    /// group.close();
+    /// drop(group.begin("k"));
+    /// assert_eq!(group.stats().rejected_by(Rejected::Closed), 1);
+    /// ```
     pub fn rejected_by(&self, why: Rejected) -> u64 {
         self.rejected_by[why as usize]
     }

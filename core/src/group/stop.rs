@@ -15,7 +15,7 @@ use crate::sync::Arc;
 use crate::unwind::for_each;
 
 impl<K, T, S> Group<K, T, S> {
-    /// After this call no new flight begins: a key that is not in flight is rejected as
+    /// Stops new flights: after this call, a key that is not in flight is rejected as
     /// [`Rejected::Closed`](crate::error::Rejected::Closed). Duplicates of a flight still join, and
     /// a retained outcome is still returned. It can be called from any thread and more than once,
     /// and can't be undone.
@@ -41,13 +41,13 @@ impl<K, T, S> Group<K, T, S> {
 
     /// Ends all flights, also those that were forgotten. Their waiters get [`Cause::AbortedAll`],
     /// and their drivers are woken. A primary that settles after this call gets its value back in
-    /// the error. To begin nothing new either, call [`close`](Self::close) first.
+    /// the error. To prevent new flights too, call [`close`](Self::close) first.
     ///
     /// This call drops the operation of a `work`. If a caller is polling it right now, that caller
     /// drops it when the poll returns. An operation of [`Primary::run`](crate::Primary::run), of
     /// `spawn` or of [`try_work`](Self::try_work) is dropped when its future or task is polled
-    /// next. A blocking call that runs is not stopped, and its value is dropped. Until its
-    /// operation is gone, such a flight is [`ending`](crate::Stats::ending). A task or a blocking
+    /// next. A blocking call that runs is not stopped, and its value is dropped. Such a flight
+    /// counts as [`ending`](crate::Stats::ending) until its operation is gone. A task or a blocking
     /// call that has not begun never begins.
     ///
     /// ```
@@ -68,16 +68,16 @@ impl<K, T, S> Group<K, T, S> {
     /// Returns a future that is ready when the group is closed and none of its operations is left.
     /// Forgotten flights count.
     ///
-    /// However a flight ends, it counts until its operation is gone. An `async` operation counts
-    /// from its making until it is ready or dropped, a blocking call until it has returned or
-    /// unwound, and a [`Primary`](crate::Primary) until it settles or is dropped.
+    /// A flight counts until its operation is gone, also if the flight has ended before. An `async`
+    /// operation counts from its making until it is ready or dropped, a blocking call until it has
+    /// returned or unwound, and a [`Primary`](crate::Primary) until it settles or is dropped.
     ///
     /// # Deadlocks
     ///
-    /// It waits forever if nobody calls [`close`](Self::close).
+    /// It waits forever if [`close`](Self::close) is never called.
     ///
-    /// A caller that has an operation and neither polls nor drops it keeps this future waiting.
-    /// [`abort_all`](Self::abort_all) ends the flights, but it can't drop what such a caller has:
+    /// This future waits for a caller that has an operation and neither polls nor drops it.
+    /// [`abort_all`](Self::abort_all) ends the flights, but it can't drop these:
     ///
     /// - a [`Primary`](crate::Primary) that is held;
     /// - a [`Run`](crate::handle::Run) or a [`TryWork`](crate::handle::TryWork) that is kept,
@@ -116,7 +116,7 @@ pub(crate) fn abort_all<K, T>(shards: &[Arc<Shard<K, T>>]) {
     });
 }
 
-/// Resolves when a closed group has no operation left. From
+/// Resolves when a closed group has no operation left. Returned by
 /// [`Group::drained`](crate::Group::drained).
 ///
 /// # Cancel safety

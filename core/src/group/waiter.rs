@@ -18,7 +18,7 @@ use crate::sync::Arc;
 ///
 /// It counts as a waiter from the call that joined the flight, even before it is polled. There is
 /// one exception, with `std` only: a waiter that was begun from inside of its own flight's
-/// operation counts for no limit and in no figure.
+/// operation counts in no limit and in no figure.
 ///
 /// # Errors
 ///
@@ -28,8 +28,8 @@ use crate::sync::Arc;
 /// # Cancel safety
 ///
 /// It can be dropped at any point. That takes the same time for any number of waiters and does not
-/// affect the others. The primary continues. To stop waiting for a limited time without losing the
-/// place, await `&mut waiter`.
+/// affect the others. The primary continues. To stop waiting and to continue later without losing
+/// the place, await `&mut waiter`.
 ///
 /// # Deadlocks
 ///

@@ -9,12 +9,12 @@ use crate::flight::{Flight, FlightId};
 use crate::group::shard::Shard;
 use crate::sync::Arc;
 
-/// Aborts a spawned operation on purpose. From
+/// Aborts a spawned operation on purpose. Returned by
 /// [`Spawned::abort_handle`](crate::handle::Spawned::abort_handle).
 ///
-/// Dropping it aborts nothing, and keeping it does not make the operation of a `spawn_while_wanted`
-/// wanted. A handle that is kept holds neither the key nor the value of the
-/// flight: it finds the flight by its id.
+/// Dropping it does not abort the operation. Keeping it does not keep the operation of a
+/// `spawn_while_wanted` running. It holds neither the key nor the value of the flight, because it
+/// finds the flight by its id.
 #[derive(Clone)]
 pub struct AbortHandle {
     /// No pointer to an unsized `Arc` is relied on, so what is erased is in a box.

@@ -59,8 +59,9 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
-    /// thread is inside of the flight's operation.
+    /// Returns the errors of the future, and
+    /// [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this thread is inside of the
+    /// flight's operation.
     ///
     /// # Panics
     ///
@@ -83,17 +84,19 @@ where
             .unwrap_or_else(|| unreachable!("without a deadline it waits for the outcome"))
     }
 
-    /// Waits by parking the calling thread, until `deadline` at most.
+    /// Waits by parking the calling thread, at most until `deadline`.
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if the deadline comes first: the flight continues, and the caller stays
-    /// a participant that can wait again, in any way. All other errors are those of the future.
+    /// Returns [`Error::TimedOut`] if the deadline comes first. The flight continues, and the
+    /// caller stays a participant that can wait again. Otherwise it returns the errors of the
+    /// future.
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline. A driver that timed out and
-    /// is kept without being polled stalls the others, see [`Group::work`](crate::Group::work).
+    /// The thread is blocked as by [`wait_blocking`](Self::wait_blocking), at most until the
+    /// deadline. A driver that timed out and is kept without being polled delays the others: see
+    /// [`Group::work`](crate::Group::work).
     ///
     /// ```
     /// use oneflight_core::{Error, Group};
@@ -119,8 +122,9 @@ where
     ///
     /// # Errors
     ///
-    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
-    /// thread is inside of the flight's operation.
+    /// Returns the errors of the future, and
+    /// [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this thread is inside of the
+    /// flight's operation.
     ///
     /// # Panics
     ///
@@ -151,8 +155,9 @@ impl<K, T> Spawned<K, T> {
     ///
     /// # Errors
     ///
-    /// Those of the future, and [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this
-    /// thread is inside of the flight's operation.
+    /// Returns the errors of the future, and
+    /// [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if this thread is inside of the
+    /// flight's operation.
     ///
     /// # Deadlocks
     ///
@@ -166,16 +171,17 @@ impl<K, T> Spawned<K, T> {
         }
     }
 
-    /// Waits by parking the calling thread, until `deadline` at most.
+    /// Waits by parking the calling thread, at most until `deadline`.
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] if the deadline comes first: the flight continues, and the call can wait
-    /// again, in any way. All other errors are those of the future.
+    /// Returns [`Error::TimedOut`] if the deadline comes first. The flight continues, and the call
+    /// can wait again. Otherwise it returns the errors of the future.
     ///
     /// # Deadlocks
     ///
-    /// As [`wait_blocking`](Self::wait_blocking), until the deadline.
+    /// The thread is blocked as by [`wait_blocking`](Self::wait_blocking), at most until the
+    /// deadline.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Result<Settled<K, T>, Error> {
         match &mut self.caller {
             Caller::Owner(owner) => owner.wait(|watch| watch.block(Some(deadline))),

@@ -26,12 +26,12 @@ use crate::unwind::isolate;
 impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Runs the operation for the key as a task of `runtime`, or waits for the one that runs.
     ///
-    /// The operation belongs to the runtime and not to any caller. It runs to its end and settles,
-    /// also if every caller has left. Callers that come before that share it. The adapters provide
-    /// this call as `GroupExt::spawn` and `EntryExt::spawn`.
+    /// The runtime owns the operation. It runs to its end and settles, also if every caller was
+    /// dropped. A call that comes before the end shares it. The adapters provide this call as
+    /// `GroupExt::spawn` and `EntryExt::spawn`.
     ///
-    /// A call that joins an operation which another kind of call has begun sees to it that this one
-    /// runs to its end, if it can:
+    /// If this call joins an operation that another kind of call began, it keeps that operation
+    /// running to its end where it can:
     ///
     /// | begun by | what this call does when it joins |
     /// |---|---|
@@ -41,10 +41,11 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// A task that is a participant drives the operation, and keeps it alive when every other
     /// participant has left. It counts neither as a waiter nor for a limit. If the runtime drops
-    /// it, the next `spawn` that joins gives another one. A call from inside of the flight's own
-    /// operation gives none. Behind a guard, [`Primary::run`](crate::Primary::run), `try_work`,
-    /// `work_blocking` and `spawn_blocking` the operation is out of this call's reach: it can be
-    /// lost with the caller that runs it.
+    /// this task, the next `spawn` that joins adds another one. A call from inside of the flight's
+    /// own operation adds none. If the flight was begun by a guard,
+    /// [`Primary::run`](crate::Primary::run), `try_work`, `work_blocking` or `spawn_blocking`, this
+    /// call cannot keep the operation running. The operation can be lost with the caller that runs
+    /// it.
     ///
     /// # Errors
     ///
@@ -55,15 +56,15 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// # Panics
     ///
     /// With `std`, a panic of the operation, or of the closure that makes it, does not reach the
-    /// caller: everyone who waits gets [`Cause::Panicked`].
+    /// caller. All waiters get [`Cause::Panicked`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future only stops waiting.
     ///
     /// If the runtime drops the task, the operation is dropped first, then the key is free, and
-    /// then the waiters get [`Cause::Dropped`], also if that drop panics. If the flight is ended
-    /// from outside, the waiters are woken at once, and the task drops the operation when it is
+    /// then the waiters get [`Cause::Dropped`], also if that drop panics. If something else ends
+    /// the flight, the waiters are woken at once, and the task drops the operation when it is
     /// polled next. A task that has not begun by then never begins, and
     /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
     ///
@@ -92,20 +93,20 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// Runs the operation for the key as a task of `runtime` for as long as a caller wants it, or
     /// waits for the one that runs.
     ///
-    /// Use it for what is costly and has no effect, such as a call of a model: no caller drives it,
-    /// so no caller can stall it, it runs in no caller's context, and nothing is spent on an answer
-    /// that nobody waits for.
+    /// Use it for an operation that is costly and has no effect, such as a call of a model. No
+    /// caller drives it, so no caller can delay it, and it does not run in the context of a caller.
+    /// It stops when no caller waits for its answer any more.
     ///
     /// These callers want the operation, from the call until they are dropped:
     ///
     /// - this call, if it began the flight;
-    /// - every waiter of the flight, by whatever call it came, also if it is never polled. A waiter
-    ///   that was begun from inside of the flight's own operation is the exception, and so is a
+    /// - every waiter of the flight, from any kind of call, also if it is never polled. There are
+    ///   two exceptions: a waiter that was begun from inside of the flight's own operation, and a
     ///   caller that got [`Rejected::Reentrant`].
     ///
     /// When the last of them is dropped, the flight ends as [`Cause::Dropped`]. A
-    /// [`spawn_on`](Self::spawn_on) that joins the flight makes it wanted to its end: it is then a
-    /// flight of `spawn_on`. An [`AbortHandle`] wants nothing.
+    /// [`spawn_on`](Self::spawn_on) that joins the flight makes it run to its end, as a flight of
+    /// `spawn_on`. An [`AbortHandle`] does not count as a caller.
     ///
     /// To let the operation linger after the last caller, keep a waiter of it in a task that
     /// sleeps. The adapters provide this call as `GroupExt::spawn_while_wanted` and
@@ -113,17 +114,17 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// # Errors
     ///
-    /// As for [`spawn_on`](Self::spawn_on).
+    /// See [`spawn_on`](Self::spawn_on).
     ///
     /// # Panics
     ///
-    /// As for [`spawn_on`](Self::spawn_on).
+    /// See [`spawn_on`](Self::spawn_on).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops waiting. If another caller wants the operation, that is all. If
-    /// none does, the flight has ended and the key is free when the drop returns. Then the task is
-    /// woken, and drops the operation when it is polled. A task that has not begun by then never
+    /// Dropping the future stops waiting. If another caller wants the operation, nothing else
+    /// happens. If no caller wants it, this drop ends the flight and frees the key. Then the task
+    /// is woken, and drops the operation when it is polled. A task that has not begun by then never
     /// begins.
     ///
     /// A caller that comes before that end shares the operation and keeps it running. A caller that
@@ -166,19 +167,19 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         })
     }
 
-    /// Runs a blocking call for the key where `runtime` keeps threads for that, or waits for the
-    /// one that runs.
+    /// Runs a blocking call for the key on a thread of the blocking pool of `runtime`, or waits for
+    /// the call that runs.
     ///
     /// Each flight takes one thread of that pool for any number of callers, because no waiter
-    /// enters the pool. Otherwise as [`spawn_on`](Self::spawn_on), with one exception: a call that
-    /// joins an operation which another kind of call has begun waits as every waiter does. It can
-    /// be lost with that operation, and a `spawn_while_wanted` that it joins can still stop when
-    /// its callers have left. The adapters provide this call as `GroupExt::spawn_blocking` and
-    /// `EntryExt::spawn_blocking`.
+    /// enters the pool. Otherwise it works like [`spawn_on`](Self::spawn_on), with one exception.
+    /// If another kind of call began the operation, this call only waits, as every waiter does: it
+    /// can lose the outcome with that operation, and a `spawn_while_wanted` that it joins still
+    /// stops when its callers have left. The adapters provide this call as
+    /// `GroupExt::spawn_blocking` and `EntryExt::spawn_blocking`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future only stops waiting. If the flight is ended from outside, a call that has
+    /// Dropping the future only stops waiting. If something else ends the flight, a call that has
     /// not begun never begins. A call that runs can't be stopped. Its value is dropped, and
     /// [`Group::drained`](crate::Group::drained) waits until it has returned.
     ///
@@ -186,7 +187,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// A call that blocks on its own key waits for itself. A `wait_blocking` there fails with
     /// [`Rejected::Reentrant`], but a `block_on` is not detected. Calls that block on each other's
-    /// keys need a thread each, as they would without this crate.
+    /// keys need one thread each.
     ///
     /// At a [gate](crate::gate::Gate) that is held, the call holds a thread of the pool while it
     /// waits for its turn. If the holder of the gate needs a thread of that pool, the two wait for
@@ -277,7 +278,22 @@ where
 ///
 /// # Examples
 ///
-/// See the adapters' `GroupExt`, and [`rt`](crate::rt) for an executor of your own.
+/// The adapters' `GroupExt` makes these calls shorter. See [`rt`](crate::rt) for an executor of
+/// your own.
+///
+/// ```
+/// # use oneflight_core::{Group, rt::Spawn};
+/// # struct Threads;
+/// # impl Spawn for Threads {
+/// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+/// #         std::thread::spawn(|| futures_lite::future::block_on(task));
+/// #     }
+/// # }
+/// let group: Group<&str, u32> = Group::new();
+/// let first = group.entry("k").spawn_on(&Threads, || async { 7 });
+/// assert!(first.is_primary());
+/// assert_eq!(*futures_lite::future::block_on(first).unwrap(), 7);
+/// ```
 pub struct Spawned<K, T> {
     pub(super) caller: Caller<K, T>,
 }

@@ -33,40 +33,39 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// If the operation fails, or its caller is lost (dropped, or the operation panicked), the
     /// operation is dropped first. Then all participants are woken, and the first one that is
-    /// polled runs its own, from the beginning. Exactly one does. A participant that nobody polls
-    /// does not stall the others, unless it drives. The flight stays registered throughout.
+    /// polled runs its own, from the beginning. Exactly one does. A participant that is not polled
+    /// does not delay the others, unless it drives. The flight stays registered throughout.
     ///
-    /// Use it where running the operation again is harmless. Where it is not, use
-    /// [`work`](Self::work), which never restarts, or an adapter's `spawn`. Callers with deadlines
-    /// of their own also use `work`, or an adapter's `spawn_while_wanted`. With this call, each
-    /// caller that gives up while it drives throws away what its operation has done.
+    /// Use it if running the operation again is harmless. Otherwise use [`work`](Self::work), which
+    /// never restarts, or an adapter's `spawn`. Callers with deadlines of their own also use
+    /// `work`, or an adapter's `spawn_while_wanted`. With this call, the work of an operation is
+    /// lost each time a caller gives up while it drives.
     ///
     /// # Participants
     ///
     /// Only callers of `try_work` are participants. If a guard, `run`, `work`, `spawn` or
     /// `work_blocking` began the flight, this caller waits as every other duplicate does, and its
-    /// operation is never made. If that flight ends without a value, this caller gets that flight's
-    /// error: its own operation does not run instead.
+    /// operation is never made. If that flight ends without a value, this caller gets the error of
+    /// that flight, and its own operation does not run.
     ///
     /// # How often
     ///
     /// Each failure or loss wakes all participants that are left. So a chain of N failures takes
     /// about N²/2 polls. It also takes N times as long as one operation takes to fail.
-    /// [`max_reruns`](crate::GroupBuilder::max_reruns) bounds the number of runs of one flight.
-    /// Without it there is no bound.
+    /// [`max_reruns`](crate::GroupBuilder::max_reruns) limits the number of runs of one flight.
+    /// Without it there is no limit.
     ///
     /// # Errors
     ///
-    /// The future yields the error of this caller's own operation, whatever became of the flight
-    /// meanwhile. Else it yields an `E` that is made from one of these:
+    /// If this caller's own operation fails, the future yields that error, also if the flight has
+    /// ended meanwhile. Otherwise it yields an `E` that is made from one of these:
     ///
     /// - [`Error::Rejected`] at the first poll, if the call was rejected.
-    /// - [`Error::Aborted`] with [`Cause::Exhausted`], if `max_reruns` is used up: as many
-    ///   operations have failed or were lost as can run. The caller whose operation failed last
-    ///   still gets its own error.
+    /// - [`Error::Aborted`] with [`Cause::Exhausted`], if all operations that `max_reruns` allows
+    ///   have failed or were lost. The caller whose operation failed last still gets its own error.
     /// - [`Error::Aborted`] with another cause, if something else ends the flight.
     ///
-    /// If no participant is left, those who wait by another call get the cause for which the last
+    /// If no participant is left, the waiters of other calls get the cause for which the last
     /// operation ended: [`Cause::Failed`], [`Cause::Dropped`] or [`Cause::Panicked`].
     ///
     /// # Panics
@@ -84,8 +83,8 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Deadlocks
     ///
-    /// As for [`work`](Self::work), a driver that is kept but no longer polled stalls the others.
-    /// If something else ends the flight, such a driver keeps [`drained`](Self::drained) waiting,
+    /// As in [`work`](Self::work), a driver that is kept but no longer polled delays the others. If
+    /// something else ends the flight, such a driver keeps [`drained`](Self::drained) waiting,
     /// because its operation is dropped only when its future is polled next, or dropped.
     ///
     /// # Examples
@@ -135,7 +134,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 }
 
 pin_project! {
-    /// A caller of [`Group::try_work`]: takes part in the flight, with an operation of its own.
+    /// A caller of [`Group::try_work`]: a participant of the flight, with an operation of its own.
     ///
     /// It is a future that yields `Result<Settled, E>`, where `E` is the error of its operation. It
     /// has begun already. It pins its operation, so pin it (`pin!`, `Box::pin`) to await it by

@@ -19,29 +19,30 @@ use crate::policy::participant::{Participant, Role};
 use crate::sync::waker;
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
-    /// Runs the operation for `key`, or takes part in the one that runs.
+    /// Runs the operation for `key`, or becomes a participant of the flight that runs.
     ///
     /// The flight begins in this call, and the future that it returns is small. Only the first
-    /// caller's `make` is called; the operation of a duplicate is never made. Each caller's future
-    /// resolves to the same outcome. The operation is polled by one of the callers, the *driver*.
-    /// If the driver is dropped, another caller continues the **same operation** from where it
-    /// stopped. The operation is dropped unfinished only if the last participant leaves, if the
-    /// operation panics, or if something else ends the flight.
+    /// caller's `make` is called. The operation of a duplicate is never made. Each caller's future
+    /// resolves to the same outcome. Every caller of `work` is a *participant* of the flight. One
+    /// of them polls the operation: the *driver*. If the driver is dropped, another caller
+    /// continues the **same operation** from where it stopped. The operation is dropped unfinished
+    /// only if the last participant leaves, if the operation panics, or if something else ends the
+    /// flight.
     ///
     /// A wake of the operation wakes its driver and no other caller. If no caller drives it at that
-    /// moment, all participants are woken. A driver that leaves while its operation wants to be
-    /// polled also wakes all of them: if N callers give up like that, one after the other, that
-    /// takes about N²/2 polls.
+    /// moment, all participants are woken. If a driver leaves while its operation wants to be
+    /// polled, all participants are woken too. So if N callers give up in this way, one after the
+    /// other, they take about N²/2 polls.
     ///
-    /// Callers that come by another call share the outcome and never drive. There is one exception:
-    /// the first `spawn` that joins gives its runtime a task that is a participant and drives. Then
-    /// the operation runs to its end, even if every caller is dropped.
+    /// A caller that joins with another call gets the same outcome, but never polls the operation.
+    /// There is one exception: the first `spawn` that joins gives its runtime a task that is a
+    /// participant and drives. Then the operation runs to its end, even if every caller is dropped.
     ///
     /// # Errors
     ///
     /// The future yields [`Error::Aborted`] if the flight ends without a value. If the call was
-    /// rejected, the first poll yields [`Error::Rejected`]. An error of the operation's own is an
-    /// outcome: let `T` be a `Result`.
+    /// rejected, the first poll yields [`Error::Rejected`]. If the operation can fail, let `T` be a
+    /// `Result`. Then its error is an outcome.
     ///
     /// # Panics
     ///
@@ -61,13 +62,13 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// # Deadlocks
     ///
     /// - A driver that is kept but no longer polled (for example in a `select!` arm that is not
-    ///   taken again) stalls the others, unless something polls one of them, and keeps
-    ///   [`drained`](Self::drained) waiting. If that can happen, use an adapter's `spawn` or
-    ///   `spawn_while_wanted`: the operation is then a task of its own.
-    /// - The operation is polled by whichever executor polls its driver. If it needs an ambient
+    ///   taken again) delays the others, unless something polls one of them.
+    ///   [`drained`](Self::drained) waits for it too. If that can happen, use an adapter's `spawn`
+    ///   or `spawn_while_wanted`: the operation is then a task of its own.
+    /// - The executor that polls the driver also polls the operation. If it needs an ambient
     ///   runtime, wrap it in the adapter's `in_context`, or use `spawn`.
     /// - An operation that waits for its own key waits for itself. A call from inside of it is a
-    ///   plain waiter: it does not drive and does not keep the operation alive. Where the wait is
+    ///   plain waiter: it does not drive and does not keep the operation alive. If the wait is
     ///   certain not to end, it fails with
     ///   [`Rejected::Reentrant`](crate::error::Rejected::Reentrant).
     ///
@@ -98,7 +99,7 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
 }
 
 impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
-    /// Runs the operation for the key, or takes part in the one that runs. See
+    /// Runs the operation for the key, or becomes a participant of the flight that runs. See
     /// [`Group::work`](crate::Group::work).
     pub fn work<M, F>(self, make: M) -> Work<G::Key, G::Value>
     where
@@ -123,7 +124,8 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     }
 }
 
-/// A caller of [`Group::work`]: takes part in the flight, and drives it when it has to.
+/// A caller of [`Group::work`]: a participant of the flight, which drives the operation when it has
+/// to.
 ///
 /// It is a future that yields `Result<Settled, Error>`. It has begun already. Polling it again
 /// after it was ready returns the same outcome.
@@ -136,7 +138,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 ///
 /// # Errors
 ///
-/// Those of [`Group::work`]. See there for its panics and deadlocks, too.
+/// It yields the errors of [`Group::work`], which also describes its panics and deadlocks.
 #[must_use = "it has begun; the last participant that is dropped drops the operation"]
 pub struct Work<K, T> {
     pub(super) role: Role<K, T>,

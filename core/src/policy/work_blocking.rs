@@ -13,8 +13,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the call for `key` on this thread, or parks this thread until the flight that is in
     /// progress has ended.
     ///
-    /// Only the first caller's `call` is run. A duplicate drops its own and waits for the outcome
-    /// of the flight, whatever kind of call began that. The call needs no `Send` and can borrow.
+    /// Only the first caller's `call` is run. A duplicate drops its own call and waits for the
+    /// outcome, also if another kind of call began the flight. The call does not have to be `Send`,
+    /// and can borrow.
     ///
     /// Use it in programs of threads. In a task, use [`work`](Self::work) or an adapter's
     /// `spawn_blocking`.
@@ -30,15 +31,15 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// # Panics
     ///
-    /// If the call panics, what it holds is dropped first. Then its waiters get
+    /// If the call panics, the values that it holds are dropped first. Then its waiters get
     /// [`Cause::Panicked`](crate::error::Cause::Panicked), and the panic propagates to its caller.
     ///
     /// # Deadlocks
     ///
     /// The thread is blocked until the flight ends. Two calls that wait for each other's keys
     /// deadlock, like two threads that take two locks in opposite order. A call that never returns
-    /// keeps its key, its place in [`max_flights`](crate::GroupBuilder::max_flights) and
-    /// [`drained`](Self::drained).
+    /// keeps its key and its place in [`max_flights`](crate::GroupBuilder::max_flights), and
+    /// [`drained`](Self::drained) waits for it.
     ///
     /// # Examples
     ///

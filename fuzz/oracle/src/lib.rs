@@ -81,7 +81,7 @@ fn parse<'a, S: Arbitrary<'a>, O: Arbitrary<'a>>(bytes: &'a [u8]) -> (S, Vec<O>)
     (setup, steps)
 }
 
-/// The target of the page on fuzzing is compiled and run.
+/// The target of `fuzz/README.md` is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

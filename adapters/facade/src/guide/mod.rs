@@ -2,14 +2,14 @@
 //!
 //! | page | it answers |
 //! |---|---|
-//! | [`which_call`] | the caller goes away: then what? |
+//! | [`which_call`] | what happens to the operation if its caller goes away? |
 //! | [`payments`] | how do I put it in front of a payment, over HTTP? |
 //! | [`agents`] | how do I let one request in at a time, for each session? |
-//! | [`caches`] | how do I fill a cache once? |
-//! | [`production`] | which limits, which alerts, what to do after an error? |
+//! | [`caches`] | how do I load a cache entry only once? |
+//! | [`production`] | which limits and alerts do I need, and what do I do after an error? |
 //! | [`stopping`] | how do I stop a service? |
 //! | [`paused_time`] | how do I test it? |
-//! | [`habits`] | what do I have to know besides? |
+//! | [`habits`] | what else helps, and what surprises? |
 //! | [`callers_context`] | where does my operation run? |
 //! | [`self_waits`] | how can a call wait for itself? |
 //! | [`migrating`] | how do I move here from another crate? |

@@ -31,8 +31,8 @@ use crate::unwind::OnDrop;
 ///
 /// A gate has a mode, and a call can have [one of its own](crate::Entry::mode). A call with the
 /// token of the holder, or of a call that waits, is a duplicate and shares that invocation in every
-/// mode but `Open`. In the modes with a queue, [`begin`](crate::gate::Gate::begin) is rejected as
-/// `Busy`: it never waits, and ends no flight.
+/// mode but `Open`. [`begin`](crate::gate::Gate::begin) never waits and ends no flight. So with
+/// `Queue` and `Replace` it is rejected as `Busy` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The call is rejected: [`Rejected::Busy`](crate::error::Rejected::Busy).
@@ -42,9 +42,9 @@ pub enum Mode {
     /// `Busy`.
     Queue,
     /// The call ends the holder as [`Superseded`](crate::error::Cause::Superseded), and also a call
-    /// that still waits to replace it. It is the next one to get the gate: it waits until the
-    /// operation of the old holder is dropped, its call has returned or its guard is dropped. Calls
-    /// that are queued stay queued, in their order.
+    /// that still waits to replace it. It gets the gate next. Until then it waits for the old
+    /// holder: its operation must be dropped, its blocking call must return, or its guard must be
+    /// dropped. Calls that are queued stay queued, in their order.
     Replace,
     /// The call does not use the gate: it runs at once, and no call shares it.
     Open,
