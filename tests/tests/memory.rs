@@ -363,6 +363,11 @@ fn what_a_call_allocates() {
             assert!(poll_idly(&mut std::pin::pin!(task)).is_ready());
         }
     }
+    impl oneflight_core::rt::SpawnBlocking for Inline {
+        fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+            call();
+        }
+    }
     let group: Group<u64, u64> = one_shard();
     let entry = || group.entry(1);
     let operation = || std::future::ready(7);
@@ -371,7 +376,7 @@ fn what_a_call_allocates() {
         call();
         measure(call).count_total
     };
-    let calls: [(&str, &dyn Fn()); 6] = [
+    let calls: [(&str, &dyn Fn()); 7] = [
         ("begin", &|| drop(primary(&group, 1).settle(7))),
         ("work", &|| drop(poll_idly(&mut group.work(1, operation)))),
         ("try_work", &|| {
@@ -381,6 +386,9 @@ fn what_a_call_allocates() {
         ("spawn", &|| drop(entry().spawn_on(&Inline, operation))),
         ("spawn_while_wanted", &|| {
             drop(entry().spawn_while_wanted_on(&Inline, operation));
+        }),
+        ("spawn_blocking", &|| {
+            drop(entry().spawn_blocking_on(&Inline, || 7));
         }),
         ("work_blocking", &|| drop(group.work_blocking(1, || 7))),
     ];
@@ -393,6 +401,7 @@ fn what_a_call_allocates() {
             ("try_work", 3),
             ("spawn", 1),
             ("spawn_while_wanted", 3),
+            ("spawn_blocking", 1),
             ("work_blocking", 1)
         ]
     );
