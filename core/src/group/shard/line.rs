@@ -25,7 +25,7 @@ use crate::group::shard::after::After;
 use crate::group::shard::request::Request;
 use crate::group::shard::table::Table;
 use crate::sync::Arc;
-use crate::unwind::OnDrop;
+use crate::unwind::{OnDrop, discard};
 
 /// What happens to a call that finds the gate held by another token.
 ///
@@ -121,7 +121,8 @@ impl<K, T> Waits<K, T> {
         Arc::ptr_eq(&self.flight, flight)
     }
 
-    /// Ends the wait, under no lock: runs the clock and the wakers of the user.
+    /// Ends the wait, under no lock: runs the clock and the wakers of the user. This thread might
+    /// unwind, since the flight before this one can have ended by a panic.
     pub(super) fn call(&self) {
         let Self {
             shard,
@@ -133,7 +134,7 @@ impl<K, T> Waits<K, T> {
             Some(signal) => drop(signal.settle(())),
             None => drop(flight.with_shared(flight.cell.snapshot(), |shared| shared.wakes())),
         });
-        shard.start_age(flight);
+        discard(OnDrop(|| shard.start_age(flight)));
     }
 }
 
