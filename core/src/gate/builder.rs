@@ -93,9 +93,9 @@ impl<K, T> GateBuilder<K, T> {
 
     /// The next call ends an invocation that has held the gate for longer than this, whatever the
     /// token of the call and whatever its mode (except [`Mode::Open`], which does not use the
-    /// gate). The callers of the invocation get
-    /// [`Cause::Superseded`](crate::error::Cause::Superseded). Without this setting no invocation
-    /// is too old.
+    /// gate). It does so also if it shares a call that is queued, or an outcome that is retained.
+    /// The callers of the invocation get [`Cause::Superseded`](crate::error::Cause::Superseded).
+    /// Without this setting no invocation is too old.
     ///
     /// The gate then goes to the call that has waited longest, as soon as the old operation is
     /// gone. The call that ended the old invocation is treated as any other call. If the old
@@ -104,7 +104,8 @@ impl<K, T> GateBuilder<K, T> {
     ///
     /// There is no timer: nothing happens until that call. A guard that is kept and a blocking call
     /// that does not return hold the gate all the same, because they can't be dropped by another
-    /// caller. A closed gate ends nothing, and neither does a call from inside of the operation.
+    /// caller. A closed gate ends nothing. Neither does a [`join`](crate::Entry::join), a call that
+    /// is rejected as `Mismatch`, or a call from inside of the operation.
     ///
     /// The age of an invocation starts when it gets the gate. It renews its age with
     /// [`Gate::touch`] or [`Primary::touch`](crate::Primary::touch). Set this well above the
