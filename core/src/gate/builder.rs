@@ -93,9 +93,10 @@ impl<K, T> GateBuilder<K, T> {
 
     /// Sets the age from which an invocation is too old. The next call ends an invocation that has
     /// held the gate for longer than this. The token and the mode of that call do not matter,
-    /// except that a call with [`Mode::Open`] does not use the gate. The callers of the invocation
-    /// get [`Cause::Superseded`](crate::error::Cause::Superseded). Without this setting no
-    /// invocation is too old.
+    /// except that a call with [`Mode::Open`] does not use the gate. It ends the invocation also if
+    /// the call shares a call that is queued, or an outcome that is retained. The callers of the
+    /// invocation get [`Cause::Superseded`](crate::error::Cause::Superseded). Without this setting
+    /// no invocation is too old.
     ///
     /// The gate then goes to the call that has waited longest, as soon as the old operation is
     /// gone. The call that ended the old invocation is treated as any other call. If the old
@@ -104,8 +105,9 @@ impl<K, T> GateBuilder<K, T> {
     ///
     /// There is no timer: nothing happens until that call. A guard that is kept, and a blocking
     /// call that does not return, still hold the gate, because another caller can't drop them. At a
-    /// closed gate no invocation is too old. A call from inside of the operation does not end it
-    /// either.
+    /// closed gate no invocation is too old. Three calls do not end an invocation: a
+    /// [`join`](crate::Entry::join), a call that is rejected as `Mismatch`, and a call from inside
+    /// of the operation.
     ///
     /// The age of an invocation starts when it gets the gate. It renews its age with
     /// [`Gate::touch`] or [`Primary::touch`](crate::Primary::touch). Set this well above the

@@ -127,10 +127,10 @@ impl GateBook {
             if matches!((wanted.print, its), (Some(mine), Some(its)) if mine != its) {
                 return Some(Answer::Rejected(Rejected::Mismatch));
             }
-            if self.closed || !self.is_too_old(number) {
+            self.supersede_holder()?;
+            if self.open.contains(&number) {
                 return Some(self.share(number, wanted.print));
             }
-            self.supersede(number)?;
         }
         if self.closed {
             return Some(Answer::Rejected(Rejected::Closed));
@@ -138,9 +138,7 @@ impl GateBook {
         if !through {
             return Some(Answer::Primary(self.claim(wanted)));
         }
-        if let Some(holder) = self.holder.filter(|holder| self.is_too_old(*holder)) {
-            self.supersede(holder)?;
-        }
+        self.supersede_holder()?;
         let Some(holder) = self.holder else {
             let number = self.claim(wanted);
             self.holder = Some(number);
@@ -177,9 +175,13 @@ impl GateBook {
         Some(Answer::Primary(number))
     }
 
-    /// Ends one that is too old. `None` if that panics.
-    fn supersede(&mut self, number: usize) -> Option<()> {
-        self.end_from_outside(number, Cause::Superseded);
+    /// Ends the holder if it is too old, unless the gate is closed. `None` if that panics.
+    fn supersede_holder(&mut self) -> Option<()> {
+        let old = |holder: &usize| !self.closed && self.is_too_old(*holder);
+        let Some(holder) = self.holder.filter(old) else {
+            return Some(());
+        };
+        self.end_from_outside(holder, Cause::Superseded);
         (!self.parked.provoked()).then_some(())
     }
 

@@ -235,6 +235,24 @@ pub async fn a_guard_that_hangs_is_ended_and_holds_the_gate<R: TestRuntime>(rt: 
     assert_eq!(gate.stats().aborted_by(Cause::Superseded), 1);
 }
 
+/// Retries of one token can be all that comes while the holder hangs.
+pub async fn a_retry_of_a_queued_call_ends_a_holder_that_hangs<R: TestRuntime>(rt: R) {
+    for mode in [Mode::Exclusive, Mode::Queue, Mode::Replace] {
+        let clock = HandClock::default();
+        let gate = aged(mode, &clock).build();
+        let mut hung = gate.work(Some("a"), pending);
+        assert!(poll(&mut hung, CountingWaker::new().waker()).is_pending());
+        let queued = gate.entry(Some("b")).mode(Mode::Queue).turn();
+        clock.forward(11);
+        assert!(gate.entry(Some("b")).join().is_ok_and(|it| it.is_some()));
+        assert!(queued.is_queued(), "a join ends nothing");
+        let retry = waiter(gate.begin(Some("b")));
+        assert_eq!(cause_of(hung.await), Cause::Superseded);
+        assert!(primary(rt.task(queued).await).settle(7).is_ok());
+        assert_eq!(*retry.await.unwrap(), 7);
+    }
+}
+
 /// However long it has waited before. A call that waits is never too old.
 pub async fn an_invocation_ages_from_its_turn_on<R: TestRuntime>(rt: R) {
     let clock = HandClock::default();

@@ -93,6 +93,7 @@ macro_rules! on {
                     an_invocation_that_replaces_itself_is_over
                     a_work_that_hangs_makes_room_for_the_next_call
                     a_guard_that_hangs_is_ended_and_holds_the_gate
+                    a_retry_of_a_queued_call_ends_a_holder_that_hangs
                     an_invocation_ages_from_its_turn_on
                     what_is_too_old_stays_at_a_closed_gate
                     a_closed_gate_serves_its_queue_and_drains

@@ -25,7 +25,7 @@ use crate::group::shard::after::After;
 use crate::group::shard::request::Request;
 use crate::group::shard::table::Table;
 use crate::sync::Arc;
-use crate::unwind::OnDrop;
+use crate::unwind::{OnDrop, discard};
 
 /// What happens to a call that finds the gate held by another token.
 ///
@@ -121,7 +121,8 @@ impl<K, T> Waits<K, T> {
         Arc::ptr_eq(&self.flight, flight)
     }
 
-    /// Ends the wait, under no lock: runs the clock and the wakers of the user.
+    /// Ends the wait, under no lock: runs the clock and the wakers of the user. This thread might
+    /// unwind, since the flight before this one can have ended by a panic.
     pub(super) fn call(&self) {
         let Self {
             shard,
@@ -133,7 +134,7 @@ impl<K, T> Waits<K, T> {
             Some(signal) => drop(signal.settle(())),
             None => drop(flight.with_shared(flight.cell.snapshot(), |shared| shared.wakes())),
         });
-        shard.start_age(flight);
+        discard(OnDrop(|| shard.start_age(flight)));
     }
 }
 
@@ -196,6 +197,33 @@ impl<K, T> Table<K, T> {
         line.holder.as_ref()
     }
 
+    /// The flight that holds the gate, if it is too old for this call.
+    #[inline]
+    pub(super) fn old_holder(
+        &self,
+        shard: &Shard<K, T>,
+        request: &Request,
+    ) -> Option<&Arc<Flight<K, T>>> {
+        let holder = self.holder(request)?;
+        let ends = !request.joins_only && !self.is_closed();
+        (ends && request.is_too_old(shard, self.note(holder.id), holder)).then_some(holder)
+    }
+
+    /// Ends the holder of the gate, if it is too old for this call. Returns false if it is not.
+    pub(super) fn supersede_holder(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        request: &Request,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let Some(holder) = self.old_holder(shard, request).cloned() else {
+            return false;
+        };
+        let ended = self.supersede(shard, &holder, after);
+        after.drop_flight(holder);
+        ended
+    }
+
     /// What a gate that is not closed says to a call that could begin a flight.
     #[cold]
     #[inline(never)]
@@ -205,16 +233,11 @@ impl<K, T> Table<K, T> {
         request: &Request,
         after: &mut After<K, T>,
     ) -> Answer {
-        let Some(holder) = self.holder(request) else {
+        if self.supersede_holder(shard, request, after) {
+            return Answer::AskAgain;
+        }
+        if self.holder(request).is_none() {
             return Answer::Enter;
-        };
-        if request.is_too_old(shard, self.note(holder.id), holder) {
-            let holder = holder.clone();
-            let ended = self.supersede(shard, &holder, after);
-            after.drop_flight(holder);
-            if ended {
-                return Answer::AskAgain;
-            }
         }
         if self.waits_for(request) {
             Answer::Wait

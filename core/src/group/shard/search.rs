@@ -21,7 +21,7 @@
 //!    still registered, can be replaced in that critical section, whatever other flights there are.
 //! 3. A flight of a group is superseded in the critical section in which its successor begins, so
 //!    it ends only for a call that begins. The holder of a gate that is too old ends for every call
-//!    that could begin a flight, and the search looks again.
+//!    through the gate, also for one that shares a flight that waits: then the search looks again.
 //! 4. A fingerprint is recorded in the critical section of the join that brings it, and only after
 //!    the keys have compared equal. So two different ones never share a flight.
 
@@ -221,6 +221,7 @@ impl<'a, K, T> Search<'a, K, T> {
             if self.request.state(self.shard, table, one) == State::Joinable
                 && !self.request.brings_fingerprint(table, one)
                 && !is_inside(one)
+                && table.old_holder(self.shard, self.request).is_none()
             {
                 if let Ok(waiter) = self.shard.admit(table, one) {
                     return Look::Joined(waiter);
@@ -258,10 +259,8 @@ impl<'a, K, T> Search<'a, K, T> {
         match state {
             State::Ended => return self.replace(table, flight, key, call),
             State::Mismatch => return reject(table, Rejected::Mismatch),
-            State::TooOld if table.has_line() => {
-                if table.supersede(self.shard, flight, &mut self.after) {
-                    return Look::Again;
-                }
+            _ if table.supersede_holder(self.shard, self.request, &mut self.after) => {
+                return Look::Again;
             }
             State::TooOld if !key.is_made() => return Look::NoKey,
             State::TooOld if self.room.supersede(table, flight, &mut self.after) => {

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use oneflight_core::error::{Cause, Rejected};
+use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::handle::Work;
 use oneflight_core::{Begin, Error, Fingerprint, Group};
 
@@ -349,5 +350,21 @@ mod two_panics {
         assert!(waiting.get().is_some_and(|outcome| outcome.is_ok()));
         drop(waiting);
         assert_idle(&group);
+    }
+
+    #[test]
+    fn a_gate_may_be_handed_over_by_a_panic_to_a_clock_that_panics() {
+        let plan = Arc::<Plan>::default();
+        let gate = Gate::<u8, u8>::builder(Mode::Queue)
+            .supersede_after(AGE)
+            .clock(Ticks::new(&plan))
+            .build();
+        let holder = gate.begin(Some(1));
+        let next = gate.turn(Some(2));
+        plan.arm_next(Part::Clock, || quiet_panic());
+        while_unwinding(|| drop(holder));
+        assert!(plan.is_over() && !next.is_queued());
+        drop(next);
+        assert!(!gate.is_busy());
     }
 }
