@@ -76,7 +76,7 @@ coverage() (
   tests=()
   for file in tests/tests/*.rs; do
     case $file in
-      *conformance.rs | *scale.rs | *threads.rs) ;;
+      *on_*.rs | *scale.rs | *threads.rs) ;;
       *) tests+=(--test "$(basename "$file" .rs)") ;;
     esac
   done

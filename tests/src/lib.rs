@@ -1,6 +1,6 @@
 //! One suite, every executor.
 //!
-//! Each case is written once, as an async function over [`TestRuntime`], and `tests/conformance.rs` makes one test of
+//! Each case is written once, as an async function over [`TestRuntime`], and the files `tests/on_*.rs` make one test of
 //! it for each executor.
 //!
 //! | module | what it holds |

@@ -10,3 +10,28 @@ use oneflight_conformance::executors::Hand;
 use oneflight_conformance::{cases, conform};
 
 on!(hand, Hand, and_not_send);
+
+/// A case that is written and not listed above would never run.
+#[test]
+fn every_case_is_listed() {
+    let here = include_str!("list/mod.rs");
+    let listed: Vec<&str> = here
+        .lines()
+        .map(|line| line.trim().trim_end_matches(';'))
+        .collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cases");
+    let mut cases = 0;
+    for file in std::fs::read_dir(folder).expect("the cases are there") {
+        let path = file.expect("readable").path();
+        let source = std::fs::read_to_string(&path).expect("readable");
+        for line in source.lines() {
+            let Some(name) = line.strip_prefix("pub async fn ") else {
+                continue;
+            };
+            let (name, _) = name.split_once('<').expect("generic over the executor");
+            assert!(listed.contains(&name), "{name} is not listed");
+            cases += 1;
+        }
+    }
+    assert!(cases > 200, "only {cases} cases found");
+}
