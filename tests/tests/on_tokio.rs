@@ -1,5 +1,5 @@
-//! Every case on the executors of tokio: `tokio_multi::a_waiter_may_be_dropped_at_any_point`, and so on. The cases on the executors
-//! of each kind are a program of their own, since one of all of them compiles on one core only.
+//! Every case on the executors of tokio: `tokio_multi::a_waiter_may_be_dropped_at_any_point`, and so on. Those of smol and
+//! async-std are a program of their own, since one of all of them compiles on one core only.
 
 #[macro_use]
 mod list;
