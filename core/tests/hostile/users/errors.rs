@@ -2,14 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Wake};
+use std::task::Poll;
 
 use oneflight_core::error::Cause;
 use oneflight_core::handle::TryWork;
 
 use super::operations::PollsItself;
 use super::plan::{Key, Mistake, Part, Plan, Trying, Value, key, trier};
-use super::{Registry, assert_idle, poll, poll_idly, waiter};
+#[cfg(feature = "std")]
+use super::poll;
+use super::{Registry, assert_idle, poll_idly, waiter};
 use crate::limit::{panics, quiet_panic};
 use crate::outcome::cause_of;
 
@@ -17,9 +19,11 @@ type Make = Box<dyn FnOnce() -> Trying + Send>;
 type Call = Pin<Box<TryWork<Key, Value, Make, Trying>>>;
 
 /// Panics when it is woken.
+#[cfg(feature = "std")]
 struct Bomb;
 
-impl Wake for Bomb {
+#[cfg(feature = "std")]
+impl std::task::Wake for Bomb {
     fn wake(self: Arc<Self>) {
         quiet_panic();
     }

@@ -12,6 +12,7 @@ use super::script::{self, Setup};
 use super::{Registry, assert_idle, primary, waiter};
 use crate::limit::{alone, lock, panics, quiet_panic};
 
+#[cfg(feature = "std")]
 const WINDOW: Duration = Duration::from_secs(60);
 const AGE: Duration = Duration::from_secs(10);
 

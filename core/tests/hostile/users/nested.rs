@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use oneflight_core::error::{Cause, Rejected};
+#[cfg(feature = "std")]
 use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::handle::Work;
 use oneflight_core::{Begin, Error, Fingerprint, Group};

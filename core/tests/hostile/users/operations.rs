@@ -11,8 +11,8 @@ use oneflight_core::error::Cause;
 
 use super::plan::{Inline, Part, Plan, key, maker};
 use super::{Registry, assert_idle, poll, poll_idly, primary, waiter};
-#[cfg(feature = "std")]
 use crate::fine::fine;
+#[cfg(feature = "std")]
 use crate::limit::while_unwinding;
 use crate::limit::{lock, panics, quiet_panic};
 use crate::outcome::cause_of;
