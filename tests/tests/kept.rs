@@ -6,7 +6,7 @@ mod support;
 use allocation_counter::{AllocationInfo, measure};
 use oneflight_core::rt::Spawn;
 use oneflight_core::{Begin, Fingerprint, Group, SettleCell};
-use support::{assert_idle, poll_idly, primary, waiter};
+use support::{Shelf, assert_idle, poll_idly, primary, waiter};
 
 const MEBI: usize = 1 << 20;
 
@@ -167,15 +167,6 @@ impl oneflight_core::clock::Clock for Told {
     }
 }
 
-/// Runs nothing: its tasks are kept.
-struct Shelf(std::sync::Mutex<Vec<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>>);
-
-impl Spawn for Shelf {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-        self.0.lock().unwrap().push(Box::pin(task));
-    }
-}
-
 #[test]
 fn an_end_of_a_wanted_flight_of_any_kind_keeps_no_registry() {
     for retains in [false, true] {
@@ -190,10 +181,9 @@ fn an_end_of_a_wanted_flight_of_any_kind_keeps_no_registry() {
         } else {
             builder.build()
         };
-        let shelf = Shelf(std::sync::Mutex::default());
+        let shelf = Shelf::default();
         let run = || {
-            let mut task = shelf.0.lock().unwrap().pop().expect("one task");
-            assert!(poll_idly(&mut task).is_ready());
+            assert!(poll_idly(&mut shelf.take_task()).is_ready());
         };
         let wanted = |key| {
             let entry = group.entry(key);

@@ -1,5 +1,4 @@
-//! Two calls that meet on one key: who began the flight, who joined it, and what a caller that leaves means for the other one.
-//! What is expected is read from the tables in the docs of `Group`, so the two can not differ.
+//! A scene: two calls on one key, by hand, one step after the other.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -7,22 +6,17 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 
-use oneflight_conformance::watched;
 use oneflight_core::error::{Cause, Error};
 use oneflight_core::rt::{Spawn, SpawnBlocking};
 use oneflight_core::{Begin, Group, Settled};
 
-/// The section of the docs that holds the table.
-const DOCS: &str = include_str!("../../core/src/group/mod.rs");
-const SECTION: &str = "/// # When calls meet";
+pub(crate) const KEY: &str = "k";
 
-const KEY: &str = "k";
-
-type Outcome = Result<u32, Cause>;
+pub(crate) type Outcome = Result<u32, Cause>;
 
 /// A call that can begin a flight, by its name in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+pub(crate) enum Call {
     Begin,
     Run,
     Work,
@@ -33,118 +27,24 @@ enum Call {
     WorkBlocking,
 }
 
-const CALLS: [(&str, Call); 8] = [
-    ("begin", Call::Begin),
-    ("run", Call::Run),
-    ("work", Call::Work),
-    ("try_work", Call::TryWork),
-    ("spawn", Call::Spawn),
-    ("spawn_while_wanted", Call::SpawnWhileWanted),
-    ("spawn_blocking", Call::SpawnBlocking),
-    ("work_blocking", Call::WorkBlocking),
-];
-
-/// What the caller that has joined gets, when the one that began is lost.
-fn outcome(cell: &str) -> Outcome {
-    match cell {
-        "continues it" | "its task continues it" | "the outcome" => Ok(1),
-        "runs its own" => Ok(2),
-        "`Dropped`" => Err(Cause::Dropped),
-        "`Panicked`" => Err(Cause::Panicked),
-        other => panic!("no such outcome: {other}"),
-    }
-}
-
-/// Whether the operation is finished though all have left, given whether a `spawn` has joined.
-fn is_finished(cell: &str, spawned: bool) -> bool {
-    match cell {
-        "is dropped" => false,
-        "runs to its end" => true,
-        "is dropped, unless a `spawn` joined" => spawned,
-        other => panic!("no such end: {other}"),
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Row {
-    same: Outcome,
-    spawn: Outcome,
-    other: Outcome,
-}
-
-/// The rows of the first table, each by the calls it is for.
-fn outcomes() -> Vec<(Call, Row)> {
-    let rows = table(0).into_iter().flat_map(|cells| {
-        let [begun_by, same, spawn, other] = cells[..] else {
-            panic!("four columns: {cells:?}");
-        };
-        let row = Row {
-            same: outcome(same),
-            spawn: outcome(spawn),
-            other: outcome(other),
-        };
-        begun_by.split(',').map(move |name| (call(name), row))
-    });
-    rows.collect()
-}
-
-/// What the second table says of an operation that this call has begun, if all callers have left.
-fn end(begun: Call) -> &'static str {
-    let mut rows = table(1).into_iter();
-    let row = rows.find(|cells| cells[0].split(',').any(|name| call(name) == begun));
-    row.expect("a row for each call that can be left")[1]
-}
-
-/// The cells of a table of the section, without its head.
-fn table(number: usize) -> Vec<Vec<&'static str>> {
-    let (_, section) = DOCS.split_once(SECTION).expect("the section is there");
-    let lines = section
-        .lines()
-        .map(|line| line.trim_start_matches("///").trim());
-    let lines: Vec<_> = lines.take_while(|line| !line.starts_with('#')).collect();
-    let tables = lines.split(|line| !line.starts_with('|'));
-    let table = tables.filter(|table| !table.is_empty()).nth(number);
-    let rows = table.expect("it is there").iter().skip(2);
-    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
-        .collect()
-}
-
-fn call(name: &str) -> Call {
-    let name = name.trim_matches(|c| c == '`' || c == ' ');
-    let found = CALLS.iter().find(|(its, _)| *its == name);
-    found.unwrap_or_else(|| panic!("no such call: {name}")).1
-}
-
-impl Row {
-    fn expected(&self, begun: Call, joined: Call) -> Outcome {
-        if begun == joined {
-            self.same
-        } else if joined == Call::Spawn {
-            self.spawn
-        } else {
-            self.other
-        }
-    }
-}
-
 /// What every operation of a scene is told through.
 #[derive(Default)]
-struct Control {
+pub(crate) struct Control {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     finish: bool,
     panic: bool,
     wakers: Vec<Waker>,
-    made: Vec<u32>,
-    finished: Vec<u32>,
+    pub(crate) made: Vec<u32>,
+    pub(crate) finished: Vec<u32>,
 }
 
 impl Control {
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -191,10 +91,10 @@ impl Control {
 
 /// Polls its tasks when it is told to, and has a thread for each blocking call.
 #[derive(Default)]
-struct Runtime(Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+pub(crate) struct Runtime(Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl Runtime {
-    fn turn(&self) {
+    pub(crate) fn turn(&self) {
         let mut tasks = std::mem::take(&mut *self.0.lock().expect("never poisoned"));
         let mut cx = Context::from_waker(Waker::noop());
         tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
@@ -215,7 +115,7 @@ impl SpawnBlocking for Runtime {
 }
 
 /// One that has called.
-enum Caller {
+pub(crate) enum Caller {
     Future(Pin<Box<dyn Future<Output = Outcome>>>),
     /// It can not leave.
     Thread(JoinHandle<Outcome>),
@@ -234,7 +134,7 @@ impl Caller {
     }
 
     /// Waits for what it gets.
-    fn outcome(self, runtime: &Runtime) -> Outcome {
+    pub(crate) fn outcome(self, runtime: &Runtime) -> Outcome {
         match self {
             Caller::Future(mut future) => loop {
                 runtime.turn();
@@ -264,10 +164,10 @@ fn said(outcome: Result<Settled<&'static str, u32>, Error>) -> Outcome {
 }
 
 #[derive(Default)]
-struct Scene {
-    group: Group<&'static str, u32>,
-    control: Arc<Control>,
-    runtime: Runtime,
+pub(crate) struct Scene {
+    pub(crate) group: Group<&'static str, u32>,
+    pub(crate) control: Arc<Control>,
+    pub(crate) runtime: Runtime,
 }
 
 impl Scene {
@@ -314,14 +214,14 @@ impl Scene {
     }
 
     /// The first call begins, and its operation has begun.
-    fn first(&self, call: Call) -> Caller {
+    pub(crate) fn first(&self, call: Call) -> Caller {
         let caller = self.call(call, 1);
         self.until(|scene| scene.control.with(|state| state.made == [1]));
         caller
     }
 
     /// The second call joins. All that wait are counted, and participants of `work` and `try_work` are.
-    fn second(&self, call: Call) -> Caller {
+    pub(crate) fn second(&self, call: Call) -> Caller {
         let caller = self.call(call, 2);
         self.until(|scene| scene.group.waiters(KEY) == 1);
         caller
@@ -334,7 +234,7 @@ impl Scene {
     }
 
     /// The caller leaves: it is dropped or, if it runs a call on its own thread, panics.
-    fn lose(&self, caller: Caller) {
+    pub(crate) fn lose(&self, caller: Caller) {
         match caller {
             Caller::Future(future) => drop(future),
             Caller::Thread(thread) => {
@@ -345,13 +245,13 @@ impl Scene {
         self.runtime.turn();
     }
 
-    fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.control.tell(|state| state.finish = true);
         self.runtime.turn();
     }
 
     /// The flight is over, and nothing is left of it.
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.group.close();
         let mut drained = self.group.drained();
         let mut cx = Context::from_waker(Waker::noop());
@@ -368,86 +268,4 @@ impl Scene {
         assert_eq!(stats.begun, stats.settled + stats.aborted, "{stats:?}");
         assert_eq!(stats.joined, stats.waited + stats.cancelled, "{stats:?}");
     }
-}
-
-/// Plays a scene for every pair of calls: one that begins, one that joins. A guard's duplicate and that of `run` are the same.
-fn for_each_pair(play: fn(Row, Call, Call)) {
-    let rows = outcomes();
-    assert_eq!(rows.len(), CALLS.len(), "a row for each call");
-    for (begun, row) in rows {
-        for (_, joined) in CALLS {
-            if joined != Call::Run {
-                watched(&format!("{begun:?}, joined by {joined:?}"), move || {
-                    play(row, begun, joined);
-                });
-            }
-        }
-    }
-}
-
-#[test]
-fn a_caller_that_has_joined_gets_what_the_table_says_when_the_first_one_is_lost() {
-    for_each_pair(|row, begun, joined| {
-        let scene = Scene::default();
-        let first = scene.first(begun);
-        let second = scene.second(joined);
-        scene.lose(first);
-        scene.finish();
-        let outcome = second.outcome(&scene.runtime);
-        assert_eq!(
-            outcome,
-            row.expected(begun, joined),
-            "{begun:?}, {joined:?}"
-        );
-        scene.end();
-    });
-}
-
-#[test]
-fn a_caller_that_has_joined_and_leaves_is_not_noticed() {
-    for_each_pair(|_, begun, joined| {
-        // A thread can not leave.
-        if joined == Call::WorkBlocking {
-            return;
-        }
-        let scene = Scene::default();
-        let first = scene.first(begun);
-        let second = scene.second(joined);
-        scene.lose(second);
-        assert_eq!(scene.group.waiters(KEY), 0, "{begun:?}, {joined:?}");
-        scene.finish();
-        assert_eq!(
-            first.outcome(&scene.runtime),
-            Ok(1),
-            "{begun:?}, {joined:?}"
-        );
-        scene.end();
-    });
-}
-
-#[test]
-fn the_operation_ends_as_the_table_says_when_all_have_left() {
-    for_each_pair(|_, begun, joined| {
-        if [begun, joined].contains(&Call::WorkBlocking) {
-            return;
-        }
-        for first_leaves_first in [true, false] {
-            let scene = Scene::default();
-            let mut callers = [scene.first(begun), scene.second(joined)];
-            if !first_leaves_first {
-                callers.reverse();
-            }
-            callers.into_iter().for_each(|caller| scene.lose(caller));
-            scene.finish();
-            scene.runtime.turn();
-            let finished = is_finished(end(begun), joined == Call::Spawn);
-            let expected: &[u32] = if finished { &[1] } else { &[] };
-            let control = scene.control.clone();
-            scene.end();
-            control.with(|state| {
-                assert_eq!(state.finished, expected, "{begun:?}, {joined:?}");
-                assert_eq!(state.made, [1], "{begun:?}, {joined:?}");
-            });
-        }
-    });
 }
