@@ -1,13 +1,14 @@
 //! One at a time: who holds the gate, who is turned away, who waits, who replaces whom, in every mode of the gate and of
 //! the call; what is too old, what is ended from outside, and what outlives its end.
 
+mod ops;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use arbitrary::Arbitrary;
 use oneflight_core::error::Cause;
 use oneflight_core::gate::{Gate, Mode, Turn};
 use oneflight_core::handle::Drained;
@@ -20,73 +21,9 @@ use crate::panics::{caught, dropped_by_a_panic};
 use crate::parse;
 use crate::wakers::{Room, WAKERS, Wakers, Who};
 use crate::world::{HandClock, Held, Seated, pick};
+use ops::{Deed, Op, Rare, Scene};
 
 const TOKENS: u8 = 4;
-
-#[derive(Arbitrary, Debug)]
-struct Scene {
-    mode: Kind,
-    hostile: bool,
-    max_queue: Option<u8>,
-    max_waiters: Option<u8>,
-    supersede_after: Option<u8>,
-}
-
-/// A mode.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Kind {
-    Exclusive,
-    Queue,
-    Replace,
-    Open,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Op {
-    Begin(u8),
-    Turn(u8),
-    InMode(u8, Kind, bool),
-    WithPayload(u8, bool, bool),
-    PollTurn(u8, u8),
-    DropTurn(u8),
-    Settle(u8),
-    Abort(u8),
-    DropPrimary(u8, bool),
-    Poll(u8, u8),
-    DropWaiter(u8),
-    WakeSpuriously(u8),
-    DropOutcome(u8),
-    Tick(u8),
-    Token(u8, Deed),
-    Rare(Rare),
-}
-
-/// What is done to a token.
-#[derive(Arbitrary, Clone, Copy, Debug)]
-enum Deed {
-    Abort,
-    Touch,
-    Forget,
-}
-
-#[derive(Arbitrary, Debug)]
-enum Rare {
-    AbortAll,
-    Close,
-    AwaitDrain,
-    PollDrain(u8, u8),
-}
-
-impl From<Kind> for Mode {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Exclusive => Mode::Exclusive,
-            Kind::Queue => Mode::Queue,
-            Kind::Replace => Mode::Replace,
-            Kind::Open => Mode::Open,
-        }
-    }
-}
 
 type Token = Option<Key>;
 
