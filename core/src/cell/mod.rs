@@ -22,7 +22,7 @@ mod wake;
 pub use standalone::{SettleCell, Wait};
 
 pub(crate) use settle_cell::{RawCell, arc};
-pub(crate) use slab::{Place, Slab};
+pub(crate) use slab::{Few, MarkedPlace, Place};
 pub(crate) use state::{Join, Left, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
 

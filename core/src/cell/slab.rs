@@ -14,6 +14,10 @@
 //! 3. Once [`Slab::take_rest`] has begun, no waker is parked here any more: the cell has ended. A
 //!    place then refers to a waker that has not been handed out yet, or to nothing.
 
+mod few;
+
+pub(crate) use few::Few;
+
 use alloc::vec::{self, Vec};
 use core::mem;
 use core::ops::Range;
@@ -51,6 +55,7 @@ pub(crate) struct Place(u32);
 impl Place {
     /// Not parked yet.
     pub(crate) const NONE: Place = Place(u32::MAX);
+    const FIRST: Place = Place(0);
     /// Its owner has left, has no waker here, and will not park again.
     pub(crate) const LEFT: Place = Place(u32::MAX - 1);
 
@@ -68,8 +73,73 @@ impl Place {
         self.0 as usize
     }
 
+    /// The place before this one; none before the first.
+    fn before(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
+
     pub(crate) fn is_taken(self) -> bool {
         self.0 < Self::LEFT.0
+    }
+}
+
+/// A place and flags of its owner, in one word that is always written whole.
+///
+/// A future that is made in two halves and is then moved as one word makes the move wait until both
+/// stores have left the core. That took a fifth of a join, and no count of instructions shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct MarkedPlace(u64);
+
+impl MarkedPlace {
+    /// Without a place.
+    #[inline(always)]
+    pub(crate) const fn new(flags: u32) -> Self {
+        Self::whole(Place::NONE, flags)
+    }
+
+    #[inline(always)]
+    const fn whole(place: Place, flags: u32) -> Self {
+        Self(place.0 as u64 | (flags as u64) << 32)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    pub(crate) const fn place(self) -> Place {
+        Place(self.0 as u32)
+    }
+
+    /// Whether one of these flags is set.
+    #[inline(always)]
+    pub(crate) const fn has(self, flags: u32) -> bool {
+        self.0 & ((flags as u64) << 32) != 0
+    }
+
+    /// Sets these flags, and clears those.
+    #[inline(always)]
+    pub(crate) fn mark(&mut self, set: u32, clear: u32) {
+        self.0 = (self.0 | (set as u64) << 32) & !((clear as u64) << 32);
+    }
+
+    /// Calls `f` with the place, which it can change, also if it unwinds then.
+    #[inline(always)]
+    pub(crate) fn with_place<R>(&mut self, f: impl FnOnce(&mut Place) -> R) -> R {
+        let mut changing = Changing {
+            place: self.place(),
+            word: self,
+        };
+        f(&mut changing.place)
+    }
+}
+
+struct Changing<'a> {
+    place: Place,
+    word: &'a mut MarkedPlace,
+}
+
+impl Drop for Changing<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.word = MarkedPlace(self.word.0 >> 32 << 32 | u64::from(self.place.0));
     }
 }
 
@@ -103,11 +173,6 @@ impl Slab {
         self.free = END;
         self.handed_out = 0;
         self.slots.is_empty() && self.rest.len() == 0
-    }
-
-    /// Whether a waker is parked in `place`.
-    pub(crate) fn is_parked(&self, place: Place) -> bool {
-        matches!(self.slots.get(place.index()), Some(Slot::Parked(_)))
     }
 
     /// Whether `place` is parked with a waker that wakes the same task as `waker`.
@@ -212,6 +277,17 @@ mod tests {
     #[test]
     fn a_slot_is_as_large_as_a_waker() {
         assert_eq!(size_of::<Slot>(), size_of::<Waker>());
+    }
+
+    #[test]
+    fn a_place_and_its_flags_are_one_word() {
+        assert_eq!(size_of::<MarkedPlace>(), size_of::<u64>());
+        let mut marked = MarkedPlace::new(0b101);
+        assert!(marked.has(0b100) && !marked.has(0b10) && !marked.place().is_taken());
+        marked.with_place(|place| *place = Place::at(7));
+        marked.mark(0b10, 0b100);
+        assert!(marked.place() == Place::at(7) && marked.has(0b10) && marked.has(1));
+        assert!(!marked.has(0b100));
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::error::{Aborted, Cause, Error};
 use crate::sync::{Arc, Wakeable, Wakes, panicking};
 use crate::unwind::OnDrop;
 use observe::Observed;
-use operation::{Operation, SharedOperation};
+use operation::{Found, Policy, SharedOperation};
 
 /// The identity of a flight. It never repeats in a group, and increases for each key.
 ///
@@ -117,34 +117,23 @@ impl<T: 'static> Wakes for Attached<T> {
 }
 
 impl<K, T> Flight<K, T> {
-    /// Wakes everybody: participants, then plain waiters. Afterwards no waker is left in the
-    /// flight, so a waiter that leaves need not look for its own. `before` is the state that the
-    /// end returned.
+    /// Wakes everybody: participants if some are `parked`, then plain waiters. Afterwards no waker
+    /// is left in the flight, so a waiter that leaves need not look for its own. `before` is the
+    /// state that the end returned.
     #[inline(always)]
-    pub(crate) fn tell(&self, before: Snapshot) {
-        if self.cell.has_attached(before) {
-            self.tell_attached(before);
+    pub(crate) fn tell(&self, before: Snapshot, parked: bool) {
+        if parked {
+            self.tell_participants(before);
         } else {
             self.cell.tell(before);
         }
     }
 
     #[inline(never)]
-    fn tell_attached(&self, before: Snapshot) {
-        self.cell
-            .with_attached(before, |attached| match &***attached {
-                Attached::Shared(shared) => {
-                    // Also if a participant's waker panics.
-                    let _then = OnDrop(|| self.cell.tell_last(before));
-                    shared.tell();
-                }
-                Attached::Wanted(wanted) => {
-                    // The ender has a handle on the registry too, so this drops
-                    // nothing of the user's.
-                    drop(wanted.take());
-                    self.cell.tell(before);
-                }
-            });
+    fn tell_participants(&self, before: Snapshot) {
+        // Also if a participant's waker panics.
+        let _then = OnDrop(|| self.cell.tell_last(before));
+        self.with_shared(before, SharedOperation::tell);
     }
 
     /// Calls `f` with the operation that participants drive, unless there is none or the flight has
@@ -159,11 +148,35 @@ impl<K, T> Flight<K, T> {
             .with_attached(state, |attached| attached.shared().map(f))?
     }
 
-    /// The flight has ended: nobody polls its shared operation any more. Returns that, to be
-    /// dropped, unless a participant has it: then that one drops it.
-    /// `state` is any that the cell has had.
-    pub(crate) fn end_operation(&self, state: Snapshot) -> Option<Operation<T>> {
-        self.with_shared(state, SharedOperation::end)?
+    /// For the ender, which comes once and before anybody is told: nobody polls the flight's shared
+    /// operation any more, and the flight does not lead to its registry any more. Returns what is
+    /// found there. `before` is the state that the end returned.
+    #[inline(always)]
+    pub(crate) fn end_attached(&self, before: Snapshot) -> Found<T> {
+        let found = self
+            .cell
+            .with_attached(before, |attached| match &***attached {
+                Attached::Shared(shared) => Some(shared.end()),
+                Attached::Wanted(wanted) => {
+                    // The ender has a handle on the registry too, so this drops nothing of the user's.
+                    drop(wanted.take());
+                    None
+                }
+            });
+        found.flatten().unwrap_or(Found {
+            operation: None,
+            parked: false,
+        })
+    }
+
+    /// Lets its operation count a participant of this policy. Returns false if the flight has
+    /// ended, or is about to because the last participant has left. Returns `None` if participants
+    /// of this policy do not drive it, or if it has ended and has shed its operation.
+    #[inline(always)]
+    pub(crate) fn join_operation(&self, policy: Policy) -> Option<bool> {
+        self.with_shared(self.cell.snapshot(), |shared| {
+            (shared.policy == policy).then(|| shared.join())
+        })?
     }
 
     /// Why it has ended without a value. Only for a flight that has.
@@ -195,7 +208,7 @@ impl<K, T> Flight<K, T> {
     }
 
     /// How often its operation was run again.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn reruns(&self, state: Snapshot) -> usize {
         let reruns = self.with_shared(state, SharedOperation::reruns);
         reruns.unwrap_or(0)

@@ -38,18 +38,19 @@
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
+mod boxed;
 mod task;
 
-use alloc::boxed::Box;
-use core::future::Future;
-use core::mem;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+pub(crate) use boxed::Operation;
 
-use crate::cell::{Place, Slab, TakenWaker, fire, fire_one};
+use core::mem;
+use core::task::Waker;
+
+use crate::cell::{Few, Place, TakenWaker, fire, fire_one};
 use crate::error::Cause;
 use crate::flight::loss;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::unwind::Fragile;
 
 /// What happens to a flight whose driver is lost.
@@ -61,32 +62,10 @@ pub(crate) enum Policy {
     Rerun,
 }
 
-/// The operation of a flight; with nothing in it, the right to run one. A panic of its drop is
-/// caught if this thread already unwinds.
-pub(crate) struct Operation<T>(Fragile<Boxed<T>>);
-
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-impl<T> Operation<T> {
-    pub(crate) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Fragile(Some(Box::pin(future))))
-    }
-
-    /// The right to run one: each participant of a *Rerun* flight has its own.
-    pub(crate) fn elsewhere() -> Self {
-        Self(Fragile(None))
-    }
-
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
-        match &mut self.0.0 {
-            Some(future) => future.as_mut().poll(cx),
-            None => unreachable!("the driver of a `try_work` polls its own"),
-        }
-    }
-}
-
 pub(crate) struct SharedOperation<T> {
     pub(crate) policy: Policy,
+    /// How many participants have begun to drive, in *Rerun*. Written under the lock only.
+    runs: AtomicUsize,
     driving: Mutex<Driving<T>>,
 }
 
@@ -98,11 +77,9 @@ struct Driving<T> {
     participants: usize,
     /// The place of the participant that is a [`task`], if there is one.
     task: Option<Place>,
-    /// How many participants have begun to drive, in *Rerun*.
-    runs: usize,
     /// For which cause the last of these runs ended, if one has.
     last: Option<Cause>,
-    parked: Slab,
+    parked: Few,
 }
 
 enum Stage<T> {
@@ -121,6 +98,15 @@ pub(crate) struct RunIsOver {
     pub(crate) cause: Cause,
     /// How often the flight can run again, after its first run.
     pub(crate) max_reruns: usize,
+}
+
+/// What the end of a flight finds here.
+pub(crate) struct Found<T> {
+    /// The operation, to be dropped, unless a participant polls it: that one drops it when the poll
+    /// returns.
+    pub(crate) operation: Option<Operation<T>>,
+    /// Whether there are participants to be [told](SharedOperation::tell).
+    pub(crate) parked: bool,
 }
 
 /// What a participant leaves behind.
@@ -146,12 +132,12 @@ impl<T> SharedOperation<T> {
             driver: None,
             participants: 1,
             task: None,
-            runs: 0,
             last: None,
-            parked: Slab::new(),
+            parked: Few::new(),
         };
         Self {
             policy,
+            runs: AtomicUsize::new(0),
             driving: Mutex::new(driving),
         }
     }
@@ -159,10 +145,7 @@ impl<T> SharedOperation<T> {
     /// How often an operation was run again.
     #[inline]
     pub(crate) fn reruns(&self) -> usize {
-        match self.policy {
-            Policy::Continue => 0,
-            Policy::Rerun => self.driving.with(|driving| driving.runs.saturating_sub(1)),
-        }
+        self.runs.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Counts one more participant. Returns false if the flight has ended, or is about to because
@@ -214,7 +197,7 @@ impl<T> SharedOperation<T> {
             });
             if matches!(driving.stage, Stage::Ready(_)) {
                 driving.driver = Some(*place);
-                driving.runs += 1;
+                self.runs.fetch_add(1, Ordering::Relaxed);
                 (Some((driving.take_ready(), Fragile(None))), spare)
             } else {
                 (None, spare)
@@ -296,7 +279,7 @@ impl<T> SharedOperation<T> {
                 left.end = Some(driving.last.unwrap_or_else(loss));
                 left.operation = driving.end();
             } else if let Some(run) = run {
-                if driving.runs > run.max_reruns {
+                if self.runs.load(Ordering::Relaxed) > run.max_reruns {
                     // Not `Ended` yet: a participant that is polled before the caller has ended the
                     // flight parks, and is woken by that end.
                     left.end = Some(Cause::Exhausted);
@@ -313,10 +296,12 @@ impl<T> SharedOperation<T> {
         left
     }
 
-    /// The flight has ended: nobody parks any more, and nobody takes the operation. Returns that,
-    /// to be dropped, unless a participant polls it: that one drops it when the poll returns.
-    pub(crate) fn end(&self) -> Option<Operation<T>> {
-        self.driving.with(Driving::end)
+    /// The flight has ended: nobody parks any more, and nobody takes the operation.
+    pub(crate) fn end(&self) -> Found<T> {
+        self.driving.with(|driving| Found {
+            operation: driving.end(),
+            parked: driving.parked.len() > 0,
+        })
     }
 
     /// Whether no caller holds the operation outside, so that it can be dropped at once.
@@ -345,10 +330,7 @@ impl<T> SharedOperation<T> {
 
     /// After [`end`](Self::end): wakes every participant.
     pub(crate) fn tell(&self) {
-        // Most of the time nobody has parked: then that is all.
-        if self.driving.with(|driving| driving.parked.len() > 0) {
-            fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
-        }
+        fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
     }
 
     /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
@@ -443,7 +425,7 @@ mod tests {
         shared.hand_in(&mut Some(Operation::elsewhere()));
         let mut place = Place::NONE;
         assert!(shared.step(&mut place, Waker::noop()).0.is_some());
-        drop(shared.end());
+        drop(shared.end().operation);
         // Otherwise it would be dropped under the lock.
         assert!(shared.repark(&mut place, Waker::noop()).0.is_some());
     }

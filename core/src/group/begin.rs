@@ -32,7 +32,7 @@ impl<K, T> Begin<K, T> {
     #[inline(always)]
     pub(super) fn report(&self, name: &Name) {
         match self {
-            Begin::Primary(primary) => primary.report_begun(),
+            Begin::Primary(primary) => primary.shard().report_begun(primary.flight()),
             Begin::Waiter(waiter) if waiter.is_counted() => waiter.report_joined(),
             Begin::Waiter(_) => {}
             Begin::Rejected(why) => name.report_rejected(*why),

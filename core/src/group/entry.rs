@@ -135,7 +135,7 @@ impl<'a, G: Registry, Q: ?Sized> Entry<'a, G, Q> {
     }
 }
 
-impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
+impl<'a, G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'a, G, Q> {
     /// Makes the caller the primary of the key, or a waiter if a flight of the key is in progress.
     /// This call never blocks.
     ///
@@ -144,14 +144,24 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// [`Mode::Open`]: see [`Gate::begin`](crate::gate::Gate::begin).
     #[inline(always)]
     pub fn begin(self) -> Begin<G::Key, G::Value> {
+        // As `begin_with`: written out, it takes fewer instructions.
         match self.key {
             EntryKey::Owned(key) => {
-                let hash = self.of.hash(&key);
-                let shard = self.of.shard(hash);
-                if !G::HAS_LINE && self.fingerprint.is_none() && shard.rules().is_none() {
-                    return Shard::begin(shard, hash, key);
+                let (of, fingerprint, mode) = (self.of, self.fingerprint, self.mode);
+                let hash = of.hash(&key);
+                let shard = of.shard(hash);
+                if !G::HAS_LINE && fingerprint.is_none() && shard.rules().is_none() {
+                    return Shard::begin(shard, hash, key, &mut Plain);
                 }
-                begin_by_search(self.of, shard, hash, self.fingerprint, key, self.mode)
+                let sought: Sought<'_, G, Q> = Sought {
+                    of,
+                    shard,
+                    hash,
+                    key: EntryKey::Owned(key),
+                    fingerprint,
+                    mode,
+                };
+                sought.begin(&mut Plain, false)
             }
             EntryKey::Borrowed(..) => self.begin_with(&mut Plain, false),
         }
@@ -192,27 +202,70 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         }
     }
 
-    /// As [`begin`](Self::begin), for a kind of call that adds to the search, and that can wait for
-    /// its turn or can't.
+    /// As [`begin`](Self::begin), for a kind of call that can wait for its turn or can't.
+    #[inline(always)]
     pub(crate) fn begin_with(
         self,
         call: &mut impl Call<G::Key, G::Value>,
         waits: bool,
     ) -> Begin<G::Key, G::Value> {
+        self.locate(
+            call,
+            |shard, hash, key, call| Shard::begin(shard, hash, key, call),
+            |sought, call| sought.begin(call, waits),
+        )
+    }
+
+    /// Finds the shard of the key. A call in which nothing has a say takes the short way there, and
+    /// every other call the long way.
+    #[inline(always)]
+    pub(crate) fn locate<C, R>(
+        self,
+        call: C,
+        short: impl FnOnce(&'a Arc<Shard<G::Key, G::Value>>, u64, G::Key, C) -> R,
+        long: impl FnOnce(Sought<'a, G, Q>, C) -> R,
+    ) -> R {
+        let Self {
+            of,
+            fingerprint,
+            mode,
+            ..
+        } = self;
         match self.key {
             EntryKey::Owned(key) => {
-                let hash = self.of.hash(&key);
-                let shard = self.of.shard(hash);
-                let request = Request::new(shard, hash, self.fingerprint);
-                let request = self.of.adapt(request, &key, self.mode, waits);
-                Shard::search(shard, &request, OwnedKey(Some(key)), call)
+                let hash = of.hash(&key);
+                let shard = of.shard(hash);
+                if !G::HAS_LINE && fingerprint.is_none() && shard.rules().is_none() {
+                    return short(shard, hash, key, call);
+                }
+                let key = EntryKey::Owned(key);
+                long(
+                    Sought {
+                        of,
+                        shard,
+                        hash,
+                        key,
+                        fingerprint,
+                        mode,
+                    },
+                    call,
+                )
             }
-            EntryKey::Borrowed(key, make) => {
-                let hash = self.of.hash(key);
-                let shard = self.of.shard(hash);
-                let request = Request::new(shard, hash, self.fingerprint);
-                let request = self.of.adapt(request, key, self.mode, waits);
-                Shard::search(shard, &request, BorrowedKey::new(key, make), call)
+            EntryKey::Borrowed(from, make) => {
+                let hash = of.hash(from);
+                let shard = of.shard(hash);
+                let key = EntryKey::Borrowed(from, make);
+                long(
+                    Sought {
+                        of,
+                        shard,
+                        hash,
+                        key,
+                        fingerprint,
+                        mode,
+                    },
+                    call,
+                )
             }
         }
     }
@@ -260,17 +313,35 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     }
 }
 
-#[inline(never)]
-fn begin_by_search<G: Registry>(
-    of: &G,
-    shard: &Arc<Shard<G::Key, G::Value>>,
+/// A call that takes the long way.
+pub(crate) struct Sought<'a, G: Registry, Q: ?Sized> {
+    of: &'a G,
+    shard: &'a Arc<Shard<G::Key, G::Value>>,
     hash: u64,
+    key: EntryKey<'a, G::Key, Q>,
     fingerprint: Option<Fingerprint>,
-    key: G::Key,
     mode: Option<Mode>,
-) -> Begin<G::Key, G::Value> {
-    let request = of.adapt(Request::new(shard, hash, fingerprint), &key, mode, false);
-    Shard::search(shard, &request, OwnedKey(Some(key)), &mut Plain)
+}
+
+impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Sought<'_, G, Q> {
+    #[inline(never)]
+    pub(crate) fn begin(
+        self,
+        call: &mut impl Call<G::Key, G::Value>,
+        waits: bool,
+    ) -> Begin<G::Key, G::Value> {
+        let request = Request::new(self.shard, self.hash, self.fingerprint);
+        match self.key {
+            EntryKey::Owned(key) => {
+                let request = self.of.adapt(request, &key, self.mode, waits);
+                Shard::search(self.shard, &request, OwnedKey(Some(key)), call)
+            }
+            EntryKey::Borrowed(key, make) => {
+                let request = self.of.adapt(request, key, self.mode, waits);
+                Shard::search(self.shard, &request, BorrowedKey::new(key, make), call)
+            }
+        }
+    }
 }
 
 /// Joins the flight of a key, which is only compared.

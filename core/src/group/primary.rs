@@ -98,13 +98,6 @@ impl<K, T> Primary<K, T> {
         Begin::Waiter(waiter)
     }
 
-    #[inline(always)]
-    pub(crate) fn report_begun(&self) {
-        let flight = self.flight();
-        let label = self.shard.label();
-        flight.observed.report_begun(flight.id, label, &flight.key);
-    }
-
     pub(crate) fn shard(&self) -> &Arc<Shard<K, T>> {
         &self.shard
     }

@@ -247,7 +247,8 @@ impl Counts {
     }
 
     #[inline(always)]
-    pub(crate) fn settled(&mut self, waiting: usize) {
+    pub(crate) fn settled(&mut self, waiting: usize, reruns: usize) {
+        self.reruns += reruns as u64;
         self.settled += 1;
         self.waited += waiting as u64;
     }

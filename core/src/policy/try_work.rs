@@ -16,7 +16,7 @@ use crate::flight::operation::Policy;
 use crate::flight::reentry::Entered;
 use crate::flight::{Flight, FlightId, Settled, loss};
 use crate::group::{Entry, Group, Registry};
-use crate::policy::participant::{Participant, Role};
+use crate::policy::participant::{Other, Participant, Role};
 use crate::unwind::{Fragile, FragilePin, OnDrop};
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
@@ -239,8 +239,8 @@ where
                     }
                 }
             }
-            Role::Waiter(waiter) => Pin::new(waiter).poll(cx),
-            Role::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
+            Role::Other(Other::Waiter(waiter)) => Pin::new(waiter).poll(cx),
+            Role::Other(Other::Rejected(why)) => Poll::Ready(Err(Error::Rejected(*why))),
         };
         // `E::from` is the user's. When it is called, everything else is done.
         *this.is_done = polled.is_ready();

@@ -15,7 +15,7 @@ use crate::flight::operation::{Drive, Operation, Policy};
 use crate::flight::{Flight, FlightId, Settled};
 use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
-use crate::policy::participant::{Participant, Role};
+use crate::policy::participant::{Other, Participant, Role};
 use crate::sync::waker;
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
@@ -188,8 +188,10 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let state = self.flight.cell.snapshot();
         if !state.ended() {
-            let stepped = self.flight.cell.with_attached(state, |attached| {
-                let (drive, old) = attached.shared()?.step(&mut self.place, cx.waker());
+            let Self { flight, marked, .. } = self;
+            let stepped = flight.cell.with_attached(state, |attached| {
+                let step = |place: &mut _| Some(attached.shared()?.step(place, cx.waker()));
+                let (drive, old) = marked.with_place(step)?;
                 Some((drive.map(|drive| (drive, waker(attached.clone()))), old))
             });
             // `_old` is dropped last: its drop is the user's, and the operation must have been put
@@ -222,9 +224,9 @@ where
             }
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
-                let state = flight.cell.snapshot();
+                let (state, marked) = (flight.cell.snapshot(), &mut self.marked);
                 flight.with_shared(state, |shared| {
-                    shared.pause(&mut self.place, &mut in_hand.operation, own);
+                    marked.with_place(|place| shared.pause(place, &mut in_hand.operation, own));
                 });
             }
         }
@@ -243,8 +245,8 @@ where
         self.role.leave_if_polled_inside(cx.waker());
         match &mut self.role {
             Role::Participant(participant) => participant.poll(cx),
-            Role::Waiter(waiter) => Pin::new(waiter).poll(cx),
-            Role::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
+            Role::Other(Other::Waiter(waiter)) => Pin::new(waiter).poll(cx),
+            Role::Other(Other::Rejected(why)) => Poll::Ready(Err(Error::Rejected(*why))),
         }
     }
 }

@@ -274,6 +274,7 @@ mod tests {
     use super::*;
     use crate::group::begin::Begin;
     use crate::group::rules::Deadline;
+    use crate::group::shard::Plain;
 
     struct Fixture {
         places: Places<u8, u8>,
@@ -295,7 +296,8 @@ mod tests {
 
     impl Fixture {
         fn flight(&self, key: u8) -> Arc<Flight<u8, u8>> {
-            let Begin::Primary(primary) = Shard::begin(&self.shard, key.into(), key) else {
+            let Begin::Primary(primary) = Shard::begin(&self.shard, key.into(), key, &mut Plain)
+            else {
                 unreachable!("each key is begun once")
             };
             primary.flight().clone()

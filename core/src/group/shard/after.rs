@@ -123,10 +123,8 @@ impl<K, T> Superseded<K, T> {
         let cause = Some(Cause::Superseded);
         let reruns = || flight.reruns(before);
         let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
-        let _in_hand = match operation {
-            None => InHand::take(&shard, &flight, before),
-            taken => InHand::new(&shard, &flight, taken),
-        };
-        flight.tell(before);
+        let found = flight.end_attached(before);
+        let _in_hand = InHand::new(&shard, &flight, operation.or(found.operation));
+        flight.tell(before, found.parked);
     }
 }

@@ -32,6 +32,7 @@ use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
+use crate::flight::operation::SharedOperation;
 use crate::flight::reentry::Entered;
 use crate::flight::{EndUnwanted, Flight, FlightId};
 use crate::group::shard::Shard;
@@ -77,10 +78,12 @@ impl<K, T> Shard<K, T> {
         }
         match flight.cell.record(value) {
             Ok(before) => {
-                if self.remove_settled(flight, before) {
+                if flight.cell.has_attached(before) {
+                    Ok(self.settle_attached(flight, before))
+                } else if self.remove_settled(flight, before, 0) {
                     let observed = &flight.observed;
                     let _reported_last = observed.report_end_on_drop(None, before, || 0);
-                    flight.tell(before);
+                    flight.tell(before, false);
                     Ok(true)
                 } else {
                     Ok(self.free_and_tell(flight, before, End::Settled(Place::NotWanted)))
@@ -88,6 +91,21 @@ impl<K, T> Shard<K, T> {
             }
             Err(value) => Err(self.too_late(flight, value)),
         }
+    }
+
+    /// The steps after the outcome is recorded, for a flight of `work`, `try_work` or
+    /// `spawn_while_wanted`.
+    fn settle_attached(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
+        let reruns = flight.reruns(before);
+        if !self.remove_settled(flight, before, reruns) {
+            return self.free_and_tell(flight, before, End::Settled(Place::NotWanted));
+        }
+        let observed = &flight.observed;
+        let _reported_last = observed.report_end_on_drop(None, before, || reruns);
+        // Its operation, if it has one, is with its driver, who settles it.
+        let found = flight.end_attached(before);
+        flight.tell(before, found.parked);
+        true
     }
 
     /// Settles a flight that can be retained.
@@ -163,7 +181,8 @@ impl<K, T> Shard<K, T> {
     /// a participant can have looked before the end.
     #[cold]
     pub(crate) fn run_is_over(&self, flight: &Arc<Flight<K, T>>) {
-        drop(flight.end_operation(flight.cell.snapshot()));
+        let found = flight.with_shared(flight.cell.snapshot(), SharedOperation::end);
+        drop(found.map(|found| found.operation));
         self.gone(flight);
     }
 
@@ -193,20 +212,22 @@ impl<K, T> Shard<K, T> {
         let observed = &flight.observed;
         let _given_up = observed.report_given_up_on_drop(usize::from(refused && had_key));
         let _reported = observed.report_end_on_drop(cause, before, || flight.reruns(before));
-        let _in_hand = InHand::take(self, flight, before);
-        flight.tell(before);
+        let found = flight.end_attached(before);
+        let _in_hand = InHand::new(self, flight, found.operation);
+        flight.tell(before, found.parked);
         had_key
     }
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
-    fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        if flight.cell.has_attached(before) {
-            return false;
-        }
+    fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, reruns: usize) -> bool {
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
         // user's.
-        let section = RemoveSettled { flight, before };
+        let section = RemoveSettled {
+            flight,
+            before,
+            reruns,
+        };
         self.table.enter(section).is_some()
     }
 
@@ -371,11 +392,12 @@ impl<K, T> Table<K, T> {
 mod tests {
     use super::*;
     use crate::group::begin::Begin;
+    use crate::group::shard::Plain;
 
     #[test]
     fn leaving_after_the_end_is_not_counted_as_cancelled() {
         let shard = Arc::new(Shard::<u8, u8>::new(0, 1, None));
-        let begin = || Shard::begin(&shard, 1, 1);
+        let begin = || Shard::begin(&shard, 1, 1, &mut Plain);
         let (Begin::Primary(primary), Begin::Waiter(counted)) = (begin(), begin()) else {
             unreachable!("the first call and its duplicate")
         };
@@ -403,7 +425,7 @@ mod tests {
             let recorder = metrics_util::debugging::DebuggingRecorder::new();
             let shard = Arc::new(Shard::<u8, u8>::new(0, 1, None));
             metrics::with_local_recorder(&recorder, || {
-                let Begin::Primary(primary) = Shard::begin(&shard, 1, 1) else {
+                let Begin::Primary(primary) = Shard::begin(&shard, 1, 1, &mut Plain) else {
                     unreachable!("the key is free")
                 };
                 if forgotten {

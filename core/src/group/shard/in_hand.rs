@@ -2,7 +2,6 @@
 
 use core::task::{Context, Poll};
 
-use crate::cell::Snapshot;
 use crate::flight::Flight;
 use crate::flight::operation::Operation;
 use crate::group::shard::Shard;
@@ -28,16 +27,6 @@ impl<'a, K, T> InHand<'a, K, T> {
             flight,
             operation,
         }
-    }
-
-    /// For a flight that has ended: its operation, unless another caller has it.
-    /// `state` is any that its cell has had.
-    pub(super) fn take(
-        shard: &'a Shard<K, T>,
-        flight: &'a Arc<Flight<K, T>>,
-        state: Snapshot,
-    ) -> Self {
-        Self::new(shard, flight, flight.end_operation(state))
     }
 }
 

@@ -58,7 +58,6 @@ use crate::group::stats::Figures;
 use crate::group::waiter::Waiter;
 use crate::sync::{Arc, Mutex, random};
 use after::After;
-use search::Search;
 use table::{JoinOrBegin, Table};
 
 /// In this order, what every call reads comes first and fits two cache lines.
@@ -151,25 +150,53 @@ impl<K, T> Shard<K, T> {
     /// with this hash is open and has this key, and this thread is inside of no flight. Every other
     /// call takes the long way.
     #[inline(always)]
-    pub(crate) fn begin(this: &Arc<Self>, hash: u64, key: K) -> Begin<K, T>
+    pub(crate) fn begin(
+        this: &Arc<Self>,
+        hash: u64,
+        key: K,
+        call: &mut impl Call<K, T>,
+    ) -> Begin<K, T>
     where
         K: Eq,
     {
         let mut unused = Some(key);
-        let found = this.table.enter(JoinOrBegin {
-            shard: this,
-            hash,
-            key: &mut unused,
-        });
+        let found = Self::join_or_begin(this, hash, &mut unused, call);
         match (found, unused) {
             (Some(flight), None) => {
                 let primary = Primary::new(flight, this.clone());
-                primary.report_begun();
+                this.report_begun(primary.flight());
                 Begin::Primary(primary)
             }
-            (found, Some(key)) => Self::finish_short_way(this, hash, key, found.map(Waiter::new)),
+            (found, Some(key)) => {
+                Self::finish_short_way(this, hash, key, found.map(Waiter::new), call)
+            }
             (None, None) => unreachable!("a key is taken for a flight only"),
         }
+    }
+
+    /// The critical section of the short way. Takes the key if it begins a flight, and returns
+    /// that. Otherwise returns the flight with this hash, which has counted the call, or `None` if
+    /// the call has to take the long way.
+    #[inline(always)]
+    pub(crate) fn join_or_begin(
+        this: &Arc<Self>,
+        hash: u64,
+        key: &mut Option<K>,
+        call: &mut impl Call<K, T>,
+    ) -> Option<Arc<Flight<K, T>>> {
+        this.table.enter(JoinOrBegin {
+            shard: this,
+            hash,
+            key,
+            call,
+        })
+    }
+
+    /// Reports that a flight has begun, which the caller has as a guard has it.
+    #[inline(always)]
+    pub(crate) fn report_begun(&self, flight: &Flight<K, T>) {
+        let observed = &flight.observed;
+        observed.report_begun(flight.id, &self.label, &flight.key);
     }
 
     /// The second half of the short way: the flight with this hash has been joined, if it is open.
@@ -179,18 +206,19 @@ impl<K, T> Shard<K, T> {
         hash: u64,
         key: K,
         found: Option<Waiter<K, T>>,
+        call: &mut impl Call<K, T>,
     ) -> Begin<K, T>
     where
         K: Eq,
     {
         match found {
-            Some(waiter) if *waiter.key() == key => {
+            Some(waiter) if *waiter.key() == key && call.try_share(this, waiter.flight()) => {
                 // The waiter is a guard by now, and the drop of the key is the user's.
                 drop(key);
                 waiter.report_joined();
                 Begin::Waiter(waiter)
             }
-            found => Search::after_short_way(this, hash, key, found),
+            found => Self::begin_the_long_way(this, hash, key, found, call),
         }
     }
 

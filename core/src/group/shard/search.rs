@@ -93,6 +93,28 @@ impl<K, T> Shard<K, T> {
         Search::new(this, request).begin(key, call)
     }
 
+    /// Continues where the short way has given up. It may have joined a flight of another key, or
+    /// one that cannot be shared.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_the_long_way(
+        this: &Arc<Self>,
+        hash: u64,
+        key: K,
+        joined: Option<Waiter<K, T>>,
+        call: &mut impl Call<K, T>,
+    ) -> Begin<K, T>
+    where
+        K: Eq,
+    {
+        let request = Request::new(this, hash, None);
+        let mut search = Search::new(this, &request);
+        if let Some(waiter) = joined {
+            search.take_back(waiter);
+        }
+        search.begin(OwnedKey(Some(key)), call)
+    }
+
     /// Joins the key's flight, if there is one. It begins and ends none.
     pub(crate) fn join_only(
         this: &Arc<Self>,
@@ -120,26 +142,6 @@ impl<'a, K, T> Search<'a, K, T> {
             wrong: None,
             after: After::default(),
         }
-    }
-
-    /// Continues where the short way has given up. It may have joined a flight of another key.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn after_short_way(
-        shard: &'a Arc<Shard<K, T>>,
-        hash: u64,
-        key: K,
-        joined: Option<Waiter<K, T>>,
-    ) -> Begin<K, T>
-    where
-        K: Eq,
-    {
-        let request = Request::new(shard, hash, None);
-        let mut search = Search::new(shard, &request);
-        if let Some(waiter) = joined {
-            search.take_back(waiter);
-        }
-        search.begin(OwnedKey(Some(key)), &mut Plain)
     }
 
     fn begin(mut self, key: impl Key<K>, call: &mut impl Call<K, T>) -> Begin<K, T> {

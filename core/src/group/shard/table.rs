@@ -24,7 +24,7 @@ use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
-use crate::group::shard::request::Request;
+use crate::group::shard::request::{Call, Request};
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section, Wakeable};
 
@@ -58,18 +58,24 @@ pub(super) struct Removed<K, T> {
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
 /// one, it takes the key and begins a flight. If the flight with this hash is open, it joins that,
 /// unless this thread is inside of a flight.
-pub(super) struct JoinOrBegin<'a, K, T> {
-    pub(super) shard: &'a Shard<K, T>,
+pub(super) struct JoinOrBegin<'a, K, T, C> {
+    pub(super) shard: &'a Arc<Shard<K, T>>,
     pub(super) hash: u64,
     pub(super) key: &'a mut Option<K>,
+    pub(super) call: &'a mut C,
 }
 
-impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
+impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
     type Output = Option<Arc<Flight<K, T>>>;
 
     #[inline(always)]
     fn run(self, table: &mut Table<K, T>) -> Self::Output {
-        let Self { shard, hash, key } = self;
+        let Self {
+            shard,
+            hash,
+            key,
+            call,
+        } = self;
         let same = |entry: &Registered<K, T>| entry.hash == hash;
         match table.registered.entry(hash, same, |entry| entry.hash) {
             Entry::Vacant(slot) => {
@@ -80,7 +86,9 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let cell = || RawCell::new(None, Snapshot::open(false));
+                let attached = call.attach(shard, true);
+                let open = open(attached.as_ref(), false);
+                let cell = || RawCell::new(attached, open);
                 let flight = new_flight(&mut table.counts, shard, hash, key, cell);
                 slot.insert(Registered {
                     hash,
@@ -108,6 +116,7 @@ impl<K, T> Section<Table<K, T>> for JoinOrBegin<'_, K, T> {
 pub(super) struct RemoveSettled<'a, K, T> {
     pub(super) flight: &'a Arc<Flight<K, T>>,
     pub(super) before: Snapshot,
+    pub(super) reruns: usize,
 }
 
 impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
@@ -120,8 +129,19 @@ impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
         }
         let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
         let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
-        table.counts.settled(self.before.duplicates());
+        table.counts.settled(self.before.duplicates(), self.reruns);
         Some(entry.remove().0.flight)
+    }
+}
+
+/// The state of a new flight, which has this attached.
+#[inline(always)]
+fn open<T>(attached: Option<&Arc<Wakeable<Attached<T>>>>, sheds: bool) -> Snapshot {
+    let open = Snapshot::open(sheds);
+    if attached.is_some_and(|attached| attached.is_wanted()) {
+        open.while_wanted()
+    } else {
+        open
     }
 }
 
@@ -183,9 +203,7 @@ impl<K, T> Table<K, T> {
     ) -> Arc<Flight<K, T>> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
-        let wanted = attached.as_ref().is_some_and(|it| it.is_wanted());
-        let open = Snapshot::open(sheds);
-        let open = if wanted { open.while_wanted() } else { open };
+        let open = open(attached.as_ref(), sheds);
         // Nothing runs while it waits, but a `work` makes its operation.
         let makes = |shared: &SharedOperation<T>| shared.policy == Policy::Continue;
         let shared = || attached.as_ref().and_then(|it| it.shared());

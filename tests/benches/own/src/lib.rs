@@ -1,14 +1,19 @@
-//! The pieces of work of both benches: each has what is set up beforehand, and what is measured.
+//! The pieces of work of both benches: each has what is set up beforehand, and what is measured. The
+//! guard's are here, those of the ready-made calls in `calls`.
 
-use std::future::{Future, ready};
+mod calls;
+
+use std::future::Future;
 use std::hint::black_box;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use oneflight::{Begin, Fingerprint, Group, Primary, RandomState};
+
+pub use calls::*;
 
 /// Calls in a piece of work of which one is too short.
 pub const CALLS: u64 = 100;
@@ -22,11 +27,13 @@ type Waiter<K> = oneflight::Waiter<K, u64>;
 
 /// Costs what every executor's waker costs, a count up and down, and does nothing.
 fn waker() -> Waker {
-    struct Quiet;
-    impl Wake for Quiet {
-        fn wake(self: Arc<Self>) {}
-    }
     Waker::from(Arc::new(Quiet))
+}
+
+struct Quiet;
+
+impl Wake for Quiet {
+    fn wake(self: Arc<Self>) {}
 }
 
 fn begin(group: &Group<u64, u64>, key: u64) -> Primary<u64, u64> {
@@ -89,18 +96,6 @@ pub fn solo_long((group, keys): &(Group<String, u64>, Vec<String>)) {
                 assert_eq!(*primary.settle(VALUE).expect("settled once"), VALUE);
             }
             _ => unreachable!("nobody else is about"),
-        }
-    }
-}
-
-/// The same by `work`.
-pub fn work(group: &Group<u64, u64>) {
-    let mut cx = Context::from_waker(Waker::noop());
-    for key in 0..CALLS {
-        let work = pin!(group.work(black_box(key), || ready(VALUE)));
-        match work.poll(&mut cx) {
-            Poll::Ready(Ok(settled)) => assert_eq!(*settled, VALUE),
-            _ => unreachable!("its operation is ready"),
         }
     }
 }
