@@ -69,16 +69,16 @@ rule "an import of a room that is higher" "$found"
 
 # The cell that settles once is the only file of the product with unsafe code. A program without std and an allocator that
 # counts can not be written without it either.
-unsafe_in='core/src/cell/settle_cell\.rs|tests/no_std/src/[a-z]+\.rs|tests/benches/src/counted\.rs'
+unsafe_in='core/src/cell/settle_cell\.rs|core/src/flight/memory/[a-z]+\.rs|tests/no_std/src/[a-z]+\.rs|tests/benches/src/counted\.rs'
 mapfile -t unsafe_files < <(files "^($unsafe_in)\$")
-rule "unsafe code outside core/src/cell/settle_cell.rs" \
+rule "unsafe code outside core/src/cell/settle_cell.rs and core/src/flight/memory" \
   "$(grep -nE '\bunsafe( impl| fn|\s*\{)' "${sources[@]}" | grep -vE "^($unsafe_in):" || true)"
 rule "an unsafe site without its reason" \
   "$(awk 'FNR == 1 {ok = -9} /SAFETY:/ {ok = FNR} /unsafe( impl|[[:space:]]*\{)/ && FNR - ok > 8 {print FILENAME ":" FNR ": " $0}' "${unsafe_files[@]}")"
 rule "a file of the core with more than 450 lines" "$(wc -l "${core[@]}" | awk '$2 != "total" && $1 > 450 {print $2 ": " $1}')"
 rule "a file with more than 600 lines" "$(wc -l "${sources[@]}" | awk '$2 != "total" && $1 > 600 {print $2 ": " $1}')"
 rule "a line with more than 100 columns" "$(LC_ALL=C.UTF-8 grep -nE '^.{101}' "${wrapped[@]}" | cut -c 1-120 || true)"
-rule "450 tracked files or more" "$([ "${#tracked[@]}" -lt 450 ] || echo "${#tracked[@]}")"
+rule "480 tracked files or more" "$([ "${#tracked[@]}" -lt 480 ] || echo "${#tracked[@]}")"
 rule "left to do" "$(grep -nE '\b(todo!|unimplemented!|TODO|FIXME|XXX)' "${sources[@]}" README.md CHANGELOG.md || true)"
 # Only what runs for minutes, in one file, each with its reason: `.ci/tests.sh scale` runs it.
 rule "an ignored test or example" \

@@ -83,21 +83,42 @@ fn panics<R>(f: impl FnOnce() -> R) {
     );
 }
 
+/// Without a rule a call takes the short way, and with one the long way.
+fn groups() -> [Group<&'static str, u32>; 2] {
+    let ruled = Group::<&str, u32>::builder().max_waiters(9).build();
+    [Group::new(), ruled]
+}
+
 #[test]
 fn a_participant_whose_join_panics_is_not_counted_in() {
     under(|hostile| {
-        let group: Group<&str, u32> = Group::new();
-        let only = group.work("k", pending);
-        let Begin::Waiter(waiter) = group.begin("k") else {
-            unreachable!()
-        };
-        hostile.at_event.store(true, Ordering::SeqCst);
-        panics(|| group.work("k", pending));
-        assert_eq!(group.waiters("k"), 1);
-        drop(only);
-        let outcome = waiter.get().expect("the flight is open, with nobody in it");
-        assert_eq!(cause_of(outcome), Cause::Dropped);
-        assert!(group.is_empty());
+        for group in groups() {
+            let only = group.work("k", pending);
+            let Begin::Waiter(waiter) = group.begin("k") else {
+                unreachable!()
+            };
+            hostile.at_event.store(true, Ordering::SeqCst);
+            panics(|| group.work("k", pending));
+            assert_eq!(group.waiters("k"), 1);
+            drop(only);
+            let outcome = waiter.get().expect("the flight is open, with nobody in it");
+            assert_eq!(cause_of(outcome), Cause::Dropped);
+            assert!(group.is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_participant_whose_begin_panics_leaves_nothing() {
+    under(|hostile| {
+        for group in groups() {
+            hostile.at_event.store(true, Ordering::SeqCst);
+            panics(|| group.work("k", pending));
+            let stats = group.stats();
+            assert_eq!((stats.in_flight, stats.ending), (0, 0));
+            assert_eq!(stats.aborted_by(Cause::Panicked), 1);
+            assert!(matches!(group.begin("k"), Begin::Primary(_)));
+        }
     });
 }
 

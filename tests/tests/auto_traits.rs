@@ -221,6 +221,8 @@ fn handles_are_small_whatever_they_carry() {
     assert_eq!(size_of::<Group<Big, Big>>(), WORD);
     assert_eq!(size_of::<Wait<'static, Big>>(), 2 * WORD);
     assert!(size_of::<Work<Big, Big>>() <= 2 * WORD + 8);
+    // The same, and its operation and what makes that: here they are empty.
+    assert!(size_of::<TryWork<Big, Big, (), ()>>() <= 2 * WORD + 16);
     assert!(size_of::<Spawned<Big, Big>>() <= 4 * WORD);
     assert!(size_of::<Begin<Big, Big>>() <= 4 * WORD);
     assert_eq!(size_of::<Option<FlightId>>(), size_of::<u64>());

@@ -376,9 +376,26 @@ fn what_a_call_allocates() {
         call();
         measure(call).count_total
     };
-    let calls: [(&str, &dyn Fn()); 7] = [
+    // Pending once: its waker is parked in the flight.
+    let once = || {
+        let mut polled = false;
+        std::future::poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            if std::mem::replace(&mut polled, true) {
+                std::task::Poll::Ready(7)
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+    };
+    let calls: [(&str, &dyn Fn()); 8] = [
         ("begin", &|| drop(primary(&group, 1).settle(7))),
         ("work", &|| drop(poll_idly(&mut group.work(1, operation)))),
+        ("work, pending once", &|| {
+            let mut work = group.work(1, once);
+            assert!(poll_idly(&mut work).is_pending());
+            assert!(poll_idly(&mut work).is_ready());
+        }),
         ("try_work", &|| {
             let make = || std::future::ready(Ok::<_, oneflight_core::Error>(7));
             drop(poll_idly(&mut std::pin::pin!(group.try_work(1, make))));
@@ -397,8 +414,9 @@ fn what_a_call_allocates() {
         counted,
         [
             ("begin", 1),
-            ("work", 3),
-            ("try_work", 3),
+            ("work", 1),
+            ("work, pending once", 1),
+            ("try_work", 1),
             ("spawn", 1),
             ("spawn_while_wanted", 3),
             ("spawn_blocking", 1),

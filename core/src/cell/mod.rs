@@ -2,7 +2,7 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `settle_cell` | the value, and how long what hangs on it lives; the only file with `unsafe` |
+//! | `settle_cell` | the value, and how long what hangs on it lives; with `unsafe` |
 //! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
 //! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
@@ -11,7 +11,10 @@
 
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
-#[allow(unsafe_code, reason = "the one file that argues for it")]
+#[allow(
+    unsafe_code,
+    reason = "with `flight::memory`, the one place that argues for it"
+)]
 mod settle_cell;
 mod slab;
 mod standalone;
@@ -21,7 +24,7 @@ mod wake;
 
 pub use standalone::{SettleCell, Wait};
 
-pub(crate) use settle_cell::{RawCell, arc};
+pub(crate) use settle_cell::RawCell;
 pub(crate) use slab::{Few, MarkedPlace, Place};
 pub(crate) use state::{Join, Left, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};

@@ -1,11 +1,11 @@
 //! [`RawCell`]: a value that is recorded once, and read by reference from then on. A
 //! [`SettleCell`](crate::SettleCell) is one, and each flight has one.
 //!
-//! The only file of the product with `unsafe`. It argues three things, each a consequence of
-//! `state`: the value slot is written under a claim that exactly one caller gets; it is read only
-//! after publication; and what hangs on a cell (its waiting room, and what is attached to it) is
-//! used only by calls that are inside of the cell, and freed where none can be inside any more. A
-//! fourth is about [`arc`] alone: it writes into its allocation before that is used as a value.
+//! With `flight/memory` the only place of the product with `unsafe`. It argues three things, each a
+//! consequence of `state`: the value slot is written under a claim that exactly one caller gets; it
+//! is read only after publication; and what hangs on a cell (its waiting room, and what is attached
+//! to it) is used only by calls that are inside of the cell, and freed where none can be inside any
+//! more.
 //!
 //! # What hangs on a cell, and when it is freed
 //! A flight that is retained lives long after its end, when nothing that hangs on it is of use any
@@ -23,8 +23,8 @@ use crate::cell::slab::Place;
 use crate::cell::state::{Join, Snapshot, State};
 use crate::cell::waiting_room::{self, WaitingRoom};
 use crate::error::Cause;
+use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::sync::{Arc, UnsafeCell};
 use crate::unwind::OnDrop;
 
 /// A value that is recorded once. `B` is what can be attached to it.
@@ -422,26 +422,4 @@ impl<T, B> Drop for Inside<'_, T, B> {
             self.cell.exit();
         }
     }
-}
-
-/// `Arc::new` without its copy: the memory is allocated before the value is made, so that the
-/// value is made in it. (`Arc::new` builds it on the stack, where it must stay whole: if the
-/// allocation unwinds, it is dropped there.)
-#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
-#[inline(always)]
-pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
-    let place = Arc::<T>::new_uninit();
-    let slot = Arc::as_ptr(&place).cast_mut();
-    // SAFETY:
-    // - Valid: it points into the allocation, which `place` keeps alive.
-    // - Exclusive: nobody else has seen `place`, and it is not used until the write is over.
-    // - If `make` panics, `place` is dropped as uninitialised memory.
-    unsafe { (*slot).write(make()) };
-    // SAFETY: written above.
-    unsafe { place.assume_init() }
-}
-
-#[cfg(any(loom, shuttle, feature = "portable-atomic"))]
-pub(crate) fn arc<T>(make: impl FnOnce() -> T) -> Arc<T> {
-    Arc::new(make())
 }

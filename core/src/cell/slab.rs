@@ -78,6 +78,16 @@ impl Place {
         self.0.checked_sub(1).map(Self)
     }
 
+    /// As a number, to keep it with others.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The place with this [number](Self::number).
+    pub(crate) const fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+
     pub(crate) fn is_taken(self) -> bool {
         self.0 < Self::LEFT.0
     }

@@ -11,9 +11,10 @@
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
 //! | `UNBEGUN`            | none of the caller's code has run     | creation, a spawn | begin |
 //! | `WHILE_WANTED`       | it ends when nobody wants it any more | creation       | keep |
+//! | `DRIVEN`             | who drives it is behind its flight    | creation       | nobody |
 //! | `OWNED`              | `WHILE_WANTED`, and who began it is here | creation   | disown, keep |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
-//! | inside (4 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
+//! | inside (3 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
@@ -37,7 +38,7 @@
 //!
 //! # How much it counts
 //! With 32 bits 16 are left for the count: at most 65,535 duplicates wait for one flight, and one
-//! more is refused. With 64 bits 36 are left. Calls inside are there briefly, and a count of them
+//! more is refused. With 64 bits 35 are left. Calls inside are there briefly, and a count of them
 //! that is too small for a moment only keeps memory (invariant 5), so they have few bits.
 //!
 //! # Orderings
@@ -62,10 +63,11 @@ const SHEDS: usize = 1 << 5;
 const UNBEGUN: usize = 1 << 6;
 const WHILE_WANTED: usize = 1 << 7;
 const OWNED: usize = 1 << 8;
-const CAUSE_SHIFT: u32 = 9;
+const DRIVEN: usize = 1 << 9;
+const CAUSE_SHIFT: u32 = 10;
 const CAUSE_MASK: usize = 0b111;
 const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
-const INSIDE_BITS: u32 = if usize::BITS < 64 { 4 } else { 16 };
+const INSIDE_BITS: u32 = if usize::BITS < 64 { 3 } else { 16 };
 const ONE_INSIDE: usize = 1 << INSIDE_SHIFT;
 const INSIDE: usize = ((1 << INSIDE_BITS) - 1) << INSIDE_SHIFT;
 const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
@@ -239,6 +241,18 @@ impl Snapshot {
     /// Of a new cell that ends when nobody wants it any more. The call that makes it wants it.
     pub(crate) const fn while_wanted(self) -> Self {
         Self(self.0 | WHILE_WANTED | OWNED)
+    }
+
+    /// Of a new cell, whose flight participants drive and have their shared operation behind it.
+    pub(crate) const fn driven(self) -> Self {
+        Self(self.0 | DRIVEN)
+    }
+
+    /// Whether there is a shared operation behind the flight. It is so from its creation on, or
+    /// never.
+    #[inline(always)]
+    pub(crate) fn is_driven(self) -> bool {
+        self.0 & DRIVEN != 0
     }
 
     /// Whether the call that began it has to [disown](State::disown) it.

@@ -128,10 +128,9 @@ impl WaitingRoom {
 
     /// Makes it ready for another cell. Returns false if a waker or a listener was left in it.
     fn reset(&mut self) -> bool {
-        self.tasks.with(|tasks| {
-            tasks.due = false;
-            tasks.listener.is_none() && tasks.slab.reset()
-        })
+        let tasks = self.tasks.get_mut();
+        tasks.due = false;
+        tasks.listener.is_none() && tasks.slab.reset()
     }
 }
 

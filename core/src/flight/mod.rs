@@ -1,6 +1,6 @@
 //! One execution in progress for a key: a cell with a key and an identity.
 //!
-//! Everybody who takes part holds an `Arc` of it, each `Settled` too, and the registry until it
+//! Everybody who takes part holds a [`FlightRef`], each `Settled` too, and the registry until it
 //! removes the flight. How a flight ends is the registry's part: `group/shard/end`.
 //!
 //! # Invariants
@@ -11,13 +11,20 @@
 //! |---|---|
 //! | `settled`, `watch` | the handle on an outcome; a place from which the end is watched |
 //! | `wanted` | a flight that ends when nobody wants it any more |
-//! | `operation` | the operation of a `work` or `try_work`, and who drives it |
+//! | `operation` | who drives the operation of a `work` or `try_work` |
+//! | `memory/` | the one allocation of a flight and its operation; with `unsafe` |
 //! | `reentry` | which flights this thread is inside of |
 //! | `observe/` | what is reported to `tracing` and `metrics`, under which name |
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::num::NonZeroU64;
 
+#[allow(
+    unsafe_code,
+    reason = "with the cell, the one place that argues for it"
+)]
+mod memory;
 pub(crate) mod observe;
 pub(crate) mod operation;
 pub(crate) mod reentry;
@@ -27,15 +34,16 @@ mod watch;
 
 pub use settled::{Settled, Success};
 
+pub(crate) use memory::{FlightRef, Fresh, Operation, OwnWaker, Polled, Shared, fits};
 pub(crate) use wanted::{EndUnwanted, Wanted};
 pub(crate) use watch::Watch;
 
 use crate::cell::{RawCell, Snapshot};
 use crate::error::{Aborted, Cause, Error};
-use crate::sync::{Arc, Wakeable, Wakes, panicking};
+use crate::sync::panicking;
 use crate::unwind::OnDrop;
 use observe::Observed;
-use operation::{Found, Policy, SharedOperation};
+use operation::{Found, Policy};
 
 /// The identity of a flight. It never repeats in a group, and increases for each key.
 ///
@@ -83,40 +91,38 @@ pub(crate) struct Flight<K, T> {
 
 /// The outcome, and what hangs on it: the waiting room, and what is [`Attached`]. In a group that
 /// retains, both are gone once all have been told.
-pub(crate) type FlightCell<T> = RawCell<T, Arc<Wakeable<Attached<T>>>>;
+pub(crate) type FlightCell<T> = RawCell<T, Box<Attached<T>>>;
 
 /// What some flights have beside their outcome.
 pub(crate) enum Attached<T> {
-    /// The operation, of a flight that participants drive: of `work` and `try_work`.
-    Shared(SharedOperation<T>),
+    /// Who drives a flight of `work` or `try_work`, in a group that retains. In any other group it
+    /// is behind the flight: see `memory`.
+    Shared(Shared<T>),
     /// How the last who leaves finds the registry: of `spawn_while_wanted`.
     Wanted(Wanted),
 }
 
 impl<T> Attached<T> {
-    #[inline(always)]
-    pub(crate) fn shared(&self) -> Option<&SharedOperation<T>> {
+    fn shared(&self) -> Option<&Shared<T>> {
         match self {
             Attached::Shared(shared) => Some(shared),
             Attached::Wanted(_) => None,
         }
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
-        matches!(self, Attached::Wanted(_))
-    }
-}
-
-impl<T: 'static> Wakes for Attached<T> {
-    #[inline]
-    fn wakes(&self) {
-        if let Some(shared) = self.shared() {
-            shared.wakes();
+    fn end(&self) -> Option<Found<T>> {
+        match self {
+            Attached::Shared(shared) => Some(shared.end()),
+            Attached::Wanted(wanted) => {
+                // The ender has a handle on the registry too: nothing of the user's is dropped.
+                drop(wanted.take());
+                None
+            }
         }
     }
 }
 
-impl<K, T> Flight<K, T> {
+impl<K, T> FlightRef<K, T> {
     /// Wakes everybody: participants if some are `parked`, then plain waiters. Afterwards no waker
     /// is left in the flight, so a waiter that leaves need not look for its own. `before` is the
     /// state that the end returned.
@@ -133,19 +139,29 @@ impl<K, T> Flight<K, T> {
     fn tell_participants(&self, before: Snapshot) {
         // Also if a participant's waker panics.
         let _then = OnDrop(|| self.cell.tell_last(before));
-        self.with_shared(before, SharedOperation::tell);
+        self.with_shared(before, Shared::tell);
     }
 
-    /// Calls `f` with the operation that participants drive, unless there is none or the flight has
-    /// ended and has shed it. `state` is any that the cell has had.
+    /// Calls `f` with who drives the flight, unless participants do not drive it, or it has ended
+    /// and has shed that. `state` is any that the cell has had.
     #[inline(always)]
     pub(crate) fn with_shared<R>(
         &self,
         state: Snapshot,
-        f: impl FnOnce(&SharedOperation<T>) -> R,
+        f: impl FnOnce(&Shared<T>) -> R,
     ) -> Option<R> {
-        self.cell
-            .with_attached(state, |attached| attached.shared().map(f))?
+        match self.behind() {
+            Some(shared) => Some(f(&shared)),
+            None => self
+                .cell
+                .with_attached(state, |attached| attached.shared().map(f))?,
+        }
+    }
+
+    /// Whether it has nothing but its outcome and its waiting room.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self, state: Snapshot) -> bool {
+        !state.is_driven() && !self.cell.has_attached(state)
     }
 
     /// For the ender, which comes once and before anybody is told: nobody polls the flight's shared
@@ -153,19 +169,14 @@ impl<K, T> Flight<K, T> {
     /// found there. `before` is the state that the end returned.
     #[inline(always)]
     pub(crate) fn end_attached(&self, before: Snapshot) -> Found<T> {
-        let found = self
-            .cell
-            .with_attached(before, |attached| match &***attached {
-                Attached::Shared(shared) => Some(shared.end()),
-                Attached::Wanted(wanted) => {
-                    // The ender has a handle on the registry too, so this drops nothing of the user's.
-                    drop(wanted.take());
-                    None
-                }
-            });
-        found.flatten().unwrap_or(Found {
+        if let Some(shared) = self.behind() {
+            return shared.end();
+        }
+        let found = self.cell.with_attached(before, |it| it.end()).flatten();
+        found.unwrap_or(Found {
             operation: None,
             parked: false,
+            reruns: 0,
         })
     }
 
@@ -175,7 +186,7 @@ impl<K, T> Flight<K, T> {
     #[inline(always)]
     pub(crate) fn join_operation(&self, policy: Policy) -> Option<bool> {
         self.with_shared(self.cell.snapshot(), |shared| {
-            (shared.policy == policy).then(|| shared.join())
+            (shared.policy() == policy).then(|| shared.join())
         })?
     }
 
@@ -187,30 +198,30 @@ impl<K, T> Flight<K, T> {
     }
 
     /// The outcome, given the state of an ended flight.
-    pub(crate) fn outcome(this: &Arc<Self>, state: Snapshot) -> Result<Settled<K, T>, Error> {
+    pub(crate) fn outcome(&self, state: Snapshot) -> Result<Settled<K, T>, Error> {
         match state.aborted() {
-            None => Ok(Settled::new(this.clone())),
+            None => Ok(Settled::new(self.clone())),
             Some(aborted) => Err(Error::Aborted(aborted)),
         }
     }
 
     /// The outcome, if it has ended.
-    pub(crate) fn get(this: &Arc<Self>) -> Option<Result<Settled<K, T>, Error>> {
-        let state = this.cell.snapshot();
-        state.ended().then(|| Self::outcome(this, state))
+    pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
+        let state = self.cell.snapshot();
+        state.ended().then(|| self.outcome(state))
     }
 
     /// Whether it has an operation that can be dropped at once, since nobody polls it.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.cell.snapshot();
-        let idle = self.with_shared(state, SharedOperation::is_idle);
+        let idle = self.with_shared(state, Shared::is_idle);
         idle.unwrap_or(false)
     }
 
     /// How often its operation was run again.
     #[inline]
     pub(crate) fn reruns(&self, state: Snapshot) -> usize {
-        let reruns = self.with_shared(state, SharedOperation::reruns);
+        let reruns = self.with_shared(state, |shared| shared.reruns());
         reruns.unwrap_or(0)
     }
 

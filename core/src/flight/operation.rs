@@ -1,9 +1,9 @@
-//! The operation of a `work` or `try_work` flight, and who drives it.
+//! Who drives the operation of a `work` or `try_work` flight.
 //!
 //! Every caller of `work` on one key is a participant: it can drive. With policy *Continue* the
-//! operation is kept here and not in a caller's future, so that any participant can continue it
-//! where it stopped. With policy *Rerun* each participant keeps an operation of its own, and what
-//! is kept here is the right to run it: an [`Operation`] with nothing in it.
+//! operation is kept in the flight's memory and not in a caller's future, so that any participant
+//! can continue it where it stopped. With policy *Rerun* each participant keeps an operation of its
+//! own, and what is passed on here is the right to run it: an [`Operation`] without a place.
 //!
 //! | stage     | where the operation is     | left by |
 //! |-----------|----------------------------|---------|
@@ -18,6 +18,24 @@
 //! there is no driver. The participant that leads from `Ready` to `Polling` drives from then on.
 //! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
+//! # The short way of the first one
+//! Most flights have one participant. It makes the operation, polls it, and the flight ends, and
+//! for that it takes no lock: it goes by the [`Lay`] of the operation, one atomic word in `memory`.
+//!
+//! | lay      | the stage that opening makes of it | left without the lock by |
+//! |----------|-----------------------|---------------------------------------|
+//! | `Making` | `Polling`             | the maker: to `Made`; the end: to `Ended` |
+//! | `Made`   | `Ready`               | the first poll: to `Polled`; the end  |
+//! | `Polled` | `Polling`             | the end                               |
+//! | `Ended`  | `Ended`               | nobody                                |
+//! | open     | what the stage says   | nobody                                |
+//!
+//! Everything else is done under the lock, and opens first. Each step of this table is a
+//! read-modify-write of the one word. So it either comes before the opening, which makes the stage
+//! of it, or it fails and is then taken under the lock. In particular, a participant that opens
+//! after the end finds the end and does not park. An end after the opening takes the lock, and
+//! finds who has parked.
+//!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
 //!    `Ended`, if the flight has ended meanwhile: then that caller drops it).
@@ -26,8 +44,9 @@
 //!    slab. The driver parks it in the critical section in which it puts the operation back. Only a
 //!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
-//!    waker and looks at the stage when the poll returns. So an operation that is ready at once
-//!    wakes nobody. A participant that is a [`task`] and is in the slab always becomes the driver.
+//!    waker, has no place, and looks at the stage when the poll returns. So an operation that is
+//!    ready at once wakes nobody. A participant that is a [`task`] and is in the slab always
+//!    becomes the driver.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
 //!    call that set `Ready`. `Ready` with a driver means that the driver has been woken; if it
 //!    leaves, everybody is woken then. So a participant is woken for it in any case.
@@ -38,20 +57,19 @@
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
-mod boxed;
+mod driving;
 mod task;
 
-pub(crate) use boxed::Operation;
+pub(super) use driving::Driving;
 
-use core::mem;
 use core::task::Waker;
 
-use crate::cell::{Few, Place, TakenWaker, fire, fire_one};
+use crate::cell::{Place, TakenWaker, fire, fire_one};
 use crate::error::Cause;
-use crate::flight::loss;
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::flight::memory::{At, Lay};
+use crate::flight::{Operation, Shared, loss};
 use crate::unwind::Fragile;
+use driving::Stage;
 
 /// What happens to a flight whose driver is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,35 +80,8 @@ pub(crate) enum Policy {
     Rerun,
 }
 
-pub(crate) struct SharedOperation<T> {
-    pub(crate) policy: Policy,
-    /// How many participants have begun to drive, in *Rerun*. Written under the lock only.
-    runs: AtomicUsize,
-    driving: Mutex<Driving<T>>,
-}
-
-struct Driving<T> {
-    stage: Stage<T>,
-    /// The participant that polled the operation last, if it has not left. In *Continue* none
-    /// while the operation is polled.
-    driver: Option<Place>,
-    participants: usize,
-    /// The place of the participant that is a [`task`], if there is one.
-    task: Option<Place>,
-    /// For which cause the last of these runs ended, if one has.
-    last: Option<Cause>,
-    parked: Few,
-}
-
-enum Stage<T> {
-    Polling { woken: bool },
-    Parked(Operation<T>),
-    Ready(Operation<T>),
-    Ended,
-}
-
-/// What the driver polls, and its waker in *Continue*. It gives both to [`SharedOperation::pause`],
-/// or ends the flight.
+/// What the driver polls, and its waker in *Continue*. It gives both to [`Shared::pause`], or ends
+/// the flight.
 pub(crate) type Drive<T> = (Operation<T>, TakenWaker);
 
 /// How the run of a participant ended, in *Rerun*.
@@ -105,8 +96,10 @@ pub(crate) struct Found<T> {
     /// The operation, to be dropped, unless a participant polls it: that one drops it when the poll
     /// returns.
     pub(crate) operation: Option<Operation<T>>,
-    /// Whether there are participants to be [told](SharedOperation::tell).
+    /// Whether there are participants to be [told](Shared::tell).
     pub(crate) parked: bool,
+    /// How often an operation was run again.
+    pub(crate) reruns: usize,
 }
 
 /// What a participant leaves behind.
@@ -121,39 +114,34 @@ pub(crate) struct LeftBehind<T> {
     pub(crate) waker: TakenWaker,
 }
 
-impl<T> SharedOperation<T> {
-    /// With one participant. It makes the operation, which counts as polling it, and then [hands it
-    /// in](Self::hand_in). Until then the flight is in the hand of one caller, as a guard is: if
-    /// that caller is lost in its begin, it is lost as a guard. If it waits for a gate, it has no
-    /// `turn`: that is its first [wake](Self::wakes), since nobody has a waker before a poll.
-    pub(crate) fn new(policy: Policy, turn: bool) -> Self {
-        let driving = Driving {
-            stage: Stage::Polling { woken: turn },
-            driver: None,
-            participants: 1,
-            task: None,
-            last: None,
-            parked: Few::new(),
-        };
-        Self {
-            policy,
-            runs: AtomicUsize::new(0),
-            driving: Mutex::new(driving),
-        }
-    }
-
-    /// How often an operation was run again.
-    #[inline]
-    pub(crate) fn reruns(&self) -> usize {
-        self.runs.load(Ordering::Relaxed).saturating_sub(1)
+impl<T> Shared<T> {
+    /// The critical section of everything but the short way, which is closed by it.
+    fn at_drivers<R>(&self, f: impl FnOnce(&mut Driving, &At<'_, T>) -> R) -> R {
+        self.locked(|driving, at, found| {
+            match found {
+                // The stage says where it is.
+                None | Some(Lay::Making) => {}
+                Some(Lay::Made) => driving.stage = Stage::Ready,
+                Some(Lay::Polled) => {
+                    driving.stage = Stage::Polling { woken: false };
+                    if self.policy() == Policy::Rerun {
+                        driving.count_run();
+                    }
+                }
+                Some(Lay::Ended) => driving.stage = Stage::Ended,
+            }
+            f(driving, at)
+        })
     }
 
     /// Counts one more participant. Returns false if the flight has ended, or is about to because
     /// the last participant has left.
     pub(crate) fn join(&self) -> bool {
-        self.driving.with(|driving| {
-            let open = !matches!(driving.stage, Stage::Ended);
-            driving.participants += usize::from(open);
+        self.at_drivers(|driving, _| {
+            let open = driving.stage != Stage::Ended;
+            if open {
+                driving.count_in();
+            }
             open
         })
     }
@@ -161,15 +149,31 @@ impl<T> SharedOperation<T> {
     /// Hands in the operation that has just been made: it is ready if it has its turn, and then
     /// everybody who parked meanwhile is woken. If the flight has ended meanwhile, the operation
     /// stays with the caller.
+    #[inline(always)]
     pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
-        let anybody = self.driving.with(|driving| {
-            let turn = !matches!(driving.stage, Stage::Polling { woken: false });
-            driving.put_back(operation, turn);
+        if !self.lay(operation) {
+            self.hand_in_slowly(operation);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn hand_in_slowly(&self, operation: &mut Option<Operation<T>>) {
+        let anybody = self.at_drivers(|driving, at| {
+            let turn = driving.stage != Stage::Polling { woken: false };
+            driving.put_back(at, operation, turn);
             turn && driving.parked.len() > 0
         });
         if operation.is_none() && anybody {
             self.wake_everyone();
         }
+    }
+
+    /// The first poll of the participant that has begun the flight, if nobody else has come:
+    /// returns the operation.
+    #[inline(always)]
+    pub(crate) fn first_turn(&self) -> Option<Operation<T>> {
+        self.pick_up()
     }
 
     /// A participant is polled. Gives it the operation if that is ready (in *Continue* together
@@ -178,50 +182,58 @@ impl<T> SharedOperation<T> {
     ///
     /// Also returns a waker that must be dropped after the operation is put back: its drop is the
     /// user's and can panic.
+    #[inline(never)]
     pub(crate) fn step(&self, place: &mut Place, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
         let own = waker.clone();
-        self.driving.with(|driving| {
-            if matches!(driving.stage, Stage::Ended) {
+        self.at_drivers(|driving, at| {
+            if driving.stage == Stage::Ended {
                 return (None, Fragile(Some(own)));
             }
-            if self.policy == Policy::Continue && matches!(driving.stage, Stage::Ready(_)) {
-                let old = driving.parked.take(*place);
-                driving.driver = None;
-                let operation = driving.take_ready();
-                return (Some((operation, Fragile(Some(own)))), Fragile(old));
+            if self.policy() == Policy::Continue && driving.stage == Stage::Ready {
+                let (operation, old) = driving.take_to_poll(at, place);
+                return (Some((operation, Fragile(Some(own)))), old);
             }
             let spare = Fragile(if driving.parked.will_wake(*place, waker) {
                 Some(own)
             } else {
                 driving.parked.park(place, own)
             });
-            if matches!(driving.stage, Stage::Ready(_)) {
-                driving.driver = Some(*place);
-                self.runs.fetch_add(1, Ordering::Relaxed);
-                (Some((driving.take_ready(), Fragile(None))), spare)
+            if driving.stage == Stage::Ready {
+                driving.driver = *place;
+                driving.count_run();
+                (Some((driving.take_ready(at), Fragile(None))), spare)
             } else {
                 (None, spare)
             }
         })
     }
 
+    /// The driver of a `work` is polled again. As [`step`](Self::step), if the operation is ready;
+    /// otherwise this does nothing.
+    pub(crate) fn take_ready(&self, place: &mut Place) -> Option<(Operation<T>, TakenWaker)> {
+        self.at_drivers(|driving, at| {
+            let ready = driving.stage == Stage::Ready;
+            ready.then(|| driving.take_to_poll(at, place))
+        })
+    }
+
     /// The driver's poll was pending: parks the driver and puts the operation back. If the
     /// operation was woken while it was polled, its driver is woken to continue. If the flight has
-    /// ended meanwhile, the operation stays with the caller, and the waker is dropped here.
+    /// ended meanwhile, both stay with the caller.
     pub(crate) fn pause(
         &self,
         place: &mut Place,
         operation: &mut Option<Operation<T>>,
-        mut waker: TakenWaker,
+        waker: &mut TakenWaker,
     ) {
-        let driver = self.driving.with(|driving| {
-            let woken = matches!(driving.stage, Stage::Polling { woken: true });
-            driving.put_back(operation, woken);
+        let driver = self.at_drivers(|driving, at| {
+            let woken = driving.stage == Stage::Polling { woken: true };
+            driving.put_back(at, operation, woken);
             if operation.is_none() {
                 if let Some(own) = waker.0.take() {
                     waker.0 = driving.parked.park(place, own);
                 }
-                driving.driver = Some(driving.leader(*place));
+                driving.driver = driving.leader(*place);
             }
             if woken {
                 driving.take_driver_waker()
@@ -234,16 +246,18 @@ impl<T> SharedOperation<T> {
         }
     }
 
-    /// The driver of a `try_work` is polled. It keeps its operation; its waker is parked so that it
-    /// is woken if the flight is ended from outside.
+    /// The driver of a `try_work` is polled, or has had its [first turn](Self::first_turn) and is
+    /// pending. It keeps its operation; its waker is parked so that it is woken if the flight is
+    /// ended from outside.
     pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
         let own = waker.clone();
-        self.driving.with(|driving| {
-            if matches!(driving.stage, Stage::Ended) || driving.parked.will_wake(*place, waker) {
-                Fragile(Some(own))
-            } else {
-                Fragile(driving.parked.park(place, own))
+        self.at_drivers(|driving, _| {
+            if driving.stage == Stage::Ended || driving.parked.will_wake(*place, waker) {
+                return Fragile(Some(own));
             }
+            let old = driving.parked.park(place, own);
+            driving.driver = *place;
+            Fragile(old)
         })
     }
 
@@ -251,8 +265,8 @@ impl<T> SharedOperation<T> {
     /// its operation before, also after a panic.
     pub(crate) fn leave(&self, place: &mut Place, run: Option<RunIsOver>) -> LeftBehind<T> {
         let mut everyone = false;
-        let left = self.driving.with(|driving| {
-            let drove = place.is_taken() && driving.driver == Some(*place);
+        let left = self.at_drivers(|driving, at| {
+            let drove = run.is_some() || (place.is_taken() && driving.driver == *place);
             let waker = if place.is_taken() {
                 driving.parked.vacate(place)
             } else {
@@ -265,29 +279,29 @@ impl<T> SharedOperation<T> {
                 waker: Fragile(waker),
             };
             if drove {
-                driving.driver = None;
+                driving.driver = Place::NONE;
             }
-            if matches!(driving.stage, Stage::Ended) {
+            if driving.stage == Stage::Ended {
                 left.gone = run.is_some();
                 return left;
             }
-            driving.participants -= 1;
+            driving.count_out();
             if let Some(run) = &run {
                 driving.last = Some(run.cause);
             }
             if driving.participants == 0 {
                 left.end = Some(driving.last.unwrap_or_else(loss));
-                left.operation = driving.end();
+                left.operation = driving.take_for_good(at);
             } else if let Some(run) = run {
-                if self.runs.load(Ordering::Relaxed) > run.max_reruns {
+                if driving.runs() > run.max_reruns {
                     // Not `Ended` yet: a participant that is polled before the caller has ended the
                     // flight parks, and is woken by that end.
                     left.end = Some(Cause::Exhausted);
                 } else {
-                    driving.stage = Stage::Ready(Operation::elsewhere());
+                    driving.put_back(at, &mut Some(Operation::elsewhere()), true);
                 }
             }
-            everyone = left.end.is_none() && drove && matches!(driving.stage, Stage::Ready(_));
+            everyone = left.end.is_none() && drove && driving.stage == Stage::Ready;
             left
         });
         if everyone {
@@ -297,16 +311,48 @@ impl<T> SharedOperation<T> {
     }
 
     /// The flight has ended: nobody parks any more, and nobody takes the operation.
+    #[inline(always)]
     pub(crate) fn end(&self) -> Found<T> {
-        self.driving.with(|driving| Found {
-            operation: driving.end(),
-            parked: driving.parked.len() > 0,
+        match self.end_shortly() {
+            Ok(operation) => Found {
+                operation,
+                parked: false,
+                reruns: 0,
+            },
+            Err(()) => self.end_slowly(),
+        }
+    }
+
+    #[inline(never)]
+    fn end_slowly(&self) -> Found<T> {
+        self.at_drivers(|driving, at| Found {
+            operation: driving.take_for_good(at),
+            parked: driving.parked.has_wakers(),
+            reruns: self.reruns_of(driving),
         })
+    }
+
+    /// How often an operation was run again.
+    pub(crate) fn reruns(&self) -> usize {
+        match self.unopened() {
+            Some(_) => 0,
+            None => self.at_drivers(|driving, _| self.reruns_of(driving)),
+        }
+    }
+
+    fn reruns_of(&self, driving: &Driving) -> usize {
+        match self.policy() {
+            Policy::Continue => 0,
+            Policy::Rerun => driving.runs().saturating_sub(1),
+        }
     }
 
     /// Whether no caller holds the operation outside, so that it can be dropped at once.
     pub(crate) fn is_idle(&self) -> bool {
-        self.driving.with(|driving| driving.is_idle())
+        match self.unopened() {
+            Some(lay) => lay == Lay::Made,
+            None => self.at_drivers(|driving, _| driving.is_idle()),
+        }
     }
 
     /// Ends the flight by `abort`, if no caller holds the operation outside. Returns what that
@@ -319,39 +365,40 @@ impl<T> SharedOperation<T> {
         &self,
         abort: impl FnOnce() -> Option<R>,
     ) -> Option<(R, Operation<T>)> {
-        self.driving.with(|driving| {
+        self.at_drivers(|driving, at| {
             if !driving.is_idle() {
                 return None;
             }
             let ended = abort()?;
-            Some((ended, driving.end()?))
+            Some((ended, driving.take_for_good(at)?))
         })
     }
 
     /// After [`end`](Self::end): wakes every participant.
     pub(crate) fn tell(&self) {
-        fire(|batch| self.driving.with(|driving| driving.parked.take_rest(batch)));
+        fire(|batch| {
+            self.driving()
+                .with(|driving| driving.parked.take_rest(batch))
+        });
     }
 
     /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
     /// participant if there is no driver.
     pub(crate) fn wakes(&self) {
         let mut everyone = false;
-        let driver_waker = self.driving.with(|driving| {
+        let driver_waker = self.at_drivers(|driving, _| {
             match &mut driving.stage {
-                Stage::Parked(_) => {}
+                Stage::Parked => {}
                 // Its poller looks when the poll returns.
                 Stage::Polling { woken } => {
                     *woken = true;
                     return None;
                 }
                 // A participant is woken for it already (invariant 3), or the flight has ended.
-                Stage::Ready(_) | Stage::Ended => return None,
+                Stage::Ready | Stage::Ended => return None,
             }
-            if let Some(operation) = driving.end() {
-                driving.stage = Stage::Ready(operation);
-            }
-            everyone = driving.driver.is_none();
+            driving.stage = Stage::Ready;
+            everyone = !driving.driver.is_taken();
             driving.take_driver_waker()
         });
         if let Some(waker) = driver_waker {
@@ -364,54 +411,16 @@ impl<T> SharedOperation<T> {
     /// Wakes those who are parked when it begins. Participants that park meanwhile look at the
     /// stage themselves; if they were woken too, and each woken one brought another, this had no
     /// end.
+    #[cold]
     fn wake_everyone(&self) {
         let mut places = None;
         fire(|batch| {
-            self.driving.with(|driving| {
+            self.driving().with(|driving| {
                 let parked = &mut driving.parked;
                 let places = places.get_or_insert(0..parked.len());
                 parked.take_some(places, batch)
             })
         });
-    }
-}
-
-impl<T> Driving<T> {
-    fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Parked(_) | Stage::Ready(_))
-    }
-
-    /// Takes the operation back from its poller or maker, unless the flight has ended.
-    fn put_back(&mut self, operation: &mut Option<Operation<T>>, ready: bool) {
-        if matches!(self.stage, Stage::Ended) {
-            return;
-        }
-        if let Some(operation) = operation.take() {
-            self.stage = if ready {
-                Stage::Ready(operation)
-            } else {
-                Stage::Parked(operation)
-            };
-        }
-    }
-
-    /// Takes what is ready to be polled.
-    fn take_ready(&mut self) -> Operation<T> {
-        match mem::replace(&mut self.stage, Stage::Polling { woken: false }) {
-            Stage::Ready(operation) => operation,
-            _ => unreachable!("looked at in the same critical section"),
-        }
-    }
-
-    fn take_driver_waker(&mut self) -> Option<Waker> {
-        self.driver.and_then(|place| self.parked.take(place))
-    }
-
-    fn end(&mut self) -> Option<Operation<T>> {
-        match mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::Parked(operation) | Stage::Ready(operation) => Some(operation),
-            Stage::Polling { .. } | Stage::Ended => None,
-        }
     }
 }
 
@@ -421,12 +430,14 @@ mod tests {
 
     #[test]
     fn a_waker_that_comes_too_late_is_returned() {
-        let shared = SharedOperation::<u8>::new(Policy::Rerun, true);
-        shared.hand_in(&mut Some(Operation::elsewhere()));
-        let mut place = Place::NONE;
-        assert!(shared.step(&mut place, Waker::noop()).0.is_some());
+        let (shared, _place) = Shared::<u8>::alone::<core::future::Pending<u8>>(true);
         drop(shared.end().operation);
         // Otherwise it would be dropped under the lock.
-        assert!(shared.repark(&mut place, Waker::noop()).0.is_some());
+        assert!(
+            shared
+                .repark(&mut Place::NONE.clone(), Waker::noop())
+                .0
+                .is_some()
+        );
     }
 }

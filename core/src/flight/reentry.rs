@@ -21,9 +21,9 @@ use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 use core::task::Waker;
 
-use crate::flight::Flight;
 use crate::flight::observe::EnteredSpan;
-use crate::sync::{Arc, thread_local};
+use crate::flight::{Flight, FlightRef};
+use crate::sync::thread_local;
 
 thread_local! {
     static INSIDE: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
@@ -70,7 +70,7 @@ impl WakerId {
 
 /// This thread is inside of a flight, until this is dropped.
 pub(crate) struct Entered<'a, K, T> {
-    flight: &'a Arc<Flight<K, T>>,
+    flight: &'a FlightRef<K, T>,
     _wakers: PhantomData<&'a Waker>,
     listed: bool,
     _span: EnteredSpan,
@@ -80,7 +80,7 @@ impl<'a, K, T> Entered<'a, K, T> {
     /// While the flight's operation is made, called or dropped. Or while it is polled: then
     /// `wakers` are the one with which the caller is polled, and the one with which it polls the
     /// operation.
-    pub(crate) fn new(flight: &'a Arc<Flight<K, T>>, wakers: Option<[&'a Waker; 2]>) -> Self {
+    pub(crate) fn new(flight: &'a FlightRef<K, T>, wakers: Option<[&'a Waker; 2]>) -> Self {
         // Before the flight is on the list: a subscriber can panic, and then nothing would remove
         // the flight.
         let span = flight.observed.enter();
@@ -176,7 +176,7 @@ pub(crate) fn is_nested() -> bool {
 
 /// Whether this thread is inside of this flight.
 #[inline]
-pub(crate) fn is_inside<K, T>(flight: &Arc<Flight<K, T>>) -> bool {
+pub(crate) fn is_inside<K, T>(flight: &FlightRef<K, T>) -> bool {
     is_nested() && any(|inside| inside.iter().any(|entry| entry.flight == address(flight)))
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn is_inside<K, T>(flight: &Arc<Flight<K, T>>) -> bool {
 /// Each link of that chain is looked at: a poll in between with another waker belongs to another
 /// task, which an executor runs in there.
 #[inline]
-pub(crate) fn leads_back<K, T>(flight: &Arc<Flight<K, T>>, waker: &Waker) -> bool {
+pub(crate) fn leads_back<K, T>(flight: &FlightRef<K, T>, waker: &Waker) -> bool {
     is_nested() && any(|inside| chain_reaches(inside, address(flight), WakerId::of(waker)))
 }
 
@@ -212,7 +212,7 @@ fn any(found: impl FnOnce(&[Entry]) -> bool) -> bool {
         .unwrap_or(false)
 }
 
-fn address<K, T>(flight: &Arc<Flight<K, T>>) -> usize {
+fn address<K, T>(flight: &FlightRef<K, T>) -> usize {
     core::ptr::from_ref::<Flight<K, T>>(flight).addr()
 }
 
@@ -225,15 +225,16 @@ mod tests {
     use crate::flight::FlightId;
     use crate::flight::observe::{Name, Observed};
 
-    fn flights<const N: usize>() -> [Arc<Flight<usize, u8>>; N] {
+    fn flights<const N: usize>() -> [FlightRef<usize, u8>; N] {
         core::array::from_fn(|count| {
-            Arc::new(Flight {
+            let [flight, _] = FlightRef::pair(|| Flight {
                 cell: RawCell::new(None, Snapshot::open(false)),
                 key: count,
                 hash: 0,
                 id: FlightId::new(0, count as u64 + 1, 1),
                 observed: Observed::new(&Name::default()),
-            })
+            });
+            flight
         })
     }
 

@@ -9,8 +9,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use alloc::boxed::Box;
 
 use crate::error::{Held, Report, SharedError};
-use crate::flight::{Flight, FlightId};
-use crate::sync::Arc;
+use crate::flight::{Flight, FlightId, FlightRef};
 
 /// The value that a flight settled with, shared by all its callers.
 ///
@@ -38,7 +37,7 @@ use crate::sync::Arc;
 /// assert!(std::ptr::eq(&*settled, &*copy));
 /// ```
 pub struct Settled<K, T> {
-    flight: Arc<Flight<K, T>>,
+    flight: FlightRef<K, T>,
 }
 
 /// The success of an outcome that is a `Result`, from [`Settled::into_result`].
@@ -52,7 +51,7 @@ pub struct Success<K, V, E> {
 
 impl<K, T> Settled<K, T> {
     /// Only for a flight that has settled.
-    pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
+    pub(crate) fn new(flight: FlightRef<K, T>) -> Self {
         Self { flight }
     }
 
@@ -87,7 +86,7 @@ impl<K, T> Settled<K, T> {
     /// assert_eq!(settled.try_unwrap().unwrap(), "paid");
     /// ```
     pub fn try_unwrap(self) -> Result<T, Self> {
-        let flight = match Arc::try_unwrap(self.flight) {
+        let flight = match self.flight.try_unwrap() {
             Ok(flight) => flight,
             Err(flight) => return Err(Self { flight }),
         };

@@ -14,8 +14,8 @@
 use alloc::boxed::Box;
 
 use crate::cell::{Left, Place, Snapshot};
-use crate::flight::{Attached, Flight, FlightId};
-use crate::sync::{Arc, Mutex};
+use crate::flight::{Attached, FlightId, FlightRef};
+use crate::sync::Mutex;
 use crate::unwind::{Fragile, OnDrop};
 
 /// The registry of a flight, which frees its key and tells.
@@ -40,13 +40,13 @@ impl Wanted {
     }
 }
 
-impl<K, T> Flight<K, T> {
+impl<K, T> FlightRef<K, T> {
     /// A duplicate leaves a flight that has ended, or that has to be wanted. Returns false if the
     /// end has counted it.
     #[inline]
-    pub(super) fn leave_slowly(this: &Arc<Self>, place: &mut Place) -> bool {
+    pub(super) fn leave_slowly(&self, place: &mut Place) -> bool {
         // An end is final, so most of those who come here need no more than this.
-        !this.cell.snapshot().ended() && Self::leave_wanted(this, place)
+        !self.cell.snapshot().ended() && self.leave_wanted(place)
     }
 
     /// As [`leave_slowly`](Self::leave_slowly), for a flight that had not ended. If the duplicate
@@ -54,18 +54,18 @@ impl<K, T> Flight<K, T> {
     /// here.
     #[cold]
     #[inline(never)]
-    fn leave_wanted(this: &Arc<Self>, place: &mut Place) -> bool {
-        let left = this.cell.leave_wanted();
+    fn leave_wanted(&self, place: &mut Place) -> bool {
+        let left = self.cell.leave_wanted();
         let uncounted = !matches!(left, Left::Late);
-        this.complete(left, place);
+        self.complete(left, place);
         uncounted
     }
 
     /// The call that began a flight leaves it, with its place.
     #[inline]
-    pub(super) fn disown(this: &Arc<Self>, place: &mut Place) {
-        if this.cell.snapshot().is_owned() {
-            this.complete(this.cell.disown(), place);
+    pub(super) fn disown(&self, place: &mut Place) {
+        if self.cell.snapshot().is_owned() {
+            self.complete(self.cell.disown(), place);
         }
     }
 
@@ -85,7 +85,7 @@ impl<K, T> Flight<K, T> {
     fn end_unwanted(&self, before: Snapshot) {
         let registry = self
             .cell
-            .with_attached(before, |attached| match &***attached {
+            .with_attached(before, |attached| match &**attached {
                 Attached::Wanted(wanted) => wanted.take(),
                 Attached::Shared(_) => None,
             });

@@ -9,13 +9,12 @@ use std::time::Instant;
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
 use crate::flight::reentry::leads_back;
-use crate::flight::{Flight, Settled};
-use crate::sync::Arc;
+use crate::flight::{FlightRef, Settled};
 
 const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
 
 pub(crate) struct Watch<K, T> {
-    flight: Arc<Flight<K, T>>,
+    flight: FlightRef<K, T>,
     /// [`Place::LEFT`] when it has left because it would wait for itself.
     place: Place,
     /// It is one of the flight's duplicates, and takes its count back when it leaves.
@@ -26,7 +25,7 @@ pub(crate) struct Watch<K, T> {
 
 impl<K, T> Watch<K, T> {
     #[inline]
-    pub(crate) fn new(flight: Arc<Flight<K, T>>, counted: bool) -> Self {
+    pub(crate) fn new(flight: FlightRef<K, T>, counted: bool) -> Self {
         Self {
             flight,
             place: Place::NONE,
@@ -36,7 +35,7 @@ impl<K, T> Watch<K, T> {
     }
 
     /// Of a duplicate that came after the flight had settled.
-    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+    pub(crate) fn replayed(flight: FlightRef<K, T>) -> Self {
         let mut watch = Self::new(flight, true);
         watch.replayed = true;
         watch
@@ -46,7 +45,7 @@ impl<K, T> Watch<K, T> {
         self.replayed
     }
 
-    pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
+    pub(crate) fn flight(&self) -> &FlightRef<K, T> {
         &self.flight
     }
 
@@ -63,7 +62,7 @@ impl<K, T> Watch<K, T> {
         if self.place == Place::LEFT {
             return Some(Err(REENTRANT));
         }
-        Flight::get(&self.flight)
+        self.flight.get()
     }
 
     /// Ready with the outcome, at every poll after the end; otherwise parked.
@@ -87,7 +86,7 @@ impl<K, T> Watch<K, T> {
         } else if self.place == Place::LEFT {
             return Poll::Ready(Err(REENTRANT));
         }
-        Poll::Ready(Flight::outcome(&self.flight, state))
+        Poll::Ready(self.flight.outcome(state))
     }
 
     /// Parks the task, unless the flight has ended meanwhile. Returns the state as it was found, or
@@ -109,7 +108,7 @@ impl<K, T> Watch<K, T> {
         }
         let state = self.flight.cell.block(deadline);
         if state.ended() {
-            Flight::outcome(&self.flight, state)
+            self.flight.outcome(state)
         } else {
             Err(Error::TimedOut)
         }
@@ -126,7 +125,7 @@ impl<K, T> Watch<K, T> {
     /// Whether it would wait for itself, as it does if `certain` says so. It has left then, for
     /// good.
     #[inline]
-    fn waits_for_itself(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+    fn waits_for_itself(&mut self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) -> bool {
         if self.place == Place::LEFT {
             return true;
         }
@@ -169,7 +168,7 @@ impl<K, T> Watch<K, T> {
         if !self.has_left() {
             mem::swap(&mut place, &mut self.place);
         }
-        Flight::disown(&self.flight, &mut place);
+        self.flight.disown(&mut place);
         self.flight.cell.vacate(&mut place);
     }
 
@@ -177,7 +176,7 @@ impl<K, T> Watch<K, T> {
     #[inline]
     fn leave_by(&mut self, place: &mut Place) -> bool {
         self.counted = false;
-        self.flight.cell.leave() || Flight::leave_slowly(&self.flight, place)
+        self.flight.cell.leave() || self.flight.leave_slowly(place)
     }
 }
 
@@ -186,7 +185,7 @@ impl<K, T> Drop for Watch<K, T> {
     fn drop(&mut self) {
         // Before it gives its waker back, whose drop is the user's.
         if self.counted && !self.flight.cell.leave() {
-            Flight::leave_slowly(&self.flight, &mut self.place);
+            self.flight.leave_slowly(&mut self.place);
         }
         self.flight.cell.vacate(&mut self.place);
     }

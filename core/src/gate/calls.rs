@@ -9,7 +9,7 @@ use equivalent::Equivalent;
 #[cfg(doc)]
 use crate::error::Rejected;
 use crate::error::{Cause, Error};
-use crate::flight::Flight;
+use crate::flight::FlightRef;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 use crate::flight::Settled;
 use crate::gate::{Gate, Turn};
@@ -18,7 +18,6 @@ use crate::gate::{GateBuilder, Mode};
 use crate::group::stop::{abort_all, close};
 use crate::group::{Begin, Drained, Entry};
 use crate::policy::{TryWork, Work};
-use crate::sync::Arc;
 
 impl<K: Hash + Eq, T> Gate<K, T> {
     /// Returns an [`Entry`]: the token of one call. You can add a fingerprint and a mode to it, and
@@ -255,7 +254,7 @@ impl<K: Hash + Eq, T> Gate<K, T> {
         })
     }
 
-    fn lookup<Q>(&self, token: &Q) -> Option<Arc<Flight<Option<K>, T>>>
+    fn lookup<Q>(&self, token: &Q) -> Option<FlightRef<Option<K>, T>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {

@@ -12,7 +12,7 @@ use equivalent::Equivalent;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, Error};
-use crate::flight::{Flight, FlightId, Settled};
+use crate::flight::{FlightId, FlightRef, Settled};
 use crate::group::Group;
 use crate::group::entry::join;
 use crate::group::shard::Shard;
@@ -20,7 +20,7 @@ use crate::group::waiter::Waiter;
 use crate::sync::Arc;
 use crate::unwind::{Fragile, for_each};
 
-type Found<K, T> = Option<Arc<Flight<K, T>>>;
+type Found<K, T> = Option<FlightRef<K, T>>;
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Joins the flight of the key as a waiter, and never becomes primary. Returns `None` if the
@@ -339,9 +339,9 @@ impl<K, T, S> Group<K, T, S> {
     /// often `act` did something.
     fn visit(
         &self,
-        of: impl Fn(&Shard<K, T>) -> Vec<Arc<Flight<K, T>>>,
+        of: impl Fn(&Shard<K, T>) -> Vec<FlightRef<K, T>>,
         mut which: impl FnMut(&K) -> bool,
-        act: impl Fn(&Shard<K, T>, &Arc<Flight<K, T>>) -> bool,
+        act: impl Fn(&Shard<K, T>, &FlightRef<K, T>) -> bool,
     ) -> usize {
         // All of them at first: what is woken for one of them can begin others.
         let shards = self.inner.shards.iter();

@@ -5,7 +5,9 @@
 //! | `mod` | [`Group`]: the handle |
 //! | `keys` | what can be asked, renewed, forgotten and aborted by key |
 //! | `entry`, `begin` | one call: by key or borrowed key, with or without a fingerprint |
-//! | `primary`, `waiter` | the two roles; `blocking`: threads that wait |
+//! | `primary`, `waiter` | the two roles |
+//! | `run` | executes for a primary |
+//! | `blocking` | threads that wait |
 //! | `stop` | close, abort everything, wait until it is drained |
 //! | `builder`, `rules`, `hasher` | what a group is set to |
 //! | `places` | which outcomes the group retains, in the order in which they expire |
@@ -25,6 +27,7 @@ mod keys;
 mod places;
 mod primary;
 pub(crate) mod rules;
+mod run;
 pub(crate) mod shard;
 mod stats;
 pub(crate) mod stop;
@@ -39,7 +42,8 @@ pub use begin::Begin;
 pub use builder::GroupBuilder;
 pub use entry::{Entry, Registry};
 pub use hasher::RandomState;
-pub use primary::{Primary, Run};
+pub use primary::Primary;
+pub use run::Run;
 pub use shard::Mode;
 pub use stats::Stats;
 pub use stop::Drained;

@@ -7,8 +7,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::error::Error;
-use crate::flight::{Flight, FlightId, Settled, Watch};
-use crate::sync::Arc;
+use crate::flight::{FlightId, FlightRef, Settled, Watch};
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
@@ -58,21 +57,21 @@ pub struct Waiter<K, T> {
 impl<K, T> Waiter<K, T> {
     /// For a flight that has counted it.
     #[inline]
-    pub(crate) fn new(flight: Arc<Flight<K, T>>) -> Self {
+    pub(crate) fn new(flight: FlightRef<K, T>) -> Self {
         Self {
             watch: Watch::new(flight, true),
         }
     }
 
     /// For a call from inside of the flight, which has not counted it.
-    pub(crate) fn uncounted(flight: Arc<Flight<K, T>>) -> Self {
+    pub(crate) fn uncounted(flight: FlightRef<K, T>) -> Self {
         Self {
             watch: Watch::new(flight, false),
         }
     }
 
     /// For a call that came after the flight had settled.
-    pub(crate) fn replayed(flight: Arc<Flight<K, T>>) -> Self {
+    pub(crate) fn replayed(flight: FlightRef<K, T>) -> Self {
         Self {
             watch: Watch::replayed(flight),
         }
@@ -108,7 +107,7 @@ impl<K, T> Waiter<K, T> {
         self.flight().id
     }
 
-    pub(crate) fn flight(&self) -> &Arc<Flight<K, T>> {
+    pub(crate) fn flight(&self) -> &FlightRef<K, T> {
         self.watch.flight()
     }
 

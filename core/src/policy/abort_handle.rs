@@ -5,7 +5,7 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::error::Cause;
-use crate::flight::{Flight, FlightId};
+use crate::flight::{FlightId, FlightRef};
 use crate::group::shard::Shard;
 use crate::sync::Arc;
 
@@ -36,7 +36,7 @@ impl<K: Send + Sync, T: Send + Sync> AbortById for Arc<Shard<K, T>> {
 }
 
 impl AbortHandle {
-    pub(super) fn new<K, T>(shard: &Arc<Shard<K, T>>, flight: &Flight<K, T>) -> Self
+    pub(super) fn new<K, T>(shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> Self
     where
         K: Send + Sync + 'static,
         T: Send + Sync + 'static,

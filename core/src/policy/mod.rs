@@ -13,11 +13,13 @@
 //! `task` is what a runtime is given, and `abort_handle` ends it from outside.
 //!
 //! `participant` is what `work` and `try_work` have in common: a caller that can drive the flight.
+//! `participate` is how it becomes one.
 
 mod abort_handle;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
 mod participant;
+mod participate;
 mod spawn;
 mod task;
 mod try_work;

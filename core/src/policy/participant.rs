@@ -1,19 +1,17 @@
 //! [`Participant`]: a caller that can drive a flight. What `work` and `try_work` have in common.
 
-use core::hash::Hash;
+use core::future::Future;
 use core::mem;
 use core::task::Waker;
 
-use equivalent::Equivalent;
-
 use crate::cell::{MarkedPlace, Place, Snapshot};
 use crate::error::{Cause, Error, Rejected};
-use crate::flight::operation::{Operation, Policy, RunIsOver, SharedOperation};
+use crate::flight::operation::RunIsOver;
 use crate::flight::reentry::leads_back;
-use crate::flight::{Attached, Flight, FlightId, Settled, loss};
-use crate::group::shard::{Call, InHand, Shard};
-use crate::group::{Begin, Entry, Registry, Waiter};
-use crate::sync::{Arc, Wakeable};
+use crate::flight::{FlightId, FlightRef, Fresh, Operation, Settled, Shared, loss};
+use crate::group::Waiter;
+use crate::group::shard::{InHand, Shard};
+use crate::sync::Arc;
 use crate::unwind::OnDrop;
 
 /// What a caller of `work` or `try_work` has become.
@@ -33,162 +31,58 @@ pub(crate) enum Other<K, T> {
 }
 
 pub(crate) struct Participant<K, T> {
-    pub(crate) flight: Arc<Flight<K, T>>,
+    pub(crate) flight: FlightRef<K, T>,
     pub(crate) shard: Arc<Shard<K, T>>,
     /// Its place at the operation, and flags.
     pub(super) marked: MarkedPlace,
 }
 
 /// This call began the flight.
-const BEGAN: u32 = 1;
+pub(super) const BEGAN: u32 = 1;
 /// It is counted as a waiter of the flight. Not so if it began the flight, is a task, or its waiter
 /// has not come yet.
-const COUNTED: u32 = 1 << 1;
+pub(super) const COUNTED: u32 = 1 << 1;
 /// The operation has not counted it.
-const OUTSIDE: u32 = 1 << 2;
+pub(super) const OUTSIDE: u32 = 1 << 2;
 /// It is a task of a runtime, which a `spawn` has added.
 const TASK: u32 = 1 << 3;
 /// It has begun the flight, and has it as a guard has it until a subscriber has been told.
-const IN_HAND: u32 = 1 << 5;
+pub(super) const IN_HAND: u32 = 1 << 4;
+/// It drove when it was polled last. When it is polled again, its operation is most likely ready.
+pub(super) const DROVE: u32 = 1 << 6;
 /// It has left. It can still be polled, if its operation panicked.
-const LEFT: u32 = 1 << 4;
-
-/// A call that begins a flight with this policy, or is a participant of the one there is.
-struct Participate<K, T> {
-    policy: Policy,
-    joined: Option<Participant<K, T>>,
-}
-
-/// How a call can share a flight that has counted it.
-enum Share {
-    /// Its operation has counted the call too.
-    AsParticipant,
-    AsWaiter,
-    /// The flight is about to end, and a newcomer begins the next one.
-    No,
-}
-
-/// If the last participant of a flight has left, the flight is about to end. A flight that has
-/// settled is shared, whoever drove it. A flight with another policy, or without a shared
-/// operation, is driven by others.
-#[inline(always)]
-fn share<K, T>(flight: &Flight<K, T>, policy: Policy) -> Share {
-    match flight.join_operation(policy) {
-        Some(true) => Share::AsParticipant,
-        Some(false) if flight.cell.snapshot().settled() => Share::AsWaiter,
-        None if flight.cell.snapshot().cause().is_none() => Share::AsWaiter,
-        _ => Share::No,
-    }
-}
-
-impl<K, T> Call<K, T> for Participate<K, T> {
-    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
-        let share = share(flight, self.policy);
-        if let Share::AsParticipant = share {
-            // A guard at once: a subscriber is told of the join before this call has the waiter.
-            self.joined = Some(Participant::new(flight.clone(), shard.clone(), 0));
-        }
-        !matches!(share, Share::No)
-    }
-
-    fn attach(
-        &mut self,
-        _shard: &Arc<Shard<K, T>>,
-        turn: bool,
-    ) -> Option<Arc<Wakeable<Attached<T>>>> {
-        let shared = SharedOperation::new(self.policy, turn);
-        Some(Arc::new(Wakeable(Attached::Shared(shared))))
-    }
-}
-
-impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
-    /// Begins a flight with this policy, or becomes a participant of the one there is.
-    #[inline(always)]
-    pub(super) fn participate(self, policy: Policy) -> Role<G::Key, G::Value> {
-        let call = Participate {
-            policy,
-            joined: None,
-        };
-        self.locate(
-            call,
-            |shard, hash, key, call| call.shortly(shard, hash, key),
-            |sought, call| call.longly(|call| sought.begin(call, true)),
-        )
-    }
-}
-
-impl<K, T> Participate<K, T> {
-    /// The short way, as in [`Shard::begin`]. What it joins is a participant at once, and not a
-    /// waiter that becomes one.
-    #[inline(always)]
-    fn shortly(mut self, shard: &Arc<Shard<K, T>>, hash: u64, key: K) -> Role<K, T>
-    where
-        K: Eq,
-    {
-        let mut unused = Some(key);
-        let found = Shard::join_or_begin(shard, hash, &mut unused, &mut self);
-        let Some(key) = unused else {
-            let Some(flight) = found else {
-                unreachable!("a key is taken for a flight only")
-            };
-            let mut first = Participant::new(flight, shard.clone(), BEGAN | IN_HAND);
-            shard.report_begun(&first.flight);
-            first.marked.mark(0, IN_HAND);
-            return self.first(first);
-        };
-        let joined = found.map(|flight| Participant::new(flight, shard.clone(), COUNTED | OUTSIDE));
-        let joined = match joined {
-            Some(mut joined) if joined.flight.key == key => {
-                match share(&joined.flight, self.policy) {
-                    Share::AsParticipant => {
-                        joined.marked.mark(0, OUTSIDE);
-                        // It is a guard by now, and the drop of the key is the user's.
-                        drop(key);
-                        joined.report_joined();
-                        return Role::Participant(joined);
-                    }
-                    Share::AsWaiter => {
-                        let waiter = joined.into_waiter();
-                        drop(key);
-                        waiter.report_joined();
-                        return Role::Other(Other::Waiter(waiter));
-                    }
-                    Share::No => Some(joined.into_waiter()),
-                }
-            }
-            joined => joined.map(Participant::into_waiter),
-        };
-        self.longly(|call| Shard::begin_the_long_way(shard, hash, key, joined, call))
-    }
-
-    #[inline(never)]
-    fn longly(mut self, begin: impl FnOnce(&mut Self) -> Begin<K, T>) -> Role<K, T> {
-        match begin(&mut self) {
-            Begin::Primary(primary) => {
-                let shard = primary.shard().clone();
-                self.first(Participant::new(primary.into_flight(), shard, BEGAN))
-            }
-            Begin::Waiter(waiter) => match self.joined {
-                // The call came after the record, and before the ender took the operation.
-                Some(participant) if !waiter.is_replayed() => {
-                    Role::Participant(participant.duplicate(waiter))
-                }
-                _ => Role::Other(Other::Waiter(waiter)),
-            },
-            Begin::Rejected(why) => Role::Other(Other::Rejected(why)),
-        }
-    }
-
-    #[inline(always)]
-    fn first(&self, first: Participant<K, T>) -> Role<K, T> {
-        if self.policy == Policy::Rerun {
-            first.hand_in(Operation::elsewhere());
-        }
-        Role::Participant(first)
-    }
-}
+const LEFT: u32 = 1 << 5;
 
 impl<K, T> Role<K, T> {
+    /// Until it is known what it is.
+    #[inline(always)]
+    pub(super) const fn unknown() -> Self {
+        Role::Other(Other::Rejected(Rejected::Closed))
+    }
+
+    /// Makes it a participant, which is a guard from here on.
+    #[inline(always)]
+    pub(super) fn set(
+        &mut self,
+        flight: FlightRef<K, T>,
+        shard: &Arc<Shard<K, T>>,
+        flags: u32,
+    ) -> &mut Participant<K, T> {
+        *self = Role::Participant(Participant::new(flight, shard.clone(), flags));
+        match self {
+            Role::Participant(participant) => participant,
+            Role::Other(_) => unreachable!("written above"),
+        }
+    }
+
+    /// Makes a participant that the operation has not counted a waiter.
+    pub(super) fn give_up(&mut self) -> Option<Waiter<K, T>> {
+        match mem::replace(self, Self::unknown()) {
+            Role::Participant(participant) => Some(participant.into_waiter()),
+            Role::Other(_) => None,
+        }
+    }
+
     /// Before a poll. A participant that would wait for itself leaves, for good.
     pub(super) fn leave_if_polled_inside(&mut self, waker: &Waker) {
         self.leave_if(|flight| leads_back(flight, waker));
@@ -203,7 +97,7 @@ impl<K, T> Role<K, T> {
         }
     }
 
-    fn leave_if(&mut self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) {
+    fn leave_if(&mut self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) {
         if let Role::Participant(participant) = self {
             if participant.waits_for_itself(certain) {
                 let name = participant.flight.observed.name().clone();
@@ -233,7 +127,7 @@ impl<K, T> Role<K, T> {
 
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match self {
-            Role::Participant(participant) => Flight::get(&participant.flight),
+            Role::Participant(participant) => participant.flight.get(),
             Role::Other(Other::Waiter(waiter)) => waiter.get(),
             Role::Other(Other::Rejected(why)) => Some(Err(Error::Rejected(*why))),
         }
@@ -250,7 +144,7 @@ impl<K, T> Role<K, T> {
 
 impl<K, T> Participant<K, T> {
     #[inline(always)]
-    fn new(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>, flags: u32) -> Self {
+    pub(super) fn new(flight: FlightRef<K, T>, shard: Arc<Shard<K, T>>, flags: u32) -> Self {
         Self {
             flight,
             shard,
@@ -259,11 +153,11 @@ impl<K, T> Participant<K, T> {
     }
 
     /// Of a `spawn`, for which the operation has counted it.
-    pub(super) fn task(flight: Arc<Flight<K, T>>, shard: Arc<Shard<K, T>>) -> Self {
+    pub(super) fn task(flight: FlightRef<K, T>, shard: Arc<Shard<K, T>>) -> Self {
         Self::new(flight, shard, TASK)
     }
 
-    fn report_joined(&self) {
+    pub(super) fn report_joined(&self) {
         let flight = &self.flight;
         flight.observed.report_joined(flight.id, false);
     }
@@ -276,7 +170,7 @@ impl<K, T> Participant<K, T> {
     }
 
     /// Takes over the waiter's place in the count.
-    fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
+    pub(super) fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
         waiter.disarm();
         self.marked.mark(COUNTED, 0);
         self
@@ -288,22 +182,37 @@ impl<K, T> Participant<K, T> {
     pub(super) fn with_operation<R>(
         &mut self,
         state: Snapshot,
-        f: impl FnOnce(&SharedOperation<T>, &mut Place) -> R,
+        f: impl FnOnce(&Shared<T>, &mut Place) -> R,
     ) -> Option<R> {
         let Self { flight, marked, .. } = self;
         flight.with_shared(state, |shared| marked.with_place(|place| f(shared, place)))
     }
 
+    /// Takes the operation, or the right to run one, if this call has begun the flight and nobody
+    /// else has come since.
+    #[inline(always)]
+    pub(super) fn first_turn(&mut self, state: Snapshot) -> Option<Operation<T>> {
+        if !self.is_first() || self.marked.place().is_taken() {
+            return None;
+        }
+        self.flight
+            .with_shared(state, |shared| shared.first_turn())?
+    }
+
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.
-    pub(super) fn make(&mut self, make: impl FnOnce() -> Operation<T>) {
+    #[inline(always)]
+    pub(super) fn make<F>(&mut self, fresh: Fresh<T, F>, make: impl FnOnce() -> F)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
         let gone = OnDrop(|| self.shard.gone(&self.flight));
-        let operation = self.shard.guarded(&self.flight, None, make);
+        let operation = self.shard.guarded(&self.flight, None, || fresh.put(make()));
         mem::forget(gone);
         self.hand_in(operation);
     }
 
     /// Hands in the operation of a flight that this call began.
-    fn hand_in(&self, operation: Operation<T>) {
+    pub(super) fn hand_in(&self, operation: Operation<T>) {
         let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
         // It stays in hand if the flight has ended.
         let state = self.flight.cell.snapshot();
@@ -325,10 +234,15 @@ impl<K, T> Participant<K, T> {
         if was.has(LEFT) || (state.is_told() && run.is_none()) {
             return;
         }
+        if was.has(OUTSIDE) {
+            // It is a waiter still, of any kind of flight: that may have to be wanted.
+            return drop(Waiter::new(self.flight.clone()));
+        }
         if was.has(COUNTED) {
             self.flight.cell.leave();
         }
-        if was.has(OUTSIDE) || (state.ended() && !was.place().is_taken()) {
+        // One that had the run has to say that it is gone.
+        if state.ended() && !was.place().is_taken() && run.is_none() {
             return;
         }
         if was.has(TASK) {
@@ -372,7 +286,7 @@ impl<K, T> Participant<K, T> {
     }
 
     /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
-    fn waits_for_itself(&self, certain: impl FnOnce(&Arc<Flight<K, T>>) -> bool) -> bool {
+    fn waits_for_itself(&self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) -> bool {
         certain(&self.flight) && !self.flight.cell.snapshot().ended()
     }
 

@@ -11,16 +11,17 @@ use core::task::{Context, Poll};
 
 use equivalent::Equivalent;
 
+use crate::cell::Snapshot;
 use crate::error::{Error, Rejected};
 use crate::flight::operation::Policy;
-use crate::flight::{Attached, Flight, FlightId, Settled, Wanted, Watch};
+use crate::flight::{Attached, Flight, FlightId, FlightRef, Settled, Wanted, Watch};
 use crate::group::shard::{Call, Shard, Ticket};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::policy::abort_handle::AbortHandle;
 use crate::policy::participant::Participant;
 use crate::policy::task::{Drives, Task, Unbegun, give, wait_for_turn};
 use crate::rt::{Spawn, SpawnBlocking};
-use crate::sync::{Arc, Wakeable};
+use crate::sync::Arc;
 use crate::unwind::isolate;
 
 impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
@@ -225,10 +226,10 @@ struct ToItsEnd<K, T> {
 impl<K, T> Call<K, T> for ToItsEnd<K, T> {
     /// It is counted, so a flight that has to be wanted can't end before this makes it wanted for
     /// good. A flight that its last participant has left is about to end, as in `participant`.
-    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> bool {
         flight.cell.keep();
         let joined = flight.with_shared(flight.cell.snapshot(), |shared| {
-            let continues = shared.policy == Policy::Continue;
+            let continues = shared.policy() == Policy::Continue;
             continues.then(|| shared.join_by_task())
         });
         match joined.flatten() {
@@ -253,13 +254,15 @@ where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    fn attach(
+    fn allocate(
         &mut self,
         shard: &Arc<Shard<K, T>>,
         _turn: bool,
-    ) -> Option<Arc<Wakeable<Attached<T>>>> {
-        let wanted = Wanted::new(Box::new(shard.clone()));
-        Some(Arc::new(Wakeable(Attached::Wanted(wanted))))
+        open: Snapshot,
+        make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
+    ) -> [FlightRef<K, T>; 2] {
+        let wanted = Attached::Wanted(Wanted::new(Box::new(shard.clone())));
+        FlightRef::pair(|| make(Some(Box::new(wanted)), open.while_wanted()))
     }
 }
 

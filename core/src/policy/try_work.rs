@@ -2,7 +2,7 @@
 //! runs its own. Policy *Rerun*.
 
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, Pending};
 use core::hash::{BuildHasher, Hash};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
@@ -14,9 +14,10 @@ use pin_project_lite::pin_project;
 use crate::error::{Aborted, Cause, Error};
 use crate::flight::operation::Policy;
 use crate::flight::reentry::Entered;
-use crate::flight::{Flight, FlightId, Settled, loss};
+use crate::flight::{FlightId, Settled, loss};
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Other, Participant, Role};
+use crate::policy::participate::Participate;
 use crate::unwind::{Fragile, FragilePin, OnDrop};
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
@@ -124,12 +125,14 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         F: Future<Output = Result<G::Value, E>>,
         E: From<Error>,
     {
-        TryWork {
-            role: self.participate(Policy::Rerun),
+        let mut call = TryWork {
+            role: Role::unknown(),
             make: Some(make),
             operation: None,
             is_done: false,
-        }
+        };
+        Participate::<_, _, Pending<_>>::new(Policy::Rerun).participate(self, &mut call.role);
+        call
     }
 }
 
@@ -164,24 +167,23 @@ pin_project! {
     impl<K, T, M, F> PinnedDrop for TryWork<K, T, M, F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Role::Participant(participant) = this.role {
-                let has_run = this.operation.is_some();
+            // Without an operation the participant leaves by its own drop.
+            if let (true, Role::Participant(participant)) = (this.operation.is_some(), this.role) {
                 let operation = this.operation;
-                drop(DropThenLeave { operation, participant, has_run, failed: false });
+                drop(DropThenLeave { operation, participant, failed: false });
             }
         }
     }
 }
 
-/// Drops the operation, and then leaves the flight, also if that drop panics. In this order, since
+/// Of a participant that has the run: an operation, or one that is being made. Drops it, and then
+/// leaves the flight, also if that drop panics. In this order, since
 /// two operations of one flight must never exist at once. Meanwhile this thread counts as inside of
 /// the flight: nobody runs another operation until the drop returns, so a drop that waits for its
 /// own key would wait for itself.
 struct DropThenLeave<'a, K, T, F> {
     operation: Pin<&'a mut Option<F>>,
     participant: &'a mut Participant<K, T>,
-    /// Whether the participant has the run: an operation, or one that is being made.
-    has_run: bool,
     /// Whether its operation has yielded an error.
     failed: bool,
 }
@@ -191,11 +193,11 @@ impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
         let flight = self.participant.flight.clone();
         let _then = OnDrop(|| {
             let cause = if self.failed { Cause::Failed } else { loss() };
-            self.participant.leave(self.has_run.then_some(cause));
+            self.participant.leave(Some(cause));
         });
         // A local, so that it is dropped before the leaving, also if a subscriber panics.
         let operation = FragilePin(self.operation.as_mut());
-        let _entered = self.has_run.then(|| Entered::new(&flight, None));
+        let _entered = Entered::new(&flight, None);
         drop(operation);
     }
 }
@@ -271,14 +273,19 @@ impl<K, T> Participant<K, T> {
                 let aborted = Aborted::new(Cause::Panicked);
                 return Ok(Poll::Ready(Err(Error::Aborted(aborted))));
             }
-            let has_run = operation.is_some();
-            let stepped = self.with_operation(state, |shared, place| {
-                if has_run {
-                    return (true, shared.repark(place, cx.waker()));
-                }
-                let (step, old) = shared.step(place, cx.waker());
-                (step.is_some(), old)
-            });
+            let first = operation.is_none() && self.first_turn(state).is_some();
+            let stepped = if first {
+                Some((true, Fragile(None)))
+            } else {
+                let has_run = operation.is_some();
+                self.with_operation(state, |shared, place| {
+                    if has_run {
+                        return (true, shared.repark(place, cx.waker()));
+                    }
+                    let (step, old) = shared.step(place, cx.waker());
+                    (step.is_some(), old)
+                })
+            };
             let mut error = Fragile(None);
             // `_old` is dropped last: its drop is the user's.
             if let Some((true, _old)) = stepped {
@@ -286,17 +293,23 @@ impl<K, T> Participant<K, T> {
                 if state.has_begun() || self.flight.cell.begin() {
                     error.0 = self.poll_own(make, operation.as_mut(), cx);
                 }
+                if first && operation.is_some() {
+                    // It is pending, and has to be woken if the flight is ended from outside.
+                    let parked = self
+                        .with_operation(state, |shared, place| shared.repark(place, cx.waker()));
+                    drop(parked);
+                }
             }
             if let Some(error) = error.0.take() {
                 return Err(error);
             }
         }
-        let Some(outcome) = Flight::get(&self.flight) else {
+        let Some(outcome) = self.flight.get() else {
             return Ok(Poll::Pending);
         };
         if operation.is_some() {
             // The flight was ended from outside. The operation is not needed any more.
-            let _then = OnDrop(|| self.shard.run_is_over(&self.flight));
+            let _then = OnDrop(|| self.shard.gone(&self.flight));
             operation.set(None);
         }
         Ok(Poll::Ready(outcome))
@@ -314,14 +327,12 @@ impl<K, T> Participant<K, T> {
         M: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,
     {
-        let flight = self.flight.clone();
         let mut guard = DropThenLeave {
             operation: operation.as_mut(),
             participant: self,
-            has_run: true,
             failed: false,
         };
-        let entered = Entered::new(&flight, Some([cx.waker(); 2]));
+        let entered = Entered::new(&guard.participant.flight, Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }
@@ -343,7 +354,7 @@ impl<K, T> Participant<K, T> {
         if let Poll::Ready(Ok(value)) = poll {
             // Dropped after the settle.
             let _operation = FragilePin(operation);
-            drop(self.shard.settle(&flight, value));
+            drop(self.shard.settle(&self.flight, value));
         }
         None
     }

@@ -1,6 +1,7 @@
 //! [`Work`]: runs an operation in a flight. If its driver is lost, another caller continues it.
 //! Policy *Continue*.
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
@@ -10,13 +11,15 @@ use core::task::{Context, Poll, Waker};
 
 use equivalent::Equivalent;
 
+use crate::cell::Snapshot;
 use crate::error::Error;
-use crate::flight::operation::{Drive, Operation, Policy};
-use crate::flight::{Flight, FlightId, Settled};
+use crate::flight::operation::{Drive, Policy};
+use crate::flight::{FlightId, Settled, fits};
 use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
-use crate::policy::participant::{Other, Participant, Role};
-use crate::sync::waker;
+use crate::policy::participant::{DROVE, Other, Participant, Role};
+use crate::policy::participate::Participate;
+use crate::unwind::Fragile;
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or becomes a participant of the flight that runs.
@@ -108,13 +111,28 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        let mut make = Some(make);
+        if const { fits::<F>() } {
+            self.work_with(make)
+        } else {
+            self.work_with(|| Box::pin(make()))
+        }
+    }
+
+    /// The operation is in the memory of its flight.
+    #[inline(always)]
+    fn work_with<M, F>(self, make: M) -> Work<G::Key, G::Value>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = G::Value> + Send + 'static,
+    {
         let mut work = Work {
-            role: self.participate(Policy::Continue),
+            role: Role::unknown(),
         };
+        let (mut make, mut call) = (Some(make), Participate::new(Policy::Continue));
+        call.participate(self, &mut work.role);
         if let Role::Participant(participant) = &mut work.role {
-            if let (true, Some(make)) = (participant.is_first(), make.take()) {
-                participant.make(|| Operation::new(make()));
+            if let (Some(fresh), Some(make)) = (call.fresh.take(), make.take()) {
+                participant.make(fresh, make);
             }
         }
         // While `work` is a guard: the drop of a closure that a duplicate did not need is the
@@ -188,45 +206,66 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let state = self.flight.cell.snapshot();
         if !state.ended() {
-            let Self { flight, marked, .. } = self;
-            let stepped = flight.cell.with_attached(state, |attached| {
-                let step = |place: &mut _| Some(attached.shared()?.step(place, cx.waker()));
-                let (drive, old) = marked.with_place(step)?;
-                Some((drive.map(|drive| (drive, waker(attached.clone()))), old))
-            });
-            // `_old` is dropped last: its drop is the user's, and the operation must have been put
-            // back before.
-            if let Some(Some((Some((drive, waker)), _old))) = stepped {
-                self.drive(drive, &waker, cx.waker());
+            match self.first_turn(state) {
+                Some(operation) => self.drive((operation, Fragile(None)), cx.waker()),
+                None => self.step(state, cx.waker()),
             }
         }
-        match Flight::get(&self.flight) {
+        match self.flight.get() {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
         }
     }
 
+    #[inline(never)]
+    fn step(&mut self, state: Snapshot, waker: &Waker) {
+        // Then its waker is cloned only if the operation is pending again.
+        if self.marked.has(DROVE) {
+            let ready = self.with_operation(state, |shared, place| shared.take_ready(place));
+            if let Some(Some((operation, _old))) = ready {
+                return self.drive((operation, Fragile(None)), waker);
+            }
+        }
+        let stepped = self.with_operation(state, |shared, place| shared.step(place, waker));
+        // `_old` is dropped last: its drop is the user's, and the operation must have been put back
+        // before.
+        if let Some((Some(drive), _old)) = stepped {
+            self.drive(drive, waker);
+        }
+    }
+
     /// Polls the operation once, as the driver, which is polled with `outer`.
-    fn drive(&mut self, (operation, own): Drive<T>, waker: &Waker, outer: &Waker) {
+    #[inline(always)]
+    fn drive(&mut self, (operation, mut own): Drive<T>, outer: &Waker) {
         let (flight, shard) = (&self.flight, &self.shard);
         let mut in_hand = InHand::new(shard, flight, Some(operation));
+        let (operation, waker) = in_hand.polled();
         // On a panic the others are woken first, and then the operation is dropped.
-        let poll = shard.guarded(flight, Some([outer, waker]), || {
-            in_hand.poll(&mut Context::from_waker(waker))
+        let poll = shard.guarded(flight, Some([outer, &waker]), || {
+            let poll = operation.poll(&mut Context::from_waker(&waker));
+            if poll.is_pending() && own.0.is_none() {
+                own.0 = Some(outer.clone());
+            }
+            poll
         });
         match poll {
             Poll::Ready(value) => {
-                // It is over, and dropped after the settle.
-                let _operation = in_hand.operation.take();
+                // It is over, and dropped after the settle, also if that unwinds.
+                let operation = in_hand.operation.take();
                 // It fails only if the flight was ended from outside. Then that is the outcome, for
                 // this caller too.
                 drop(shard.settle(flight, value));
+                if let Some(operation) = operation {
+                    flight.drop_operation(operation);
+                }
             }
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
                 let (state, marked) = (flight.cell.snapshot(), &mut self.marked);
+                marked.mark(DROVE, 0);
                 flight.with_shared(state, |shared| {
-                    marked.with_place(|place| shared.pause(place, &mut in_hand.operation, own));
+                    marked
+                        .with_place(|place| shared.pause(place, &mut in_hand.operation, &mut own));
                 });
             }
         }

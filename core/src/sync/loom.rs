@@ -27,6 +27,11 @@ pub(super) mod lock {
         Raw::new(value)
     }
 
+    pub(in crate::sync) fn get_mut<T>(raw: &mut Raw<T>) -> &mut T {
+        raw.get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut raw.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }

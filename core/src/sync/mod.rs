@@ -41,6 +41,11 @@ impl<T> Mutex<T> {
         lock::with(&self.0, f)
     }
 
+    /// For who has it to itself: takes no lock.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        lock::get_mut(&mut self.0)
+    }
+
     /// As [`with`](Self::with), for the two sections that every call runs. A closure cannot be
     /// marked `inline(always)`, and one that is not inlined costs a third of a solo call.
     #[inline(always)]
@@ -85,6 +90,25 @@ pub(crate) fn panicking() -> bool {
     return std::thread::panicking();
     #[cfg(not(feature = "std"))]
     return false;
+}
+
+/// A count of handles is about to overflow: ends the process.
+#[cold]
+pub(crate) fn overflow() -> ! {
+    #[cfg(feature = "std")]
+    std::process::abort();
+    #[cfg(not(feature = "std"))]
+    {
+        // A panic while another one unwinds ends the process, and so does one that cannot unwind.
+        struct Again;
+        impl Drop for Again {
+            fn drop(&mut self) {
+                panic!("too many handles");
+            }
+        }
+        let _again = Again;
+        panic!("too many handles");
+    }
 }
 
 /// What a panic carries. Without `std` no panic can be caught, so there is never one.

@@ -26,6 +26,10 @@ pub(super) mod lock {
         Raw::new(value)
     }
 
+    pub(in crate::sync) fn get_mut<T>(raw: &mut Raw<T>) -> &mut T {
+        raw.get_mut()
+    }
+
     #[inline(always)]
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut raw.lock())
@@ -52,6 +56,10 @@ pub(super) mod lock {
         Raw::new(RefCell::new(value))
     }
 
+    pub(in crate::sync) fn get_mut<T>(raw: &mut Raw<T>) -> &mut T {
+        raw.get_mut().get_mut()
+    }
+
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
         critical_section::with(|token| f(&mut raw.borrow_ref_mut(token)))
     }
@@ -65,6 +73,10 @@ pub(super) mod lock {
 
     pub(in crate::sync) fn new<T>(value: T) -> Raw<T> {
         Raw::new(value)
+    }
+
+    pub(in crate::sync) fn get_mut<T>(raw: &mut Raw<T>) -> &mut T {
+        raw.get_mut()
     }
 
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {

@@ -15,7 +15,9 @@ mod fingerprint;
 mod flight;
 mod gate;
 mod idle;
+mod joins;
 mod keys;
+mod lay;
 #[path = "../support/outcome.rs"]
 mod outcome;
 mod reentry;

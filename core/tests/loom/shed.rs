@@ -66,25 +66,29 @@ fn a_thread_parks_while_its_flight_sheds() {
 
 /// Pending at its first poll, and ready at the next one. Leaves its waker to the test.
 #[derive(Clone, Default)]
-struct Held(std::sync::Arc<std::sync::Mutex<Option<Waker>>>);
+struct Held(std::sync::Arc<std::sync::Mutex<(bool, Option<Waker>)>>);
 
 impl Future for Held {
     type Output = u32;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
-        match &mut *self.0.lock().unwrap() {
-            Some(_) => Poll::Ready(7),
-            none => {
-                *none = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        // Cloned and dropped outside of the lock: loom sees that, and may let another thread go on.
+        let own = cx.waker().clone();
+        let (polled, _old) = {
+            let mut state = self.0.lock().unwrap();
+            (std::mem::replace(&mut state.0, true), state.1.replace(own))
+        };
+        if polled {
+            Poll::Ready(7)
+        } else {
+            Poll::Pending
         }
     }
 }
 
 impl Held {
     fn wake(&self) {
-        let waker = self.0.lock().unwrap().clone();
+        let waker = self.0.lock().unwrap().1.take();
         waker.unwrap().wake();
     }
 }

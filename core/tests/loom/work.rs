@@ -16,20 +16,20 @@ use crate::{Counter, bounded_model, cause_of, group, model, waiter};
 /// An event the operation waits for: set by another thread, which then wakes it.
 ///
 /// Flag and waker stand behind one lock of `std`, which loom does not see: it is held for a moment only, so that the
-/// model explores the interleavings of the shared operation and not this one's.
+/// model explores the interleavings of the shared operation and not this one's. Wakers are cloned and dropped outside:
+/// loom sees that, and may let another thread go on.
 #[derive(Clone, Default)]
 pub(crate) struct Signal(std::sync::Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Signal {
     pub(crate) async fn wait(self) -> u32 {
         poll_fn(|cx| {
-            let mut state = self.0.lock().unwrap();
-            state.1 = Some(cx.waker().clone());
-            if state.0 {
-                Poll::Ready(7)
-            } else {
-                Poll::Pending
-            }
+            let own = cx.waker().clone();
+            let (set, _old) = {
+                let mut state = self.0.lock().unwrap();
+                (state.0, state.1.replace(own))
+            };
+            if set { Poll::Ready(7) } else { Poll::Pending }
         })
         .await
     }
@@ -38,7 +38,7 @@ impl Signal {
         let waker = {
             let mut state = self.0.lock().unwrap();
             state.0 = true;
-            state.1.clone()
+            state.1.take()
         };
         if let Some(waker) = waker {
             waker.wake();

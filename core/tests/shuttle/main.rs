@@ -201,12 +201,13 @@ pub(crate) struct Signal(Arc<Mutex<(bool, Option<std::task::Waker>)>>);
 
 impl Signal {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock().unwrap();
-        if state.0 {
-            return Poll::Ready(());
-        }
-        state.1 = Some(cx.waker().clone());
-        Poll::Pending
+        // Cloned and dropped outside of the lock: shuttle sees that, and may let another thread go on.
+        let own = cx.waker().clone();
+        let (set, _old) = {
+            let mut state = self.0.lock().unwrap();
+            (state.0, state.1.replace(own))
+        };
+        if set { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Wakes what waits, with or without the event.
@@ -214,7 +215,7 @@ impl Signal {
         let waker = {
             let mut state = self.0.lock().unwrap();
             state.0 |= set;
-            state.1.clone()
+            state.1.take()
         };
         thread::yield_now();
         if let Some(waker) = waker {

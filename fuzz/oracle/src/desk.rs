@@ -25,6 +25,8 @@ pub(crate) struct Desk {
     /// The operation wants to be polled, or there is a right to run one.
     pub(crate) ready: bool,
     runs: usize,
+    /// Another caller has come. Until then the first one does not park for its first run.
+    pub(crate) is_open: bool,
     /// How the last run ended, of those that each caller has for itself.
     last: Option<Cause>,
     /// Where a shared operation leaves its waker.
@@ -53,6 +55,7 @@ impl Desks {
                     driver: None,
                     ready: policy == Policy::Rerun,
                     runs: 0,
+                    is_open: false,
                     last: None,
                     bell: Bell::default(),
                 };
@@ -64,6 +67,7 @@ impl Desks {
                 match self.0.get_mut(&flight).filter(same) {
                     Some(desk) => {
                         desk.participants.push(who);
+                        desk.is_open = true;
                         true
                     }
                     None => false,

@@ -207,19 +207,27 @@ pub async fn a_begin_from_inside_the_wake_starts_a_new_flight<R: TestRuntime>(rt
             *self.1.lock().unwrap() = Some(found);
         }
     }
-    for ends_by_settle in [true, false] {
+    for (by_work, ends_by_settle) in [(false, true), (false, false), (true, true), (true, false)] {
         let group = Group::new();
-        let first = primary(group.begin("k"));
+        let end: Box<dyn FnOnce() + Send> = if by_work {
+            let mut first = group.work("k", || ready(1));
+            Box::new(move || {
+                if ends_by_settle {
+                    assert!(poll(&mut first, Waker::noop()).is_ready());
+                }
+            })
+        } else {
+            let first = primary(group.begin("k"));
+            Box::new(move || {
+                if ends_by_settle {
+                    first.settle(1).unwrap();
+                }
+            })
+        };
         let mut parked = waiter(group.begin("k"));
         let bell = Arc::new(BeginsAgain(group.clone(), Mutex::default()));
         assert!(poll(&mut parked, &Waker::from(bell.clone())).is_pending());
-        let ended = rt.task(async move {
-            if ends_by_settle {
-                first.settle(1).unwrap();
-            } else {
-                drop(first);
-            }
-        });
+        let ended = rt.task(async move { end() });
         ended.await;
         let (left, begun) = bell.1.lock().unwrap().take().expect("woken");
         assert_eq!(left, 0, "woken before it was taken out");

@@ -34,6 +34,11 @@ impl Few {
         }
     }
 
+    /// Whether a waker can be parked here.
+    pub(crate) fn has_wakers(&self) -> bool {
+        matches!(self.first, Slot::Parked(_)) || self.others.as_ref().is_some_and(|it| it.len() > 0)
+    }
+
     fn first_is_free(&self) -> bool {
         matches!(self.first, Slot::Vacant(END))
     }

@@ -7,22 +7,23 @@
 //!
 //! One is enough for a flight. If the runtime drops it, the next `spawn` that joins adds another.
 
-use super::{Driving, SharedOperation, Stage};
 use crate::cell::Place;
+use crate::flight::Shared;
+use crate::flight::operation::driving::{Driving, Stage};
 
-impl<T> SharedOperation<T> {
+impl<T> Shared<T> {
     /// A `spawn` has joined. Returns true if it has to hand a task to its runtime, which is counted
     /// as a participant from here on. Returns `None` if the flight has ended, or is about to
     /// because the last participant has left.
     pub(crate) fn join_by_task(&self) -> Option<bool> {
-        self.driving.with(|driving| {
-            if matches!(driving.stage, Stage::Ended) {
+        self.at_drivers(|driving, _| {
+            if driving.stage == Stage::Ended {
                 return None;
             }
-            let first = driving.task.is_none();
+            let first = !driving.has_task;
             if first {
-                driving.task = Some(Place::NONE);
-                driving.participants += 1;
+                driving.has_task = true;
+                driving.count_in();
             }
             Some(first)
         })
@@ -32,18 +33,18 @@ impl<T> SharedOperation<T> {
     /// driven until now. Returns true if the operation has become ready since the task parked, so
     /// that it has to be polled again: it may be that nobody has woken it.
     pub(crate) fn lead(&self, place: Place) -> bool {
-        self.driving.with(|driving| {
-            driving.task = Some(place);
+        self.at_drivers(|driving, _| {
+            driving.set_task(place);
             let parked = driving.parked.is_parked(place);
             match driving.stage {
-                Stage::Parked(_) if parked => {
-                    driving.driver = Some(place);
+                Stage::Parked if parked => {
+                    driving.driver = place;
                     false
                 }
                 // Without a waker here it has been woken, as it is by an operation that wakes
                 // itself. Then its runtime polls it when it is its turn.
-                Stage::Ready(_) => parked,
-                Stage::Parked(_) | Stage::Polling { .. } | Stage::Ended => false,
+                Stage::Ready => parked,
+                Stage::Parked | Stage::Polling { .. } | Stage::Ended => false,
             }
         })
     }
@@ -51,15 +52,21 @@ impl<T> SharedOperation<T> {
     /// The task leaves. Before it takes its participant with it: a `spawn` that joins in between
     /// must not count on this task.
     pub(crate) fn task_leaves(&self) {
-        self.driving.with(|driving| driving.task = None);
+        self.at_drivers(|driving, _| {
+            driving.has_task = false;
+            driving.set_task(Place::NONE);
+        });
     }
 }
 
-impl<T> Driving<T> {
+impl Driving {
     /// Who drives after a poll by the participant in this place: the task, if it can be woken.
     pub(super) fn leader(&self, poller: Place) -> Place {
-        self.task
-            .filter(|task| self.parked.is_parked(*task))
-            .unwrap_or(poller)
+        let task = self.task();
+        if self.parked.is_parked(task) {
+            task
+        } else {
+            poller
+        }
     }
 }

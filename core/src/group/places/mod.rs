@@ -31,7 +31,7 @@ use core::time::Duration;
 
 pub(crate) use order::Mark;
 
-use crate::flight::Flight;
+use crate::flight::FlightRef;
 use crate::group::hasher::shard_index;
 use crate::group::rules::{Retention, Stay};
 use crate::group::shard::Shard;
@@ -110,7 +110,7 @@ impl<K, T> Places<K, T> {
     }
 
     /// Asks for a place for an outcome that has been recorded.
-    pub(crate) fn enter(&self, flight: &Arc<Flight<K, T>>, stay: Stay) -> Answer<K, T> {
+    pub(crate) fn enter(&self, flight: &FlightRef<K, T>, stay: Stay) -> Answer<K, T> {
         let mark = Mark::new(flight, stay.deadline);
         self.index.with(|index| {
             let Some(shards) = &index.shards else {
@@ -153,12 +153,7 @@ impl<K, T> Places<K, T> {
 
     /// The flights of the marks that left are removed. If their places are held, gives them back
     /// and takes one of them. Returns false if no handle of the group is left.
-    pub(crate) fn take(
-        &self,
-        left: &Leaving<K, T>,
-        flight: &Arc<Flight<K, T>>,
-        stay: Stay,
-    ) -> bool {
+    pub(crate) fn take(&self, left: &Leaving<K, T>, flight: &FlightRef<K, T>, stay: Stay) -> bool {
         if left.held.count == 0 {
             return true;
         }
@@ -281,7 +276,7 @@ mod tests {
         shard: Arc<Shard<u8, u8>>,
     }
 
-    type Entered = (Arc<Flight<u8, u8>>, Leaving<u8, u8>);
+    type Entered = (FlightRef<u8, u8>, Leaving<u8, u8>);
 
     fn fixture(max: usize, most: usize) -> Fixture {
         let retention = Retention {
@@ -295,7 +290,7 @@ mod tests {
     }
 
     impl Fixture {
-        fn flight(&self, key: u8) -> Arc<Flight<u8, u8>> {
+        fn flight(&self, key: u8) -> FlightRef<u8, u8> {
             let Begin::Primary(primary) = Shard::begin(&self.shard, key.into(), key, &mut Plain)
             else {
                 unreachable!("each key is begun once")

@@ -5,14 +5,13 @@ use core::cmp::Ordering;
 use core::mem;
 use core::time::Duration;
 
-use crate::flight::{Flight, FlightId};
+use crate::flight::{FlightId, FlightRef};
 use crate::group::rules::Deadline;
-use crate::sync::Arc;
 
 /// A retained flight, or one that is about to be. Ordered by when it expires.
 pub(crate) struct Mark<K, T> {
     pub(crate) deadline: Deadline,
-    pub(crate) flight: Arc<Flight<K, T>>,
+    pub(crate) flight: FlightRef<K, T>,
 }
 
 pub(super) struct Order<K, T> {
@@ -118,7 +117,7 @@ impl Load {
 }
 
 impl<K, T> Mark<K, T> {
-    pub(crate) fn new(flight: &Arc<Flight<K, T>>, deadline: Deadline) -> Self {
+    pub(crate) fn new(flight: &FlightRef<K, T>, deadline: Deadline) -> Self {
         Self {
             deadline,
             flight: flight.clone(),

@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 
 use crate::cell::Snapshot;
 use crate::error::Cause;
-use crate::flight::Flight;
-use crate::flight::operation::Operation;
+use crate::flight::{FlightRef, Operation};
 use crate::group::places::{Mark, Vacated};
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Drain;
@@ -24,7 +23,7 @@ pub(crate) struct After<K, T>(Option<Box<Pending<K, T>>>);
 /// to be dropped.
 pub(super) struct Superseded<K, T> {
     pub(super) shard: Arc<Shard<K, T>>,
-    pub(super) flight: Arc<Flight<K, T>>,
+    pub(super) flight: FlightRef<K, T>,
     /// The state that its end returned.
     pub(super) before: Snapshot,
     /// That operation, if it was taken out under the lock.
@@ -41,7 +40,7 @@ pub(super) struct Pending<K, T> {
     pub(super) drain: Option<Arc<Drain>>,
     /// Flights that were removed. Their last handles can be here, and then their drop is the
     /// user's.
-    removed: Vec<Arc<Flight<K, T>>>,
+    removed: Vec<FlightRef<K, T>>,
     /// Flights that are not retained any more.
     not_retained: Vec<Vacated<K, T>>,
 }
@@ -66,7 +65,7 @@ impl<K, T> After<K, T> {
         })
     }
 
-    pub(super) fn drop_flight(&mut self, flight: Arc<Flight<K, T>>) {
+    pub(super) fn drop_flight(&mut self, flight: FlightRef<K, T>) {
         self.pending().removed.push(flight);
     }
 

@@ -32,9 +32,9 @@ use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
-use crate::flight::operation::SharedOperation;
+use crate::flight::operation::Found;
 use crate::flight::reentry::Entered;
-use crate::flight::{EndUnwanted, Flight, FlightId};
+use crate::flight::{EndUnwanted, FlightId, FlightRef};
 use crate::group::shard::Shard;
 use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::extras::Drain;
@@ -70,7 +70,7 @@ impl<K, T> Shard<K, T> {
     #[inline(always)]
     pub(crate) fn settle(
         &self,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         value: T,
     ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
@@ -78,7 +78,7 @@ impl<K, T> Shard<K, T> {
         }
         match flight.cell.record(value) {
             Ok(before) => {
-                if flight.cell.has_attached(before) {
+                if !flight.is_plain(before) {
                     Ok(self.settle_attached(flight, before))
                 } else if self.remove_settled(flight, before, 0) {
                     let observed = &flight.observed;
@@ -95,25 +95,20 @@ impl<K, T> Shard<K, T> {
 
     /// The steps after the outcome is recorded, for a flight of `work`, `try_work` or
     /// `spawn_while_wanted`.
-    fn settle_attached(&self, flight: &Arc<Flight<K, T>>, before: Snapshot) -> bool {
-        let reruns = flight.reruns(before);
-        if !self.remove_settled(flight, before, reruns) {
-            return self.free_and_tell(flight, before, End::Settled(Place::NotWanted));
-        }
-        let observed = &flight.observed;
-        let _reported_last = observed.report_end_on_drop(None, before, || reruns);
+    fn settle_attached(&self, flight: &FlightRef<K, T>, before: Snapshot) -> bool {
         // Its operation, if it has one, is with its driver, who settles it.
         let found = flight.end_attached(before);
+        if !self.remove_settled(flight, before, found.reruns) {
+            return self.free_and_tell_found(flight, before, End::Settled(Place::NotWanted), found);
+        }
+        let observed = &flight.observed;
+        let _reported_last = observed.report_end_on_drop(None, before, || found.reruns);
         flight.tell(before, found.parked);
         true
     }
 
     /// Settles a flight that can be retained.
-    fn settle_by_rules(
-        &self,
-        flight: &Arc<Flight<K, T>>,
-        value: T,
-    ) -> Result<bool, SettleError<T>> {
+    fn settle_by_rules(&self, flight: &FlightRef<K, T>, value: T) -> Result<bool, SettleError<T>> {
         if flight.cell.snapshot().ended() {
             return Err(self.too_late(flight, value));
         }
@@ -136,8 +131,8 @@ impl<K, T> Shard<K, T> {
     }
 
     #[cold]
-    fn too_late(&self, flight: &Arc<Flight<K, T>>, value: T) -> SettleError<T> {
-        self.run_is_over(flight);
+    fn too_late(&self, flight: &FlightRef<K, T>, value: T) -> SettleError<T> {
+        self.gone(flight);
         SettleError {
             value,
             aborted: flight.aborted(),
@@ -145,7 +140,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Its operation or guard is lost, and gone: ends the flight, unless another caller has.
-    pub(crate) fn lose(&self, flight: &Arc<Flight<K, T>>, cause: Cause) {
+    pub(crate) fn lose(&self, flight: &FlightRef<K, T>, cause: Cause) {
         if let Some(before) = flight.cell.abort(cause) {
             self.free_and_tell(flight, before, End::Lost(cause));
         } else {
@@ -155,7 +150,7 @@ impl<K, T> Shard<K, T> {
 
     /// Ends the flight, whose operation or guard can still be here. Returns false if it has ended
     /// before.
-    pub(crate) fn abort(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+    pub(crate) fn abort(&self, flight: &FlightRef<K, T>, cause: Cause) -> bool {
         let Some(before) = flight.cell.abort(cause) else {
             return false;
         };
@@ -165,7 +160,7 @@ impl<K, T> Shard<K, T> {
 
     /// As [`abort`](Self::abort), for a flight that has its key still. A flight that was forgotten
     /// is left alone: that, too, is decided by the lock.
-    pub(crate) fn abort_registered(&self, flight: &Arc<Flight<K, T>>, cause: Cause) -> bool {
+    pub(crate) fn abort_registered(&self, flight: &FlightRef<K, T>, cause: Cause) -> bool {
         let before = self.table.with(|table| {
             let registered = table.is_registered(flight);
             registered.then(|| flight.cell.abort(cause)).flatten()
@@ -177,18 +172,9 @@ impl<K, T> Shard<K, T> {
         true
     }
 
-    /// As [`gone`](Self::gone), for a run that its driver could pass on. Nobody begins another run:
-    /// a participant can have looked before the end.
-    #[cold]
-    pub(crate) fn run_is_over(&self, flight: &Arc<Flight<K, T>>) {
-        let found = flight.with_shared(flight.cell.snapshot(), SharedOperation::end);
-        drop(found.map(|found| found.operation));
-        self.gone(flight);
-    }
-
     /// The operation or guard of a flight that another caller has ended is gone. Called once.
     #[cold]
-    pub(crate) fn gone(&self, flight: &Arc<Flight<K, T>>) {
+    pub(crate) fn gone(&self, flight: &FlightRef<K, T>) {
         if !flight.cell.snapshot().has_begun() {
             return;
         }
@@ -204,15 +190,25 @@ impl<K, T> Shard<K, T> {
 
     /// The steps after the outcome is recorded. `before` is the state that the end returned.
     /// Returns whether the flight had its key still when the key was freed.
-    fn free_and_tell(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, end: End) -> bool {
+    fn free_and_tell(&self, flight: &FlightRef<K, T>, before: Snapshot, end: End) -> bool {
+        self.free_and_tell_found(flight, before, end, flight.end_attached(before))
+    }
+
+    /// The same, with what the end has found.
+    fn free_and_tell_found(
+        &self,
+        flight: &FlightRef<K, T>,
+        before: Snapshot,
+        end: End,
+        found: Found<T>,
+    ) -> bool {
         let cause = end.cause();
         let refused = cfg!(feature = "metrics") && matches!(end, End::Settled(Place::Refused));
         // All four are dropped last, also if a waker panics.
-        let (had_key, _after) = self.free_key(flight, before, end);
+        let (had_key, _after) = self.free_key(flight, before, end, found.reruns);
         let observed = &flight.observed;
         let _given_up = observed.report_given_up_on_drop(usize::from(refused && had_key));
-        let _reported = observed.report_end_on_drop(cause, before, || flight.reruns(before));
-        let found = flight.end_attached(before);
+        let _reported = observed.report_end_on_drop(cause, before, || found.reruns);
         let _in_hand = InHand::new(self, flight, found.operation);
         flight.tell(before, found.parked);
         had_key
@@ -220,7 +216,7 @@ impl<K, T> Shard<K, T> {
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
-    fn remove_settled(&self, flight: &Arc<Flight<K, T>>, before: Snapshot, reruns: usize) -> bool {
+    fn remove_settled(&self, flight: &FlightRef<K, T>, before: Snapshot, reruns: usize) -> bool {
         // The caller holds the flight too, so dropping the table's handle drops nothing of the
         // user's.
         let section = RemoveSettled {
@@ -235,11 +231,11 @@ impl<K, T> Shard<K, T> {
     /// not over. Returns whether it had its key still.
     fn free_key(
         &self,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         before: Snapshot,
         end: End,
+        reruns: usize,
     ) -> (bool, After<K, T>) {
-        let reruns = flight.reruns(before);
         let mut after = After::default();
         let Removed {
             had_key,
@@ -266,7 +262,7 @@ impl<K, T> Shard<K, T> {
     /// [`Entered::new`].
     pub(crate) fn guarded<R>(
         &self,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         wakers: Option<[&Waker; 2]>,
         part: impl FnOnce() -> R,
     ) -> R {
@@ -313,7 +309,7 @@ impl<K, T> Table<K, T> {
     pub(super) fn free_aborted(
         &mut self,
         shard: &Shard<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         before: Snapshot,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
@@ -331,7 +327,7 @@ impl<K, T> Table<K, T> {
     fn free_over(
         &mut self,
         shard: &Shard<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
         let removed = self.remove(flight);
@@ -345,7 +341,7 @@ impl<K, T> Table<K, T> {
     pub(super) fn finish(
         &mut self,
         shard: &Shard<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) {
         shard.count_out();
@@ -359,7 +355,7 @@ impl<K, T> Table<K, T> {
     pub(super) fn supersede(
         &mut self,
         shard: &Arc<Shard<K, T>>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> bool {
         let cause = Cause::Superseded;
@@ -414,7 +410,7 @@ mod tests {
             unreachable!("no other call has settled it")
         };
         let end = End::Settled(Place::NotWanted);
-        drop(shard.free_key(primary.flight(), before, end));
+        drop(shard.free_key(primary.flight(), before, end, 0));
         assert_eq!(shard.figures().waiting, 0);
     }
 

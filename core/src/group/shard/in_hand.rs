@@ -1,25 +1,21 @@
 //! [`InHand`]: who has a shared operation, and lets the flight be over when it is gone.
 
-use core::task::{Context, Poll};
-
-use crate::flight::Flight;
-use crate::flight::operation::Operation;
+use crate::flight::{FlightRef, Operation, OwnWaker, Polled};
 use crate::group::shard::Shard;
-use crate::sync::Arc;
 use crate::unwind::OnDrop;
 
 /// A shared operation in the hand of one caller. If it is still here when this is dropped, its
 /// flight has ended: it is dropped, and then the flight is over.
 pub(crate) struct InHand<'a, K, T> {
     shard: &'a Shard<K, T>,
-    flight: &'a Arc<Flight<K, T>>,
+    flight: &'a FlightRef<K, T>,
     pub(crate) operation: Option<Operation<T>>,
 }
 
 impl<'a, K, T> InHand<'a, K, T> {
     pub(crate) fn new(
         shard: &'a Shard<K, T>,
-        flight: &'a Arc<Flight<K, T>>,
+        flight: &'a FlightRef<K, T>,
         operation: Option<Operation<T>>,
     ) -> Self {
         Self {
@@ -30,10 +26,12 @@ impl<'a, K, T> InHand<'a, K, T> {
     }
 }
 
-impl<K, T> InHand<'_, K, T> {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+impl<K, T: 'static> InHand<'_, K, T> {
+    /// The operation, which has not been put back, and the waker to poll it with.
+    #[inline(always)]
+    pub(crate) fn polled(&mut self) -> (Polled<'_, T>, OwnWaker<'_>) {
         match &mut self.operation {
-            Some(operation) => operation.poll(cx),
+            Some(operation) => operation.with_waker(),
             None => unreachable!("it is polled before it is put back"),
         }
     }

@@ -19,7 +19,7 @@ use alloc::collections::BTreeMap;
 use core::task::{Context, Poll};
 
 use crate::cell::{Place, SettleCell};
-use crate::flight::{Flight, FlightId};
+use crate::flight::{FlightId, FlightRef};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::request::Request;
@@ -52,7 +52,7 @@ pub enum Mode {
 
 pub(super) struct Line<K, T> {
     max_queue: usize,
-    holder: Option<Arc<Flight<K, T>>>,
+    holder: Option<FlightRef<K, T>>,
     first: Option<Waits<K, T>>,
     queue: BTreeMap<FlightId, Waits<K, T>>,
 }
@@ -69,7 +69,7 @@ pub(super) enum Answer {
 /// A flight that waits for its turn.
 pub(super) struct Waits<K, T> {
     shard: Arc<Shard<K, T>>,
-    flight: Arc<Flight<K, T>>,
+    flight: FlightRef<K, T>,
     /// Where its caller waits. Participants wait at their operation.
     signal: Option<Signal>,
 }
@@ -108,7 +108,7 @@ impl Drop for Ticket {
 }
 
 impl<K, T> Waits<K, T> {
-    fn new(shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> Self {
+    fn new(shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> Self {
         let driven = flight.with_shared(flight.cell.snapshot(), |_| ());
         Self {
             shard: shard.clone(),
@@ -117,8 +117,8 @@ impl<K, T> Waits<K, T> {
         }
     }
 
-    fn is(&self, flight: &Arc<Flight<K, T>>) -> bool {
-        Arc::ptr_eq(&self.flight, flight)
+    fn is(&self, flight: &FlightRef<K, T>) -> bool {
+        self.flight.ptr_eq(flight)
     }
 
     /// Ends the wait, under no lock: runs the clock and the wakers of the user. This thread might
@@ -143,9 +143,9 @@ impl<K, T> Line<K, T> {
         self.holder.is_some()
     }
 
-    fn holds(&self, flight: &Arc<Flight<K, T>>) -> bool {
+    fn holds(&self, flight: &FlightRef<K, T>) -> bool {
         let holder = self.holder.as_ref();
-        holder.is_some_and(|holder| Arc::ptr_eq(holder, flight))
+        holder.is_some_and(|holder| holder.ptr_eq(flight))
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Waits<K, T>> {
@@ -153,7 +153,7 @@ impl<K, T> Line<K, T> {
     }
 
     /// The flight does not wait any more.
-    fn leave(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Waits<K, T>> {
+    fn leave(&mut self, flight: &FlightRef<K, T>) -> Option<Waits<K, T>> {
         self.first
             .take_if(|first| first.is(flight))
             .or_else(|| self.queue.remove(&flight.id))
@@ -161,7 +161,7 @@ impl<K, T> Line<K, T> {
 
     /// The flight is over and does not hold the gate any more. Lets the next one in, if the gate is
     /// free.
-    fn release(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Waits<K, T>> {
+    fn release(&mut self, flight: &FlightRef<K, T>) -> Option<Waits<K, T>> {
         if !self.holds(flight) {
             return None;
         }
@@ -187,12 +187,12 @@ impl<K, T> Table<K, T> {
         self.line().is_some()
     }
 
-    pub(super) fn holds_gate(&self, flight: &Arc<Flight<K, T>>) -> bool {
+    pub(super) fn holds_gate(&self, flight: &FlightRef<K, T>) -> bool {
         self.line().is_some_and(|line| line.holds(flight))
     }
 
     /// The flight that holds the gate, for a call that goes through the gate.
-    fn holder(&self, request: &Request) -> Option<&Arc<Flight<K, T>>> {
+    fn holder(&self, request: &Request) -> Option<&FlightRef<K, T>> {
         let line = self.line().filter(|_| request.mode != Mode::Open)?;
         line.holder.as_ref()
     }
@@ -203,7 +203,7 @@ impl<K, T> Table<K, T> {
         &self,
         shard: &Shard<K, T>,
         request: &Request,
-    ) -> Option<&Arc<Flight<K, T>>> {
+    ) -> Option<&FlightRef<K, T>> {
         let holder = self.holder(request)?;
         let ends = !request.joins_only && !self.is_closed();
         (ends && request.is_too_old(shard, self.note(holder.id), holder)).then_some(holder)
@@ -264,7 +264,7 @@ impl<K, T> Table<K, T> {
         &mut self,
         shard: &Arc<Shard<K, T>>,
         request: &Request,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) {
         let Some(line) = self.line_mut().filter(|_| request.mode != Mode::Open) else {
@@ -293,14 +293,14 @@ impl<K, T> Table<K, T> {
     }
 
     /// The flight has ended, or is lost. Its caller does not wait for a turn any more.
-    pub(super) fn leave_line(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Waits<K, T>> {
+    pub(super) fn leave_line(&mut self, flight: &FlightRef<K, T>) -> Option<Waits<K, T>> {
         self.line_mut()?.leave(flight)
     }
 
     /// The flight is over: it neither waits for the gate nor holds it.
     #[cold]
     #[inline(never)]
-    pub(super) fn release_gate(&mut self, flight: &Arc<Flight<K, T>>, after: &mut After<K, T>) {
+    pub(super) fn release_gate(&mut self, flight: &FlightRef<K, T>, after: &mut After<K, T>) {
         let Some(line) = self.line_mut() else {
             return;
         };
@@ -341,7 +341,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// For the caller of a flight: where it waits, if the flight waits for its turn.
-    pub(crate) fn ticket(&self, flight: &Arc<Flight<K, T>>) -> Option<Ticket> {
+    pub(crate) fn ticket(&self, flight: &FlightRef<K, T>) -> Option<Ticket> {
         let signal = self.table.with(|table| {
             let line = table.line()?;
             let first = line.first.as_ref().filter(|first| first.is(flight));
@@ -356,7 +356,7 @@ impl<K, T> Shard<K, T> {
 
     /// The age of a flight that has got the gate starts now, if there is a maximum. Runs the user's
     /// clock.
-    fn start_age(&self, flight: &Arc<Flight<K, T>>) {
+    fn start_age(&self, flight: &FlightRef<K, T>) {
         if self
             .rules()
             .is_none_or(|rules| rules.supersede_after.is_none())

@@ -49,7 +49,7 @@ pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey}
 
 use crate::cell::Snapshot;
 use crate::flight::observe::Label;
-use crate::flight::{Flight, FlightId};
+use crate::flight::{FlightId, FlightRef};
 use crate::group::begin::Begin;
 use crate::group::places::Places;
 use crate::group::primary::Primary;
@@ -183,7 +183,7 @@ impl<K, T> Shard<K, T> {
         hash: u64,
         key: &mut Option<K>,
         call: &mut impl Call<K, T>,
-    ) -> Option<Arc<Flight<K, T>>> {
+    ) -> Option<FlightRef<K, T>> {
         this.table.enter(JoinOrBegin {
             shard: this,
             hash,
@@ -194,7 +194,7 @@ impl<K, T> Shard<K, T> {
 
     /// Reports that a flight has begun, which the caller has as a guard has it.
     #[inline(always)]
-    pub(crate) fn report_begun(&self, flight: &Flight<K, T>) {
+    pub(crate) fn report_begun(&self, flight: &FlightRef<K, T>) {
         let observed = &flight.observed;
         observed.report_begun(flight.id, &self.label, &flight.key);
     }
@@ -225,7 +225,7 @@ impl<K, T> Shard<K, T> {
     /// Takes the key from a flight, which continues for those already in it. A retained flight is
     /// given up. Returns false if the flight had lost its key before, had ended without a value, or
     /// is past its window at `now`.
-    pub(crate) fn forget(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+    pub(crate) fn forget(&self, flight: &FlightRef<K, T>, now: Option<Duration>) -> bool {
         let mut after = After::default();
         self.table.with(|table| {
             let aborted = flight.cell.snapshot().cause().is_some();
@@ -235,7 +235,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// The flight registered under the key: in flight, retained, or ended and not removed yet.
-    pub(crate) fn lookup(&self, hash: u64, eq: impl Fn(&K) -> bool) -> Option<Arc<Flight<K, T>>> {
+    pub(crate) fn lookup(&self, hash: u64, eq: impl Fn(&K) -> bool) -> Option<FlightRef<K, T>> {
         let first = self.table.with(|table| {
             let flights = table.with_hash(hash, None);
             flights.min_by_key(|flight| flight.id).cloned()
@@ -252,7 +252,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// The flight with this id, if it has its key still.
-    pub(crate) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<Arc<Flight<K, T>>> {
+    pub(crate) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<FlightRef<K, T>> {
         self.table
             .with(|table| table.registered_by_id(hash, id).cloned())
     }
@@ -263,7 +263,7 @@ impl<K, T> Shard<K, T> {
         &self,
         of: fn(Snapshot) -> bool,
         retained: bool,
-    ) -> Vec<Arc<Flight<K, T>>> {
+    ) -> Vec<FlightRef<K, T>> {
         self.table.with(|table| {
             let flights = table.registered();
             let asked_for = flights.filter(|flight| of(flight.cell.snapshot()));
@@ -273,7 +273,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// The age of this flight starts again at `now`. Returns false if it has ended or lost its key.
-    pub(crate) fn touch(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+    pub(crate) fn touch(&self, flight: &FlightRef<K, T>, now: Option<Duration>) -> bool {
         self.table.with(|table| {
             let in_flight = table.is_registered(flight) && !flight.cell.snapshot().ended();
             if let (true, Some(now), Some(extras)) = (in_flight, now, &mut table.extras) {
@@ -284,13 +284,13 @@ impl<K, T> Shard<K, T> {
     }
 
     /// The flight with this id, forgotten or not, if it is still here.
-    pub(crate) fn find(&self, hash: u64, id: FlightId) -> Option<Arc<Flight<K, T>>> {
+    pub(crate) fn find(&self, hash: u64, id: FlightId) -> Option<FlightRef<K, T>> {
         self.table.with(|table| table.by_id(hash, id).cloned())
     }
 
     /// Every flight that has not ended, forgotten ones too. Those that wait for a gate come before
     /// the flight that holds it: if they are ended in this order, none of them gets its turn.
-    pub(crate) fn flights(&self) -> Vec<Arc<Flight<K, T>>> {
+    pub(crate) fn flights(&self) -> Vec<FlightRef<K, T>> {
         self.table.with(|table| {
             let open = table.all().filter(|flight| !flight.cell.snapshot().ended());
             let mut flights: Vec<_> = open.cloned().collect();

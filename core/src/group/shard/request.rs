@@ -1,15 +1,17 @@
 //! What a call brings to a search: its [`Request`], its [`Key`], and what its kind adds, a
 //! [`Call`].
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use equivalent::Equivalent;
 
+use crate::cell::Snapshot;
 use crate::fingerprint::Fingerprint;
-use crate::flight::{Attached, Flight};
+use crate::flight::{Attached, Flight, FlightRef};
 use crate::group::shard::Shard;
 use crate::group::shard::line::Mode;
-use crate::sync::{Arc, Wakeable};
+use crate::sync::Arc;
 
 /// What a call asks for beyond its key.
 ///
@@ -163,20 +165,29 @@ impl<K, Q: Equivalent<K> + ?Sized> Key<K> for BorrowedKey<'_, K, Q> {
 pub(crate) trait Call<K, T> {
     /// Takes part in this flight, which has its key and which it has joined. If it returns false,
     /// the flight is about to end, and a new one begins in its place.
-    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &Arc<Flight<K, T>>) -> bool {
+    fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> bool {
         let _ = (shard, flight);
         true
     }
 
-    /// What hangs on a new flight, which has its `turn` now or waits for that. It is made under the
-    /// lock: allocates at most.
-    fn attach(
+    /// Whether the code of the caller runs before the flight has its turn at a gate.
+    fn makes_at_once(&self) -> bool {
+        false
+    }
+
+    /// Two handles of a new flight, which has its `turn` now or waits for that. It is called under
+    /// the lock: allocates at most. `make` gets what is attached to the flight, and the state of
+    /// its cell.
+    #[inline(always)]
+    fn allocate(
         &mut self,
         shard: &Arc<Shard<K, T>>,
         turn: bool,
-    ) -> Option<Arc<Wakeable<Attached<T>>>> {
+        open: Snapshot,
+        make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
+    ) -> [FlightRef<K, T>; 2] {
         let _ = (shard, turn);
-        None
+        FlightRef::pair(|| make(None, open))
     }
 }
 

@@ -12,14 +12,13 @@ use core::time::Duration;
 
 use hashbrown::HashTable;
 
-use crate::flight::Flight;
+use crate::flight::FlightRef;
 use crate::group::places::{Answer, Mark};
 use crate::group::rules::{Deadline, Stay};
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::Note;
 use crate::group::shard::table::{Removed, Table, shrink};
-use crate::sync::Arc;
 
 /// Sixteen bytes each. The hash is the flight's, so growing the table reads the flights.
 pub(super) struct Retained<K, T>(HashTable<Mark<K, T>>);
@@ -42,7 +41,7 @@ impl<K, T> Default for Retained<K, T> {
 }
 
 impl<K, T> Retained<K, T> {
-    pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+    pub(super) fn with_hash(&self, hash: u64) -> impl Iterator<Item = &FlightRef<K, T>> {
         let marks = self.0.iter_hash(hash).map(|mark| &mark.flight);
         marks.filter(move |flight| flight.hash == hash)
     }
@@ -52,13 +51,13 @@ impl<K, T> Retained<K, T> {
             .insert_unique(mark.flight.hash, mark, |mark| mark.flight.hash);
     }
 
-    fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Deadline> {
-        let same = |mark: &Mark<K, T>| Arc::ptr_eq(&mark.flight, flight);
+    fn deadline(&self, flight: &FlightRef<K, T>) -> Option<Deadline> {
+        let same = |mark: &Mark<K, T>| mark.flight.ptr_eq(flight);
         self.0.find(flight.hash, same).map(|mark| mark.deadline)
     }
 
-    fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Mark<K, T>> {
-        let same = |mark: &Mark<K, T>| Arc::ptr_eq(&mark.flight, flight);
+    fn remove(&mut self, flight: &FlightRef<K, T>) -> Option<Mark<K, T>> {
+        let same = |mark: &Mark<K, T>| mark.flight.ptr_eq(flight);
         let entry = self.0.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0)
     }
@@ -73,7 +72,7 @@ impl<K, T> Table<K, T> {
     pub(super) fn retain_or_remove(
         &mut self,
         shard: &Shard<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         place: Place,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
@@ -97,7 +96,7 @@ impl<K, T> Table<K, T> {
 
     /// Retains a flight that has settled. Returns false if it has lost its key, or was given up
     /// before.
-    fn retain(&mut self, flight: &Arc<Flight<K, T>>, deadline: Deadline) -> bool {
+    fn retain(&mut self, flight: &FlightRef<K, T>, deadline: Deadline) -> bool {
         let given_up = &mut self.extras_mut().given_up;
         if let Some(index) = given_up.iter().position(|id| *id == flight.id) {
             given_up.swap_remove(index);
@@ -119,31 +118,31 @@ impl<K, T> Table<K, T> {
     }
 
     /// Whether a flight is retained and past its window.
-    pub(super) fn is_expired(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+    pub(super) fn is_expired(&self, flight: &FlightRef<K, T>, now: Option<Duration>) -> bool {
         now.zip(self.deadline(flight))
             .is_some_and(|(now, deadline)| deadline.is_due(now))
     }
 
     /// Whether a flight has its key still: it is registered or retained.
-    pub(super) fn has_key(&self, flight: &Arc<Flight<K, T>>) -> bool {
+    pub(super) fn has_key(&self, flight: &FlightRef<K, T>) -> bool {
         self.is_registered(flight) || self.deadline(flight).is_some()
     }
 
     /// When a retained flight expires. `None` if it is not retained.
-    fn deadline(&self, flight: &Arc<Flight<K, T>>) -> Option<Deadline> {
+    fn deadline(&self, flight: &FlightRef<K, T>) -> Option<Deadline> {
         let extras = self.extras.as_ref()?;
         extras.retained.deadline(flight)
     }
 
     /// The retained flights.
-    pub(super) fn retained(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+    pub(super) fn retained(&self) -> impl Iterator<Item = &FlightRef<K, T>> {
         let extras = self.extras.as_ref().into_iter();
         let marks = extras.flat_map(|extras| extras.retained.0.iter());
         marks.map(|mark| &mark.flight)
     }
 
     /// Removes a retained flight.
-    pub(super) fn take_retained(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Mark<K, T>> {
+    pub(super) fn take_retained(&mut self, flight: &FlightRef<K, T>) -> Option<Mark<K, T>> {
         let extras = self.extras.as_mut()?;
         let mark = extras.retained.remove(flight)?;
         extras.drop_note(flight.id);
@@ -160,7 +159,7 @@ impl<K, T> Shard<K, T> {
     /// a time.
     pub(super) fn with_place<R>(
         &self,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         stay: Option<Stay>,
         then: impl FnOnce(Place) -> R,
     ) -> R {
@@ -206,7 +205,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Whether a flight is retained, and within its window.
-    pub(crate) fn is_retained(&self, flight: &Arc<Flight<K, T>>, now: Option<Duration>) -> bool {
+    pub(crate) fn is_retained(&self, flight: &FlightRef<K, T>, now: Option<Duration>) -> bool {
         let deadline = self.table.with(|table| table.deadline(flight));
         now.zip(deadline)
             .is_some_and(|(now, deadline)| !deadline.is_due(now))
@@ -221,7 +220,7 @@ impl<K, T> Table<K, T> {
 
     /// A flight that is about to be retained will not be. It keeps its key until its settle frees
     /// that: nobody has forgotten it.
-    fn give_up_early(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
+    fn give_up_early(&mut self, flight: &FlightRef<K, T>) -> bool {
         let registered = self.is_registered(flight);
         let given_up = &mut self.extras_mut().given_up;
         let early = registered && !given_up.contains(&flight.id);

@@ -1,7 +1,7 @@
 //! Room for a new flight: a place of `max_flights`, and how a flight that is too old makes room.
 
 use crate::error::Cause;
-use crate::flight::Flight;
+use crate::flight::FlightRef;
 use crate::group::shard::Shard;
 use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::table::Table;
@@ -52,7 +52,7 @@ impl<'a, K, T> Room<'a, K, T> {
     }
 
     /// Whether a flight that is too old can make room for a new one at this moment.
-    pub(super) fn can_supersede(&self, old: &Flight<K, T>) -> bool {
+    pub(super) fn can_supersede(&self, old: &FlightRef<K, T>) -> bool {
         self.is_there() || old.is_idle()
     }
 
@@ -62,7 +62,7 @@ impl<'a, K, T> Room<'a, K, T> {
     pub(super) fn supersede(
         &mut self,
         table: &mut Table<K, T>,
-        old: &Arc<Flight<K, T>>,
+        old: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> bool {
         if self.reserve() {
@@ -84,7 +84,7 @@ impl<K, T> Table<K, T> {
     fn supersede_idle(
         &mut self,
         shard: &Arc<Shard<K, T>>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> bool {
         let cause = Cause::Superseded;

@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use crate::cell::Join;
 use crate::error::Rejected;
 use crate::flight::reentry::is_inside;
-use crate::flight::{Flight, FlightId};
+use crate::flight::{FlightId, FlightRef};
 use crate::group::begin::Begin;
 use crate::group::primary::Primary;
 use crate::group::shard::Shard;
@@ -51,7 +51,7 @@ pub(super) struct Search<'a, K, T> {
     /// Every flight up to this one has been compared.
     compared: Option<FlightId>,
     /// The flight of this key.
-    known: Option<Arc<Flight<K, T>>>,
+    known: Option<FlightRef<K, T>>,
     /// The known flight is about to end and cannot be shared.
     stale: bool,
     room: Room<'a, K, T>,
@@ -78,8 +78,8 @@ enum Look<K, T> {
 /// Flights with this hash that have not been compared. The first one is apart, since a `Vec` of one
 /// would allocate.
 struct Candidates<K, T> {
-    one: Arc<Flight<K, T>>,
-    others: Vec<Arc<Flight<K, T>>>,
+    one: FlightRef<K, T>,
+    others: Vec<FlightRef<K, T>>,
 }
 
 impl<K, T> Shard<K, T> {
@@ -230,7 +230,7 @@ impl<'a, K, T> Search<'a, K, T> {
                 }
             }
         } else if !self.request.joins_only {
-            let too_old = |flight: &Arc<Flight<K, T>>| {
+            let too_old = |flight: &FlightRef<K, T>| {
                 let note = table.note(flight.id);
                 self.request.is_too_old(self.shard, note, flight)
             };
@@ -247,7 +247,7 @@ impl<'a, K, T> Search<'a, K, T> {
     fn decide(
         &mut self,
         table: &mut Table<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         key: &mut impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Look<K, T> {
@@ -291,7 +291,7 @@ impl<'a, K, T> Search<'a, K, T> {
     fn replace(
         &mut self,
         table: &mut Table<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         key: &mut impl Key<K>,
         call: &mut impl Call<K, T>,
     ) -> Look<K, T> {
@@ -335,8 +335,7 @@ impl<'a, K, T> Search<'a, K, T> {
         let Some(key) = key.take() else {
             unreachable!("looked at above")
         };
-        let attached = call.attach(self.shard, turn);
-        let flight = table.begin(self.shard, self.request, key, attached, turn);
+        let flight = table.begin(self.shard, self.request, key, call, turn);
         if has_line {
             table.enter_line(self.shard, self.request, &flight, &mut self.after);
         }

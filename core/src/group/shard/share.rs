@@ -1,14 +1,13 @@
 //! What a call can do with a flight of its key: whether it can share it, and how it joins it.
 
 use crate::cell::Join;
-use crate::flight::Flight;
+use crate::flight::FlightRef;
 use crate::flight::reentry::is_inside;
 use crate::group::shard::Shard;
 use crate::group::shard::extras::Note;
 use crate::group::shard::request::Request;
 use crate::group::shard::table::Table;
 use crate::group::waiter::Waiter;
-use crate::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -27,7 +26,7 @@ impl Request {
         &self,
         shard: &Shard<K, T>,
         table: &Table<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
     ) -> State {
         let note = table.note(flight.id);
         let state = flight.cell.snapshot();
@@ -51,7 +50,7 @@ impl Request {
         &self,
         shard: &Shard<K, T>,
         note: Note,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
     ) -> bool {
         let Some(most) = shard.rules().and_then(|rules| rules.supersede_after) else {
             return false;
@@ -67,13 +66,17 @@ impl Request {
     pub(super) fn brings_fingerprint<K, T>(
         &self,
         table: &Table<K, T>,
-        flight: &Flight<K, T>,
+        flight: &FlightRef<K, T>,
     ) -> bool {
         self.fingerprint.is_some() && table.note(flight.id).fingerprint.is_none()
     }
 
     /// The first fingerprint that a flight sees becomes its own.
-    pub(super) fn record_fingerprint<K, T>(&self, table: &mut Table<K, T>, flight: &Flight<K, T>) {
+    pub(super) fn record_fingerprint<K, T>(
+        &self,
+        table: &mut Table<K, T>,
+        flight: &FlightRef<K, T>,
+    ) {
         if self.brings_fingerprint(table, flight) {
             let note = Note {
                 fingerprint: self.fingerprint,
@@ -89,7 +92,7 @@ impl<K, T> Shard<K, T> {
     pub(super) fn admit(
         &self,
         table: &mut Table<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
     ) -> Result<Waiter<K, T>, Join> {
         let max_waiters = self.rules().map_or(usize::MAX, |rules| rules.max_waiters);
         match flight.cell.join(max_waiters) {

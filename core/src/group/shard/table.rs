@@ -15,18 +15,17 @@ use core::time::Duration;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::cell::{Join, RawCell, Snapshot, arc};
+use crate::cell::{Join, RawCell, Snapshot};
 use crate::flight::observe::Observed;
-use crate::flight::operation::{Policy, SharedOperation};
 use crate::flight::reentry::is_nested;
-use crate::flight::{Attached, Flight, FlightCell, FlightId};
+use crate::flight::{Flight, FlightId, FlightRef};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
 use crate::group::shard::request::{Call, Request};
 use crate::group::stats::Counts;
-use crate::sync::{Arc, Section, Wakeable};
+use crate::sync::{Arc, Section};
 
 /// In this order for the same reason as [`Shard`].
 #[repr(C)]
@@ -34,8 +33,8 @@ pub(super) struct Table<K, T> {
     registered: HashTable<Registered<K, T>>,
     pub(super) extras: Option<Box<Extras<K, T>>>,
     pub(super) counts: Counts,
-    unregistered: HashTable<Arc<Flight<K, T>>>,
-    ending: HashTable<Arc<Flight<K, T>>>,
+    unregistered: HashTable<FlightRef<K, T>>,
+    ending: HashTable<FlightRef<K, T>>,
     /// How many of those that are in `ending` are there since their operation or guard was gone
     /// before their end was counted.
     gone_early: usize,
@@ -44,7 +43,7 @@ pub(super) struct Table<K, T> {
 /// The hash is beside the pointer, so that growing the table reads no flight.
 struct Registered<K, T> {
     hash: u64,
-    flight: Arc<Flight<K, T>>,
+    flight: FlightRef<K, T>,
 }
 
 /// A flight that was in one of the two tables.
@@ -52,7 +51,7 @@ struct Registered<K, T> {
 pub(super) struct Removed<K, T> {
     /// It was the registered flight of its key.
     pub(super) had_key: bool,
-    pub(super) flight: Option<Arc<Flight<K, T>>>,
+    pub(super) flight: Option<FlightRef<K, T>>,
 }
 
 /// The critical section of every begin. If no flight has this hash and nothing can refuse a new
@@ -66,7 +65,7 @@ pub(super) struct JoinOrBegin<'a, K, T, C> {
 }
 
 impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
-    type Output = Option<Arc<Flight<K, T>>>;
+    type Output = Option<FlightRef<K, T>>;
 
     #[inline(always)]
     fn run(self, table: &mut Table<K, T>) -> Self::Output {
@@ -86,13 +85,12 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
                     Some(key) => key,
                     None => unreachable!("a begin has a key"),
                 };
-                let attached = call.attach(shard, true);
-                let open = open(attached.as_ref(), false);
-                let cell = || RawCell::new(attached, open);
-                let flight = new_flight(&mut table.counts, shard, hash, key, cell);
+                let open = Snapshot::open(false);
+                let [flight, entry] =
+                    new_flight(&mut table.counts, shard, hash, key, call, true, open);
                 slot.insert(Registered {
                     hash,
-                    flight: flight.clone(),
+                    flight: entry,
                 });
                 if table.counts.begun % BETWEEN_LOOKS == 0 {
                     table.shrink();
@@ -114,34 +112,23 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
 /// The critical section of every settle that has nothing more to do than to remove the flight and
 /// to count it. Returns `None` if there is more to do; then it has done nothing.
 pub(super) struct RemoveSettled<'a, K, T> {
-    pub(super) flight: &'a Arc<Flight<K, T>>,
+    pub(super) flight: &'a FlightRef<K, T>,
     pub(super) before: Snapshot,
     pub(super) reruns: usize,
 }
 
 impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
-    type Output = Option<Arc<Flight<K, T>>>;
+    type Output = Option<FlightRef<K, T>>;
 
     #[inline(always)]
     fn run(self, table: &mut Table<K, T>) -> Self::Output {
         if table.extras.is_some() {
             return None;
         }
-        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, self.flight);
+        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(self.flight);
         let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
         table.counts.settled(self.before.duplicates(), self.reruns);
         Some(entry.remove().0.flight)
-    }
-}
-
-/// The state of a new flight, which has this attached.
-#[inline(always)]
-fn open<T>(attached: Option<&Arc<Wakeable<Attached<T>>>>, sheds: bool) -> Snapshot {
-    let open = Snapshot::open(sheds);
-    if attached.is_some_and(|attached| attached.is_wanted()) {
-        open.while_wanted()
-    } else {
-        open
     }
 }
 
@@ -178,7 +165,7 @@ impl<K, T> Table<K, T> {
         &self,
         hash: u64,
         after: Option<FlightId>,
-    ) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+    ) -> impl Iterator<Item = &FlightRef<K, T>> {
         let same = self
             .registered
             .iter_hash(hash)
@@ -195,22 +182,20 @@ impl<K, T> Table<K, T> {
     #[inline(never)]
     pub(super) fn begin(
         &mut self,
-        shard: &Shard<K, T>,
+        shard: &Arc<Shard<K, T>>,
         request: &Request,
         key: K,
-        attached: Option<Arc<Wakeable<Attached<T>>>>,
+        call: &mut impl Call<K, T>,
         turn: bool,
-    ) -> Arc<Flight<K, T>> {
+    ) -> FlightRef<K, T> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
-        let open = open(attached.as_ref(), sheds);
+        let open = Snapshot::open(sheds);
         // Nothing runs while it waits, but a `work` makes its operation.
-        let makes = |shared: &SharedOperation<T>| shared.policy == Policy::Continue;
-        let shared = || attached.as_ref().and_then(|it| it.shared());
-        let begun = turn || shared().is_some_and(makes);
+        let begun = turn || call.makes_at_once();
         let open = if begun { open } else { open.unbegun() };
-        let cell = || RawCell::new(attached, open);
-        let flight = new_flight(&mut self.counts, shard, request.hash, || key, cell);
+        let hash = request.hash;
+        let [flight, entry] = new_flight(&mut self.counts, shard, hash, || key, call, turn, open);
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
@@ -223,14 +208,14 @@ impl<K, T> Table<K, T> {
             self.extras_mut().set_note(flight.id, note);
         }
         if request.alone {
-            insert(&mut self.unregistered, flight.clone());
+            insert(&mut self.unregistered, entry);
         } else {
             let entry = Registered {
-                hash: flight.hash,
-                flight: flight.clone(),
+                hash,
+                flight: entry,
             };
             self.registered
-                .insert_unique(flight.hash, entry, |entry| entry.hash);
+                .insert_unique(hash, entry, |entry| entry.hash);
         }
         if self.counts.begun % BETWEEN_LOOKS == 0 {
             self.shrink();
@@ -254,7 +239,7 @@ impl<K, T> Table<K, T> {
     pub(super) fn unregister(
         &mut self,
         shard: &Shard<K, T>,
-        flight: &Arc<Flight<K, T>>,
+        flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> bool {
         match self.take_retained(flight) {
@@ -273,7 +258,7 @@ impl<K, T> Table<K, T> {
 
     /// Keeps an ended flight, whose end is counted, without its key: its operation or guard is
     /// still here.
-    pub(super) fn keep_ending(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+    pub(super) fn keep_ending(&mut self, flight: &FlightRef<K, T>) -> Removed<K, T> {
         let Removed { had_key, flight } = self.remove(flight);
         if let Some(flight) = flight {
             insert(&mut self.ending, flight);
@@ -286,7 +271,7 @@ impl<K, T> Table<K, T> {
 
     /// The operation or guard of an ended flight is gone. Returns the flight if that makes it over,
     /// and otherwise notes it for [`is_gone`](Self::is_gone): its ender comes later.
-    pub(super) fn meet(&mut self, flight: &Arc<Flight<K, T>>) -> Option<Arc<Flight<K, T>>> {
+    pub(super) fn meet(&mut self, flight: &FlightRef<K, T>) -> Option<FlightRef<K, T>> {
         let counted = remove(&mut self.ending, flight);
         if counted.is_none() {
             insert(&mut self.ending, flight.clone());
@@ -296,7 +281,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// For the ender: whether the operation or guard is gone already.
-    pub(super) fn is_gone(&mut self, flight: &Arc<Flight<K, T>>) -> bool {
+    pub(super) fn is_gone(&mut self, flight: &FlightRef<K, T>) -> bool {
         // The caller holds the flight too, so this drops nothing of the user's.
         let gone = remove(&mut self.ending, flight).is_some();
         self.gone_early -= usize::from(gone);
@@ -309,7 +294,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// Removes a flight whose end is not counted yet from the table in which it is.
-    pub(super) fn remove(&mut self, flight: &Arc<Flight<K, T>>) -> Removed<K, T> {
+    pub(super) fn remove(&mut self, flight: &FlightRef<K, T>) -> Removed<K, T> {
         match self.remove_registered(flight) {
             Some(flight) => Removed {
                 had_key: true,
@@ -324,37 +309,37 @@ impl<K, T> Table<K, T> {
 
     pub(super) fn remove_registered(
         &mut self,
-        flight: &Arc<Flight<K, T>>,
-    ) -> Option<Arc<Flight<K, T>>> {
-        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
+        flight: &FlightRef<K, T>,
+    ) -> Option<FlightRef<K, T>> {
+        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(flight);
         let entry = self.registered.find_entry(flight.hash, same).ok()?;
         Some(entry.remove().0.flight)
     }
 
-    pub(super) fn is_registered(&self, flight: &Arc<Flight<K, T>>) -> bool {
-        let same = |entry: &Registered<K, T>| Arc::ptr_eq(&entry.flight, flight);
+    pub(super) fn is_registered(&self, flight: &FlightRef<K, T>) -> bool {
+        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(flight);
         self.registered.find(flight.hash, same).is_some()
     }
 
     /// The flight with this id, registered or not.
-    pub(super) fn by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
-        let same = |flight: &Arc<Flight<K, T>>| flight.id == id;
+    pub(super) fn by_id(&self, hash: u64, id: FlightId) -> Option<&FlightRef<K, T>> {
+        let same = |flight: &FlightRef<K, T>| flight.id == id;
         self.registered_by_id(hash, id)
             .or_else(|| self.unregistered.find(id_hash(id), same))
     }
 
     /// The flight with this id, if it has its key still.
-    pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&Arc<Flight<K, T>>> {
+    pub(super) fn registered_by_id(&self, hash: u64, id: FlightId) -> Option<&FlightRef<K, T>> {
         self.with_hash(hash, None).find(|flight| flight.id == id)
     }
 
     /// The flights that have their keys still, and are not retained.
-    pub(super) fn registered(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+    pub(super) fn registered(&self) -> impl Iterator<Item = &FlightRef<K, T>> {
         self.registered.iter().map(|entry| &entry.flight)
     }
 
     /// All but those that are retained or ending.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Flight<K, T>>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &FlightRef<K, T>> {
         self.registered().chain(self.unregistered.iter())
     }
 
@@ -370,7 +355,7 @@ impl<K, T> Table<K, T> {
     }
 
     /// The age of a flight starts at `born`.
-    pub(super) fn set_born(&mut self, flight: &Flight<K, T>, born: Option<Duration>) {
+    pub(super) fn set_born(&mut self, flight: &FlightRef<K, T>, born: Option<Duration>) {
         let note = Note {
             born,
             ..self.note(flight.id)
@@ -378,7 +363,7 @@ impl<K, T> Table<K, T> {
         self.extras_mut().set_note(flight.id, note);
     }
 
-    pub(super) fn drop_note(&mut self, flight: &Flight<K, T>) {
+    pub(super) fn drop_note(&mut self, flight: &FlightRef<K, T>) {
         if let Some(extras) = &mut self.extras {
             extras.drop_note(flight.id);
         }
@@ -389,15 +374,15 @@ impl<K, T> Table<K, T> {
     }
 }
 
-fn insert<K, T>(table: &mut HashTable<Arc<Flight<K, T>>>, flight: Arc<Flight<K, T>>) {
+fn insert<K, T>(table: &mut HashTable<FlightRef<K, T>>, flight: FlightRef<K, T>) {
     table.insert_unique(id_hash(flight.id), flight, |flight| id_hash(flight.id));
 }
 
 fn remove<K, T>(
-    table: &mut HashTable<Arc<Flight<K, T>>>,
-    flight: &Arc<Flight<K, T>>,
-) -> Option<Arc<Flight<K, T>>> {
-    let same = |other: &Arc<Flight<K, T>>| Arc::ptr_eq(other, flight);
+    table: &mut HashTable<FlightRef<K, T>>,
+    flight: &FlightRef<K, T>,
+) -> Option<FlightRef<K, T>> {
+    let same = |other: &FlightRef<K, T>| other.ptr_eq(flight);
     let entry = table.find_entry(id_hash(flight.id), same).ok()?;
     Some(entry.remove().0)
 }
@@ -407,15 +392,17 @@ fn remove<K, T>(
 #[inline(always)]
 fn new_flight<K, T>(
     counts: &mut Counts,
-    shard: &Shard<K, T>,
+    shard: &Arc<Shard<K, T>>,
     hash: u64,
     key: impl FnOnce() -> K,
-    cell: impl FnOnce() -> FlightCell<T>,
-) -> Arc<Flight<K, T>> {
+    call: &mut impl Call<K, T>,
+    turn: bool,
+    open: Snapshot,
+) -> [FlightRef<K, T>; 2] {
     counts.begun += 1;
     let id = FlightId::new(shard.first_id, counts.begun, shard.shards);
-    arc(|| Flight {
-        cell: cell(),
+    call.allocate(shard, turn, open, |attached, open| Flight {
+        cell: RawCell::new(attached, open),
         key: key(),
         hash,
         id,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oneflight_core::error::Cause;
 use oneflight_core::{Begin, Error, Fingerprint, FlightId, Group, Waiter};
 
-use super::plan::{Key, Part, Plan, Ticks, Value, key, value};
+use super::plan::{Key, Part, Plan, Shelf, Ticks, Value, key, maker, trier, value};
 use super::script::{self, Setup};
 use super::{Registry, assert_idle, primary, waiter};
 use crate::limit::{alone, lock, panics, quiet_panic};
@@ -252,4 +252,45 @@ fn keys_that_panic_when_they_are_cloned_and_dropped_do_not_abort_the_process() {
     assert_eq!(plan.calls(Part::KeyClone), clones + 3);
     assert_eq!(plan.alive(), 0, "something of the user's is kept");
     assert_idle(&group);
+}
+
+/// A call whose key panics when it is compared. It has been counted by then.
+fn join_by_a_key_that_panics(plan: &Arc<Plan>, group: &Registry, tries: bool) {
+    plan.arm_next(Part::Eq, || quiet_panic());
+    let joins = || {
+        if tries {
+            drop(group.try_work(key(plan, 1), trier(plan, 1, false)));
+        } else {
+            drop(group.work(key(plan, 1), maker(plan, 1)));
+        }
+    };
+    assert!(panics(joins));
+    assert_eq!(group.stats().waiting, 0);
+}
+
+#[test]
+fn a_participant_whose_key_panics_does_not_want_the_flight() {
+    for tries in [false, true] {
+        let (plan, group) = (Arc::<Plan>::default(), Registry::new());
+        let shelf = Shelf::new(&plan);
+        let entry = group.entry(key(&plan, 1));
+        let owner = entry.spawn_while_wanted_on(&shelf, maker(&plan, 1));
+        join_by_a_key_that_panics(&plan, &group, tries);
+        drop(owner);
+        assert_idle(&group);
+        drop(shelf.take());
+    }
+}
+
+#[test]
+fn a_participant_whose_key_panics_does_not_leave_the_operation() {
+    for tries in [false, true] {
+        let (plan, group) = (Arc::<Plan>::default(), Registry::new());
+        let mut owner = group.work(key(&plan, 1), maker(&plan, 0));
+        join_by_a_key_that_panics(&plan, &group, tries);
+        assert!(owner.get().is_none(), "the flight is open");
+        assert!(super::poll_idly(&mut owner).is_ready());
+        drop(owner);
+        assert_idle(&group);
+    }
 }

@@ -111,6 +111,10 @@ impl Office {
             Room::Flight(flight)
         };
         world.book.parked.park(room, call.who, waker);
+        let is_first = call.participates
+            && !call.runs
+            && matches!(call.answer, Answer::Primary(_))
+            && !self.desks.at(flight).is_open;
         let drives = call.participates
             && (call.runs || self.desks.takes_it(&mut world.book, flight, call.who));
         let makes = if drives { call.making.take() } else { None };
@@ -125,8 +129,9 @@ impl Office {
             return Came::Nothing;
         }
         let (who, own) = (call.who, call.task.has_own());
-        if !own {
-            // While it polls what is shared, its waker is in its own hands.
+        let in_hand = !own || is_first;
+        if in_hand {
+            // While it polls what is shared, or what nobody else has come for, its waker is in its own hands.
             world.book.parked.leave(room, who);
         }
         if unmade || (own && act == Act::Panic) {
@@ -163,7 +168,7 @@ impl Office {
         if world.book.flights[flight].outcome.is_some() {
             return Came::Nothing;
         }
-        if !own && act != Act::Finish {
+        if in_hand && act != Act::Finish {
             world.book.parked.park(room, who, waker);
         }
         match act {

@@ -1,0 +1,275 @@
+//! Where the operation of a flight is, and who owns it.
+
+use core::future::Future;
+use core::marker::PhantomData;
+use core::mem;
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
+
+use crate::flight::FlightRef;
+use crate::flight::memory::waker::OwnWaker;
+use crate::flight::memory::whole::{Head, Shared, Whole};
+use crate::flight::operation::{Driving, Policy};
+use crate::sync::atomic::Ordering;
+use crate::unwind::{OnDrop, discard};
+
+/// Where the operation is, as long as nobody has [opened](Shared::open). Who may leave which of
+/// these, and how, stands in `operation`.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::flight) enum Lay {
+    Making,
+    Made,
+    Polled,
+    Ended,
+}
+
+impl Lay {
+    /// Of a word that is not open.
+    fn of(word: u8) -> Self {
+        match word {
+            0 => Lay::Making,
+            1 => Lay::Made,
+            2 => Lay::Polled,
+            _ => Lay::Ended,
+        }
+    }
+}
+
+/// From here on the rest of the word says whether the operation is in its place.
+pub(super) const OPEN: u8 = 1 << 7;
+const HERE: u8 = 1;
+
+impl<T> Shared<T> {
+    /// Lays down the operation that has been made. Returns false if it is open or has ended.
+    #[inline(always)]
+    pub(in crate::flight) fn lay(&self, made: &mut Option<Operation<T>>) -> bool {
+        let laid = made.as_ref().is_some_and(|made| made.is_of(self))
+            && self.change(Lay::Making, Lay::Made);
+        if laid {
+            // It is owned by the state from here on.
+            mem::forget(made.take());
+        }
+        laid
+    }
+
+    /// Picks up the operation that has been laid down, if it is not open and has not ended.
+    #[inline(always)]
+    pub(in crate::flight) fn pick_up(&self) -> Option<Operation<T>> {
+        self.change(Lay::Made, Lay::Polled).then(|| self.owned())
+    }
+
+    /// Ends without opening. Returns the operation if it is laid down, or an error if it is open.
+    #[inline(always)]
+    pub(in crate::flight) fn end_shortly(&self) -> Result<Option<Operation<T>>, ()> {
+        let end = |lay| (lay & OPEN == 0).then_some(Lay::Ended as u8);
+        let ended = self
+            .lay_of()
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
+        let laid = ended.map_err(|_| ())? == Lay::Made as u8;
+        Ok(laid.then(|| self.owned()))
+    }
+
+    /// The critical section of everything but the short way. `f` also gets the operation's place,
+    /// and how that lay if it is opened by this.
+    #[inline(always)]
+    pub(in crate::flight) fn locked<R>(
+        &self,
+        f: impl FnOnce(&mut Driving, &At<'_, T>, Option<Lay>) -> R,
+    ) -> R {
+        self.driving().with(|driving| {
+            let found = self.open();
+            f(driving, &At(self), found)
+        })
+    }
+
+    /// Under the lock. Returns how it lay if this opens it; then an operation that is made is here.
+    #[inline(always)]
+    fn open(&self) -> Option<Lay> {
+        // Only this sets it, under that lock.
+        if self.lay_of().load(Ordering::Relaxed) & OPEN != 0 {
+            return None;
+        }
+        let here = |lay| if lay == Lay::Made as u8 { HERE } else { 0 };
+        let opened = self
+            .lay_of()
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |lay| {
+                Some(OPEN | here(lay))
+            });
+        opened.ok().map(Lay::of)
+    }
+
+    /// How it lies, unless it is open.
+    pub(in crate::flight) fn unopened(&self) -> Option<Lay> {
+        let lay = self.lay_of().load(Ordering::Acquire);
+        (lay & OPEN == 0).then(|| Lay::of(lay))
+    }
+
+    #[inline(always)]
+    fn change(&self, from: Lay, to: Lay) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        let changed = self
+            .lay_of()
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+        changed.is_ok()
+    }
+
+    /// The operation that the state owned until now.
+    #[inline(always)]
+    fn owned(&self) -> Operation<T> {
+        match self.policy() {
+            Policy::Continue => Operation(Some(Self(self.0))),
+            Policy::Rerun => Operation(None),
+        }
+    }
+}
+
+/// The place of an operation that is open, in the critical section.
+pub(in crate::flight) struct At<'a, T>(&'a Shared<T>);
+
+impl<T> At<'_, T> {
+    /// Puts the operation back.
+    pub(in crate::flight) fn put(&self, operation: Operation<T>) {
+        assert!(operation.is_of(self.0), "the operation of another flight");
+        // It is owned by the state from here on.
+        mem::forget(operation);
+        self.set(OPEN | HERE);
+    }
+
+    /// Takes the operation, if it is here.
+    pub(in crate::flight) fn take(&self) -> Option<Operation<T>> {
+        let here = self.0.lay_of().load(Ordering::Relaxed) == OPEN | HERE;
+        here.then(|| {
+            self.set(OPEN);
+            self.0.owned()
+        })
+    }
+
+    /// Once it is open, only this changes it, under the lock.
+    fn set(&self, lay: u8) {
+        self.0.lay_of().store(lay, Ordering::Relaxed);
+    }
+}
+
+/// The right to put the operation into its place, once.
+pub(crate) struct Fresh<T, F> {
+    shared: Shared<T>,
+    _place: PhantomData<fn(F)>,
+}
+
+impl<T, F: Future<Output = T>> Fresh<T, F> {
+    /// For the head of a `Whole` of this type, which holds no operation.
+    pub(super) fn new(shared: Shared<T>) -> Self {
+        let _place = PhantomData;
+        Self { shared, _place }
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(self, operation: F) -> Operation<T>
+    where
+        F: Send + 'static,
+    {
+        let whole = self.shared.0.cast::<Whole<T, F>>();
+        // SAFETY: the head is that of a `Whole` of this type, of which only this field is borrowed.
+        let place = unsafe { &(*whole.as_ptr()).operation };
+        place.with_mut(|place| {
+            // SAFETY: exclusive: the place is empty, and this is the one that can fill it.
+            unsafe { (*place).write(operation) };
+        });
+        Operation(Some(self.shared))
+    }
+}
+
+/// The operation of a flight, in its place. Its drop drops it there. A panic of that is caught if
+/// this thread already unwinds. Without a place it is the right to run one.
+pub(crate) struct Operation<T>(Option<Shared<T>>);
+
+impl<T> Operation<T> {
+    /// The right to run one: each participant of a *Rerun* flight has its own.
+    pub(crate) fn elsewhere() -> Self {
+        Self(None)
+    }
+
+    #[inline(always)]
+    fn is_of(&self, shared: &Shared<T>) -> bool {
+        match &self.0 {
+            Some(Shared(head)) => *head == shared.0,
+            None => shared.policy() == Policy::Rerun,
+        }
+    }
+
+    /// The operation, and the waker to poll it with: that of its flight, which lives as long.
+    #[inline(always)]
+    pub(crate) fn with_waker(&mut self) -> (Polled<'_, T>, OwnWaker<'_>)
+    where
+        T: 'static,
+    {
+        let Some(Shared(head)) = &self.0 else {
+            unreachable!("the driver of a `try_work` polls its own")
+        };
+        let head = *head;
+        // SAFETY: the operation holds the memory longer than the waker lives.
+        let waker = unsafe { OwnWaker::new(head) };
+        (Polled(head, PhantomData), waker)
+    }
+}
+
+impl<K, T> FlightRef<K, T> {
+    /// Drops the operation of this flight. As its drop, and takes less time if no waker of it is
+    /// left.
+    #[inline(always)]
+    pub(crate) fn drop_operation(&self, operation: Operation<T>) {
+        let behind = self.behind().filter(|shared| operation.is_of(shared));
+        let Some(shared) = behind else {
+            return;
+        };
+        let Shared(head) = &*shared;
+        let head = *head;
+        mem::forget(operation);
+        // One is the flight's, which this handle keeps, and one is given back here, also if the
+        // drop panics. If these are all, nobody else can make another.
+        let _given_back = OnDrop(|| {
+            if shared.holds().load(Ordering::Acquire) == 2 {
+                shared.holds().store(1, Ordering::Release);
+            } else {
+                drop(Shared(head));
+            }
+        });
+        drop_in_place(head);
+    }
+}
+
+impl<T> Drop for Operation<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(Shared(head)) = &self.0 {
+            drop_in_place(*head);
+        }
+    }
+}
+
+/// Drops the operation, which the caller owns. A panic of that is caught if this thread already
+/// unwinds.
+fn drop_in_place<T>(head: NonNull<Head<T>>) {
+    struct InPlace<T>(NonNull<Head<T>>);
+    impl<T> Drop for InPlace<T> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            // SAFETY: the place holds it (invariant 3), and this is the drop of its one owner.
+            unsafe { ((*self.0.as_ptr()).kind.as_ref().drop)(self.0) };
+        }
+    }
+    discard(InPlace(head));
+}
+
+/// An operation that can be polled, and is borrowed exclusively.
+pub(crate) struct Polled<'a, T>(NonNull<Head<T>>, PhantomData<&'a mut Operation<T>>);
+
+impl<T> Polled<'_, T> {
+    #[inline(always)]
+    pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<T> {
+        let Self(head, _) = self;
+        // SAFETY: the place holds it (invariant 3), and its one owner is borrowed exclusively.
+        unsafe { ((*head.as_ptr()).kind.as_ref().poll)(head, cx) }
+    }
+}

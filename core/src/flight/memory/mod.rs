@@ -1,0 +1,252 @@
+//! The memory of a flight: one allocation, who owns which part of it, and how long it lives.
+//!
+//! ```text
+//!   `FlightRef`s: callers, outcomes, the registry    `Shared`s: the operation, its wakers
+//!        |                                                 |
+//!        v                                                 v
+//!   +---------+----------------------------------+------+-------+-----+---------+-----------+
+//!   | handles | flight: state, room, value, key  | kind | holds | lay | driving | operation |
+//!   +---------+----------------------------------+------+-------+-----+---------+-----------+
+//!   |<------------- every flight --------------->|<----------- `Head` --------->|
+//!                                                |<-- `Whole`, if participants drive ------>|
+//! ```
+//!
+//! A flight that participants drive (of `work`, `try_work`) has a [`Whole`] behind it: who drives
+//! (`operation`), and the operation. In a group that retains, the `Whole` has an allocation of its
+//! own and is attached to the flight, because a retained flight gives it back (`cell/state`).
+//!
+//! # Invariants
+//! 1. `handles` counts the [`FlightRef`]s. The last one drops the flight, and so key and value.
+//! 2. `holds` counts what keeps the memory of a `Whole`: the [`Shared`]s, of which the flight is
+//!    one as long as it has a handle, and one in each [`Fresh`], [`Operation`] and waker. The last
+//!    one frees the memory. So a waker that is kept keeps memory, and neither key nor value.
+//! 3. The operation's place is empty, or holds a pinned future that is owned by exactly one
+//!    [`Operation`]. `Whole`s are made with an empty place and with the one [`Fresh`] that can fill
+//!    it; filling it turns that into the one `Operation`. Both can be moved and not be copied. The
+//!    drop of the `Operation` drops the future where it is.
+//! 4. What is behind a flight is told by its state, from its creation on.
+//!
+//! No other file has to keep any of this: an `Operation` may be kept, moved, or dropped anywhere.
+//! Beside `cell/settle_cell` this folder is the only place of the product with `unsafe`.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `mod` | the allocation; the handles of a flight |
+//! | `whole` | what is behind a flight, and who holds it |
+//! | `lay` | where the operation is, and who owns it |
+//! | `waker` | the wakers of an operation |
+
+mod lay;
+#[cfg(all(test, feature = "std"))]
+mod tests;
+mod waker;
+mod whole;
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
+use core::ops::Deref;
+use core::ptr::{NonNull, drop_in_place};
+
+use crate::flight::Flight;
+use crate::flight::operation::Policy;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::overflow;
+use crate::unwind::OnDrop;
+use whole::{Behind, Head, Kind, Never, Whole};
+
+pub(super) use lay::{At, Lay};
+pub(crate) use lay::{Fresh, Operation, Polled};
+pub(crate) use waker::OwnWaker;
+pub(crate) use whole::{Shared, fits};
+
+/// A flight, and what is behind it.
+#[repr(C)]
+struct Memory<K, T, X> {
+    handles: AtomicUsize,
+    flight: Flight<K, T>,
+    behind: X,
+}
+
+/// From a flight's memory to what is behind it. An operation is not aligned to more than its head,
+/// so this is the same for every operation.
+const fn behind<K, T>() -> usize {
+    offset_of!(Memory<K, T, Head<T>>, behind)
+}
+
+/// A handle of a flight.
+pub(crate) struct FlightRef<K, T> {
+    memory: NonNull<Memory<K, T, ()>>,
+    _owns: PhantomData<Flight<K, T>>,
+}
+
+// SAFETY: a handle leads to its flight by shared reference, and the last one drops it, on any
+// thread. So it needs what `Arc` needs. What is behind a flight is `Send` and `Sync` in any case.
+unsafe impl<K: Send + Sync, T: Send + Sync> Send for FlightRef<K, T> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, T: Send + Sync> Sync for FlightRef<K, T> {}
+
+impl<K, T> Unpin for FlightRef<K, T> {}
+
+impl<K, T> FlightRef<K, T> {
+    /// Two handles of a new flight, which no participant drives: its count is made, not added.
+    #[inline(always)]
+    pub(crate) fn pair(make: impl FnOnce() -> Flight<K, T>) -> [Self; 2] {
+        Self::allocate::<()>(make, |_| (), false).1
+    }
+
+    /// The same, for a flight whose participants each have an operation of their own.
+    #[inline(always)]
+    pub(crate) fn pair_with_right(make: impl FnOnce() -> Flight<K, T>, turn: bool) -> [Self; 2] {
+        let kind = Kind::behind_a_flight::<K, Never<T>>();
+        let whole = Whole::<T, Never<T>>::writer(kind, 1, Policy::Rerun, turn);
+        Self::allocate(make, whole, true).1
+    }
+
+    /// The same, for a flight whose operation is driven by any participant.
+    #[inline(always)]
+    pub(crate) fn pair_with_operation<F>(
+        make: impl FnOnce() -> Flight<K, T>,
+        turn: bool,
+    ) -> ([Self; 2], Fresh<T, F>)
+    where
+        F: Future<Output = T>,
+    {
+        assert!(fits::<F>(), "it has to be boxed");
+        // One for the flight, one for what puts the operation in.
+        let kind = Kind::behind_a_flight::<K, F>();
+        let whole = Whole::<T, F>::writer(kind, 2, Policy::Continue, turn);
+        let (memory, pair) = Self::allocate(make, whole, true);
+        // SAFETY: in bounds of the allocation, and counted above.
+        let head = unsafe { Shared(memory.cast::<u8>().add(behind::<K, T>()).cast()) };
+        (pair, Fresh::new(head))
+    }
+
+    /// The value is made where it stays: made on the stack, it would have to be whole there when
+    /// the allocation can unwind, and be copied.
+    #[inline(always)]
+    fn allocate<X>(
+        make: impl FnOnce() -> Flight<K, T>,
+        behind: impl FnOnce(*mut X),
+        driven: bool,
+    ) -> (NonNull<Memory<K, T, X>>, [Self; 2]) {
+        let mut memory = Box::<Memory<K, T, X>>::new_uninit();
+        let at = memory.as_mut_ptr();
+        // SAFETY: each field is written, once, into memory that is valid and owned. If a closure
+        // panics, the memory is freed as it is, uninitialised.
+        unsafe {
+            (&raw mut (*at).handles).write(AtomicUsize::new(2));
+            (&raw mut (*at).flight).write(make());
+            behind(&raw mut (*at).behind);
+            // Invariant 4.
+            assert!((*at).flight.cell.snapshot().is_driven() == driven);
+        }
+        // SAFETY: not null.
+        let memory = unsafe { NonNull::new_unchecked(Box::into_raw(memory).cast()) };
+        let handle = || Self {
+            memory: memory.cast(),
+            _owns: PhantomData,
+        };
+        (memory, [handle(), handle()])
+    }
+
+    /// What is behind the flight, if participants drive it. It is not counted: the flight holds it
+    /// as long as it has a handle.
+    #[inline(always)]
+    pub(super) fn behind(&self) -> Option<Behind<'_, T>> {
+        let shared = ManuallyDrop::new(Shared(self.head()?));
+        Some(Behind(shared, PhantomData))
+    }
+
+    #[inline(always)]
+    fn head(&self) -> Option<NonNull<Head<T>>> {
+        let driven = self.cell.snapshot().is_driven();
+        // SAFETY: in bounds of the allocation (invariant 4).
+        driven.then(|| unsafe { self.memory.cast::<u8>().add(behind::<K, T>()).cast() })
+    }
+
+    /// Whether both are handles of one flight.
+    #[inline(always)]
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
+        self.memory == other.memory
+    }
+
+    /// Returns the flight, if this is its last handle.
+    pub(super) fn try_unwrap(self) -> Result<Flight<K, T>, Self> {
+        let last = self
+            .handles()
+            .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed);
+        if last.is_err() {
+            return Err(self);
+        }
+        let this = ManuallyDrop::new(self);
+        let behind = this.head();
+        // SAFETY: this was the last handle, so nobody else uses the flight, and it is moved once.
+        let flight = unsafe { (&raw const (*this.memory.as_ptr()).flight).read() };
+        Self::free(this.memory, behind);
+        Ok(flight)
+    }
+
+    #[inline(never)]
+    fn drop_flight(&mut self) {
+        let (memory, behind) = (self.memory, self.head());
+        // Also if the drop of the key or of the value panics.
+        let _freed = OnDrop(|| Self::free(memory, behind));
+        // SAFETY: this was the last handle, so nobody else uses the flight, and it is dropped once.
+        unsafe { drop_in_place(&raw mut (*memory.as_ptr()).flight) };
+    }
+
+    /// For the last handle, whose flight has been dropped or moved out.
+    #[inline(always)]
+    fn free(memory: NonNull<Memory<K, T, ()>>, behind: Option<NonNull<Head<T>>>) {
+        match behind {
+            // SAFETY: allocated as this by `pair`, and nobody uses it any more.
+            None => drop(unsafe {
+                Box::from_raw(memory.as_ptr().cast::<MaybeUninit<Memory<K, T, ()>>>())
+            }),
+            Some(head) => drop(Shared(head)),
+        }
+    }
+
+    #[inline(always)]
+    fn handles(&self) -> &AtomicUsize {
+        // SAFETY: as in `deref`.
+        unsafe { &(*self.memory.as_ptr()).handles }
+    }
+}
+
+impl<K, T> Deref for FlightRef<K, T> {
+    type Target = Flight<K, T>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Flight<K, T> {
+        // SAFETY: initialised by `allocate`, and alive as long as there is a handle.
+        unsafe { &(*self.memory.as_ptr()).flight }
+    }
+}
+
+impl<K, T> Clone for FlightRef<K, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        if self.handles().fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+            overflow();
+        }
+        Self {
+            memory: self.memory,
+            _owns: PhantomData,
+        }
+    }
+}
+
+impl<K, T> Drop for FlightRef<K, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Releases what this handle has done, and the last one acquires it from all of them. If
+        // this is the only one, nobody can make another, so nothing has to be taken off.
+        let handles = self.handles();
+        if handles.load(Ordering::Acquire) == 1 || handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drop_flight();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Run`]: executes for a primary.
+
+use core::fmt;
+use core::future::Future;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::error::{Cause, Error};
+use crate::flight::reentry::Entered;
+use crate::flight::{Settled, Watch, loss};
+use crate::group::primary::Primary;
+use crate::unwind::FragilePin;
+
+pin_project! {
+    /// Runs an operation and settles its flight. Returned by [`Primary::run`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the operation and then ends the flight as [`Cause::Dropped`].
+    ///
+    /// # Deadlocks
+    ///
+    /// If it is kept, unfinished and not polled, [`Group::drained`](crate::Group::drained) waits
+    /// for it.
+    ///
+    /// # Panics
+    ///
+    /// Polling it again after it was ready panics, as it does for an `async` block.
+    #[must_use = "futures do nothing unless polled or awaited; dropping this one aborts the flight"]
+    pub struct Run<K, T, F> {
+        // None when it is ready, or when its operation has panicked.
+        primary: Option<Primary<K, T>>,
+        // Watches the flight's end, which can come from outside. Made when the operation is pending
+        // for the first time. After a panic of the operation a later poll gets the outcome from it.
+        watch: Option<Watch<K, T>>,
+        #[pin]
+        operation: Option<F>,
+    }
+
+    impl<K, T, F> PinnedDrop for Run<K, T, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let operation = FragilePin(this.operation);
+            if let Some(primary) = this.primary.take() {
+                primary.lose(loss(), operation);
+            }
+        }
+    }
+}
+
+impl<K, T, F> Run<K, T, F> {
+    #[inline]
+    pub(crate) fn new(primary: Primary<K, T>, operation: F) -> Self {
+        Self {
+            primary: Some(primary),
+            watch: None,
+            operation: Some(operation),
+        }
+    }
+}
+
+impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
+    type Output = Result<Settled<K, T>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(primary) = this.primary.as_ref() else {
+            // Its operation has panicked in an earlier poll, or it was ready.
+            return match this.watch.take().and_then(|watch| watch.get()) {
+                Some(Err(error)) => Poll::Ready(Err(error)),
+                _ => panic!("`Run` polled after it was ready"),
+            };
+        };
+        let mut value = None;
+        if !primary.flight().cell.snapshot().ended() {
+            let polling = Polling {
+                primary: this.primary,
+                watch: this.watch,
+                operation: this.operation.as_mut(),
+            };
+            match (polling.poll(cx), this.primary.as_ref()) {
+                (Poll::Pending, Some(primary)) => {
+                    let watch = this.watch.get_or_insert_with(|| primary.watch());
+                    if watch.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                (Poll::Ready(ready), _) => value = Some(ready),
+                (Poll::Pending, None) => {}
+            }
+        }
+        // Dropped before the settle, which would wake it.
+        *this.watch = None;
+        let Some(primary) = this.primary.take() else {
+            unreachable!("looked at above")
+        };
+        Poll::Ready(match value {
+            Some(value) => primary.settle(value).map_err(Error::from),
+            None => {
+                // It was ended from outside.
+                let aborted = primary.flight().aborted();
+                primary.lose(loss(), FragilePin(this.operation));
+                Err(Error::Aborted(aborted))
+            }
+        })
+    }
+}
+
+/// One poll of the operation. If it is left by unwinding, the operation is lost.
+struct Polling<'a, K, T, F> {
+    primary: &'a mut Option<Primary<K, T>>,
+    watch: &'a mut Option<Watch<K, T>>,
+    operation: Pin<&'a mut Option<F>>,
+}
+
+impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
+    fn poll(mut self, cx: &mut Context<'_>) -> Poll<T> {
+        let operation = self.operation.as_mut().as_pin_mut();
+        let (Some(primary), Some(operation)) = (self.primary.as_ref(), operation) else {
+            unreachable!("it has a primary until its operation is ready or lost")
+        };
+        let entered = Entered::new(primary.flight(), Some([cx.waker(); 2]));
+        let poll = operation.poll(cx);
+        // Not at the end of a block: if a subscriber panicked there, the value would be leaked.
+        drop(entered);
+        core::mem::forget(self);
+        poll
+    }
+}
+
+impl<K, T, F> Drop for Polling<'_, K, T, F> {
+    fn drop(&mut self) {
+        if let Some(primary) = self.primary.take() {
+            self.watch.get_or_insert_with(|| primary.watch());
+            primary.lose(Cause::Panicked, FragilePin(self.operation.as_mut()));
+        }
+    }
+}
+
+impl<K, T, F: UnwindSafe> UnwindSafe for Run<K, T, F> {}
+impl<K, T, F: RefUnwindSafe> RefUnwindSafe for Run<K, T, F> {}
+
+impl<K, T, F> fmt::Debug for Run<K, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("primary", &self.primary)
+            .finish_non_exhaustive()
+    }
+}
