@@ -10,25 +10,42 @@ use oneflight_own_benches::{self as own, Ruled};
 /// work has become cheaper; raise one only with a reason in the same commit.
 mod caps {
     /// 100 calls.
-    pub const SOLO: u64 = 45_100;
+    pub const SOLO: u64 = 47_000;
     /// 100 calls with a key of 36 bytes.
-    pub const SOLO_LONG: u64 = 65_500;
-    /// 100 calls by `work`.
-    pub const WORK: u64 = 182_100;
+    pub const SOLO_LONG: u64 = 68_700;
+    /// 100 calls by `work`; the same whose operation is pending once, and so for the others.
+    pub const WORK: u64 = 94_500;
+    pub const WORK_ONCE: u64 = 164_300;
+    pub const TRY_WORK: u64 = 90_500;
+    pub const TRY_WORK_ONCE: u64 = 190_500;
+    pub const RUN: u64 = 67_400;
+    pub const RUN_ONCE: u64 = 191_600;
+    /// 100 calls on a runtime that takes nothing itself.
+    pub const SPAWN: u64 = 98_200;
+    pub const SPAWN_WHILE_WANTED: u64 = 138_400;
+    /// 100 cycles by `work`.
+    pub const WORK_CYCLE: u64 = 297_800;
+    /// 1,000 participants.
+    pub const WORK_JOIN: u64 = 477_000;
+    pub const WORK_SETTLE_RESUME: u64 = 123_300;
+    pub const WORK_CANCEL: u64 = 233_900;
     /// 100 cycles of begin, one waiter, settle, resume.
     pub const CYCLE: u64 = 165_900;
     /// 1,000 waiters.
     pub const JOIN: u64 = 299_500;
     /// 1,000 waiters.
-    pub const SETTLE_RESUME: u64 = 73_700;
+    pub const SETTLE_RESUME: u64 = 76_700;
     /// 1,000 waiters.
-    pub const CANCEL: u64 = 87_600;
+    pub const CANCEL: u64 = 91_700;
     /// 100 calls with a fingerprint, in a group with every rule that retains them.
-    pub const RULED_SOLO: u64 = 222_200;
+    pub const RULED_SOLO: u64 = 216_400;
     /// 1,000 waiters of such a group.
-    pub const RULED_JOIN: u64 = 1_152_000;
+    pub const RULED_JOIN: u64 = 1_130_700;
+    /// 100 calls by `work` in such a group, and 1,000 participants of one.
+    pub const RULED_WORK: u64 = 307_200;
+    pub const RULED_WORK_JOIN: u64 = 1_482_000;
     /// 100 late calls of such a group.
-    pub const REPLAY: u64 = 97_200;
+    pub const REPLAY: u64 = 95_800;
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
@@ -51,11 +68,27 @@ fn solo_long(group: (Group<String, u64>, Vec<String>)) -> (Group<String, u64>, V
     group
 }
 
-#[library_benchmark(config = at_most(caps::WORK))]
-#[bench::u64(own::warm())]
-fn work(group: Group<u64, u64>) -> Group<u64, u64> {
-    own::work(&group);
+#[library_benchmark]
+#[bench::work(args = (own::work, own::warm()), config = at_most(caps::WORK))]
+#[bench::work_once(args = (own::work_once, own::warm()), config = at_most(caps::WORK_ONCE))]
+#[bench::try_work(args = (own::try_work, own::warm()), config = at_most(caps::TRY_WORK))]
+#[bench::try_work_once(args = (own::try_work_once, own::warm()), config = at_most(caps::TRY_WORK_ONCE))]
+#[bench::run(args = (own::run, own::warm()), config = at_most(caps::RUN))]
+#[bench::run_once(args = (own::run_once, own::warm()), config = at_most(caps::RUN_ONCE))]
+#[bench::spawn(args = (own::spawn, own::warm()), config = at_most(caps::SPAWN))]
+#[bench::spawn_while_wanted(args = (own::spawn_while_wanted, own::warm()), config = at_most(caps::SPAWN_WHILE_WANTED))]
+#[bench::work_cycle(args = (own::work_cycle, own::warm()), config = at_most(caps::WORK_CYCLE))]
+fn call(piece: own::Piece, group: Group<u64, u64>) -> Group<u64, u64> {
+    piece(&group);
     group
+}
+
+#[library_benchmark]
+#[bench::join(args = (own::work_joined, own::work_begun()), config = at_most(caps::WORK_JOIN))]
+#[bench::settle_resume(args = (own::work_settled, own::work_parked()), config = at_most(caps::WORK_SETTLE_RESUME))]
+#[bench::cancel(args = (own::work_cancelled, own::work_parked()), config = at_most(caps::WORK_CANCEL))]
+fn work_crowd(piece: fn(own::Crowd) -> own::Crowd, crowd: own::Crowd) -> own::Crowd {
+    piece(crowd)
 }
 
 #[library_benchmark(config = at_most(caps::CYCLE))]
@@ -96,6 +129,19 @@ fn ruled_join(flight: own::Flight<FixedState>) -> own::Flight<FixedState> {
     own::ruled_joined(flight)
 }
 
+#[library_benchmark(config = at_most(caps::RULED_WORK))]
+#[bench::u64(own::ruled())]
+fn ruled_work(group: Ruled) -> Ruled {
+    own::work(&group);
+    group
+}
+
+#[library_benchmark(config = at_most(caps::RULED_WORK_JOIN))]
+#[bench::thousand(own::ruled_work_begun())]
+fn ruled_work_join(crowd: own::Crowd<FixedState>) -> own::Crowd<FixedState> {
+    own::work_joined(crowd)
+}
+
 #[library_benchmark(config = at_most(caps::REPLAY))]
 #[bench::u64(own::retained())]
 fn replay(group: Ruled) -> Ruled {
@@ -108,13 +154,16 @@ library_benchmark_group!(
     benchmarks = [
         solo,
         solo_long,
-        work,
+        call,
+        work_crowd,
         cycle,
         join,
         settle_resume,
         cancel,
         ruled_solo,
         ruled_join,
+        ruled_work,
+        ruled_work_join,
         replay
     ]
 );

@@ -7,12 +7,31 @@ use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use foldhash::fast::FixedState;
 use oneflight::rt::Spawn;
-use oneflight::{Error, Group};
+use oneflight::{Error, Group, RandomState};
 
-use crate::{CALLS, Quiet, VALUE, WAITERS, begin, warm};
+use crate::{CALLS, VALUE, WAITERS, begin, cycle, ruled, solo, waker, warm};
 
 type Work = oneflight::handle::Work<u64, u64>;
+
+/// A piece of work of which each call has a key of its own.
+pub type Piece = fn(&Group<u64, u64>);
+
+/// Each of them with its name.
+pub const PIECES: [(&str, Piece); 11] = [
+    ("solo", solo),
+    ("work", work),
+    ("work_once", work_once),
+    ("try_work", try_work),
+    ("try_work_once", try_work_once),
+    ("run", run),
+    ("run_once", run_once),
+    ("spawn", spawn),
+    ("spawn_while_wanted", spawn_while_wanted),
+    ("cycle", cycle),
+    ("work_cycle", work_cycle),
+];
 
 thread_local! {
     static WAKER: Cell<Option<Waker>> = const { Cell::new(None) };
@@ -78,7 +97,7 @@ pub fn work<S: BuildHasher>(group: &Group<u64, u64, S>) {
 
 /// The same, with an operation that is pending once.
 pub fn work_once<S: BuildHasher>(group: &Group<u64, u64, S>) {
-    let waker = crate::waker();
+    let waker = waker();
     let mut cx = Context::from_waker(&waker);
     for key in 0..CALLS {
         expect_once(pin!(group.work(black_box(key), once)), &mut cx);
@@ -96,7 +115,7 @@ pub fn try_work(group: &Group<u64, u64>) {
 
 /// The same, pending once.
 pub fn try_work_once(group: &Group<u64, u64>) {
-    let waker = crate::waker();
+    let waker = waker();
     let mut cx = Context::from_waker(&waker);
     for key in 0..CALLS {
         let call = group.try_work(black_box(key), || async { Ok::<_, Error>(once().await) });
@@ -117,7 +136,7 @@ pub fn run(group: &Group<u64, u64>) {
 
 /// The same, pending once.
 pub fn run_once(group: &Group<u64, u64>) {
-    let waker = crate::waker();
+    let waker = waker();
     let mut cx = Context::from_waker(&waker);
     for key in 0..CALLS {
         expect_once(pin!(begin(group, black_box(key)).run(once())), &mut cx);
@@ -158,7 +177,7 @@ pub fn spawn_while_wanted(group: &Group<u64, u64>) {
 
 /// By `work`: the operation is pending, one duplicate parks, the driver settles, both resume.
 pub fn work_cycle(group: &Group<u64, u64>) {
-    let waker = crate::waker();
+    let waker = waker();
     let mut cx = Context::from_waker(&waker);
     for key in 0..CALLS {
         let mut first = group.work(black_box(key), once);
@@ -173,8 +192,8 @@ pub fn work_cycle(group: &Group<u64, u64>) {
 
 /// A flight of `work`, whose operation is pending, perhaps with everyone parked.
 #[derive(Debug)]
-pub struct Crowd {
-    group: Group<u64, u64>,
+pub struct Crowd<S = RandomState> {
+    group: Group<u64, u64, S>,
     driver: Work,
     others: Vec<Work>,
     waker: Waker,
@@ -183,8 +202,17 @@ pub struct Crowd {
 /// One that nobody has joined yet.
 #[must_use]
 pub fn work_begun() -> Crowd {
-    let group = warm();
-    let waker = Waker::from(std::sync::Arc::new(Quiet));
+    begun_in(warm())
+}
+
+/// The same in a group with every rule.
+#[must_use]
+pub fn ruled_work_begun() -> Crowd<FixedState> {
+    begun_in(ruled())
+}
+
+fn begun_in<S: BuildHasher>(group: Group<u64, u64, S>) -> Crowd<S> {
+    let waker = waker();
     let mut driver = group.work(7, once);
     let mut cx = Context::from_waker(&waker);
     assert!(Pin::new(&mut driver).poll(&mut cx).is_pending());
@@ -204,7 +232,7 @@ pub fn work_parked() -> Crowd {
 
 /// Everyone joins and parks.
 #[must_use]
-pub fn work_joined(mut crowd: Crowd) -> Crowd {
+pub fn work_joined<S: BuildHasher>(mut crowd: Crowd<S>) -> Crowd<S> {
     let mut cx = Context::from_waker(&crowd.waker);
     for _ in 0..WAITERS {
         let mut other = crowd.group.work(black_box(7), once);
