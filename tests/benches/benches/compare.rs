@@ -56,6 +56,7 @@ fn main() -> Result<()> {
         }
         None => Figures::new(measure(&options)?),
     };
+    println!("\n{}", table::verdicts(&report::goals(&figures)));
     if let Some(folder) = &options.plots {
         println!("{} plots", report::draw(&figures, folder)?);
     }
@@ -79,6 +80,8 @@ fn measure(options: &Options) -> Result<Vec<Row>> {
     };
     let started = Instant::now();
     println!("{} right results verified", verify::all().len());
+    let hangs = verify::hangs().join(", ");
+    println!("calls hang forever after a first caller that was dropped: {hangs}");
     for note in NOTES {
         println!("{note}");
     }

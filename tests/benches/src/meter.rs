@@ -30,10 +30,6 @@ pub struct Meter {
     pub bytes: f64,
     /// Bytes asked for and not given back in them.
     pub live: f64,
-    /// Time in settle calls, where the case tells it apart.
-    pub settling: Option<Duration>,
-    /// How many they were.
-    pub settles: u64,
     /// Polls or runs, where the case counts them.
     pub polls: Option<f64>,
     /// The longest single operation, where the case looks.
@@ -51,8 +47,6 @@ impl Meter {
             allocs: 0.0,
             bytes: 0.0,
             live: 0.0,
-            settling: None,
-            settles: 0,
             polls: None,
             worst: None,
         }
@@ -100,13 +94,6 @@ impl Meter {
     /// Adds a time that was taken elsewhere, without what the clock itself takes.
     pub fn took(&mut self, time: Duration) {
         self.elapsed += time.saturating_sub(clock());
-    }
-
-    /// Adds a settle call.
-    pub fn settled_in(&mut self, time: Duration) {
-        let before = self.settling.unwrap_or_default();
-        self.settles += 1;
-        self.settling = Some(before + time.saturating_sub(clock()));
     }
 }
 

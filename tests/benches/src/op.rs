@@ -1,90 +1,113 @@
-//! The operation that every contender runs: it waits until the harness opens the gate, then gives its value.
+//! The operations that every contender runs: they wait until the harness opens the gate, and then give their value. The waker
+//! that an operation is polled with is cloned unless it would wake the one that is held already, and opening the gate wakes it:
+//! both are the operation's own cost, and in the time of every contender.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use futures::task::AtomicWaker;
 
-/// One gate for the whole process: a workload settles its flights by opening it and polling their primaries, so that no
-/// contender pays for a channel to its operation.
-static OPEN: AtomicBool = AtomicBool::new(false);
-static WAKING: AtomicBool = AtomicBool::new(false);
-static PARKED: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
-static RUNS: AtomicUsize = AtomicUsize::new(0);
-
-/// Operations stay pending from here on. With `waking`, for contenders that poll an operation only when it asked for it, they
-/// keep their wakers; the others do not pay for that.
-#[inline(always)]
-pub fn shut(waking: bool) {
-    // Plain stores: this is inside some timed parts.
-    OPEN.store(false, Ordering::Release);
-    WAKING.store(waking, Ordering::Release);
-    if waking {
-        PARKED.lock().clear();
-    }
+thread_local! {
+    static OPEN: Cell<bool> = const { Cell::new(false) };
+    static HELD: Cell<Option<Waker>> = const { Cell::new(None) };
+    static RUNS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Operations are ready at their next poll. Those that keep wakers wake them.
+/// Operations stay pending from here on.
+#[inline(always)]
+pub fn shut() {
+    OPEN.set(false);
+    drop(HELD.take());
+}
+
+/// Operations are ready at their next poll, and the last one that was pending is woken.
 #[inline(always)]
 pub fn open() {
-    OPEN.store(true, Ordering::Release);
-    if WAKING.load(Ordering::Relaxed) {
-        wake();
-    }
-}
-
-#[inline(never)]
-fn wake() {
-    let parked = std::mem::take(&mut *PARKED.lock());
-    for waker in parked {
+    OPEN.set(true);
+    if let Some(waker) = HELD.take() {
         waker.wake();
     }
 }
 
-/// How many operations have given their value so far, on one thread.
+/// How many operations have given their value so far, on this thread.
 pub fn runs() -> usize {
-    RUNS.load(Ordering::SeqCst)
+    RUNS.get()
 }
 
-/// An operation behind the gate.
+/// An operation behind the gate of this thread. For one flight at a time, or for contenders that need no wake.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled or awaited"]
-pub struct Op<V> {
-    value: Option<V>,
-}
+pub struct Op<V>(Option<V>);
 
 impl<V> Op<V> {
-    /// That will give `value`.
+    /// One that will give `value`.
     pub fn new(value: V) -> Self {
-        Self { value: Some(value) }
+        Self(Some(value))
+    }
+
+    /// The operation of a duplicate, which nobody polls.
+    pub fn never() -> Self {
+        Self(None)
     }
 }
 
 impl<V: Unpin> Future for Op<V> {
     type Output = V;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
-        if !OPEN.load(Ordering::Acquire) {
-            if WAKING.load(Ordering::Relaxed) {
-                PARKED.lock().push(cx.waker().clone());
-            }
+        if !OPEN.get() {
+            let held = HELD.take();
+            let held = held.filter(|held| held.will_wake(cx.waker()));
+            HELD.set(Some(held.unwrap_or_else(|| cx.waker().clone())));
             return Poll::Pending;
         }
-        // No read-modify-write, which would cost more than the rest of the operation.
-        RUNS.store(RUNS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Poll::Ready(
-            self.value
-                .take()
-                .expect("an operation is not polled after its value"),
-        )
+        RUNS.set(RUNS.get() + 1);
+        Poll::Ready(self.0.take().expect("polled once after the gate is open"))
     }
 }
 
-/// There is one gate for the whole process, and tests run side by side: each that uses it holds this.
+static OPEN_FOR_ALL: AtomicBool = AtomicBool::new(false);
+static HELD_FOR_ALL: AtomicWaker = AtomicWaker::new();
+
+/// The same gate for operations that executors move between threads; one flight at a time.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct TaskOp<V>(Option<V>);
+
+impl<V> TaskOp<V> {
+    /// One that will give `value`. It stays pending from here on.
+    pub fn shut(value: V) -> Self {
+        drop(HELD_FOR_ALL.take());
+        OPEN_FOR_ALL.store(false, Ordering::SeqCst);
+        Self(Some(value))
+    }
+}
+
+/// It is ready at its next poll, and woken.
+pub fn open_for_all() {
+    OPEN_FOR_ALL.store(true, Ordering::SeqCst);
+    HELD_FOR_ALL.wake();
+}
+
+impl<V: Unpin> Future for TaskOp<V> {
+    type Output = V;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<V> {
+        HELD_FOR_ALL.register(cx.waker());
+        if !OPEN_FOR_ALL.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.0.take().expect("polled once after the gate is open"))
+    }
+}
+
+/// Threads share a gate and counts, and tests run side by side: each that uses them holds this.
 #[cfg(test)]
 pub fn alone() -> parking_lot::MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
+    static ALONE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
     ALONE.lock()
 }

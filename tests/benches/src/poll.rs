@@ -15,14 +15,11 @@ pub fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The same for one that waits where another thread is in its way.
+/// The outcome of a future that seldom has to wait, for another thread or for a lock.
 #[inline(always)]
-pub fn ready_or_later<F: Future>(future: F) -> F::Output {
+pub fn ready_or_later<F: Future>(future: F, cx: &mut Context<'_>) -> F::Output {
     let mut future = pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    match future.as_mut().poll(cx) {
         Poll::Ready(output) => output,
         Poll::Pending => futures_lite::future::block_on(future),
     }

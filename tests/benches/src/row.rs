@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 /// One contender in one workload. What does not apply is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// `solo join settle_resume fan settle_call amplify cancel keys threads value`.
+    /// As in `workloads::ALL`.
     pub workload: String,
-    /// The variant within the workload: type of the key, executor, order, size.
+    /// The variant within the workload: closure or guard, type of the key, executor, order, percentile.
     pub key: String,
     /// Waiters, keys, threads or bytes, as the workload counts.
     pub n: u64,
-    /// `oneflight`, or who else.
+    /// `oneflight` (the guard), `work`, or who else.
     pub contender: String,
-    /// Nanoseconds an operation, median of the rounds.
+    /// Nanoseconds an operation, median of the rounds. In `hold` and `tail` an operation is a whole settle.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ns: Option<f64>,
     /// Nanoseconds an operation, best round.
@@ -31,9 +31,6 @@ pub struct Row {
     /// Polls a waiter; in `threads` the runs of the operation a call.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub polls: Option<f64>,
-    /// The settle call alone, microseconds, median.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub settle_us: Option<f64>,
     /// `ns` over that of the best peer as shipped, in the same run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ratio_best_peer: Option<f64>,

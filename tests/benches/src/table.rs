@@ -3,7 +3,22 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
+use crate::report::Goal;
 use crate::row::Row;
+
+/// The goals and whether they are met.
+pub fn verdicts(goals: &[Goal]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(NOTHING)
+        .set_header(["work", "at most", "measured", "met"]);
+    for goal in goals {
+        let met = if goal.met { "yes" } else { "NO" };
+        table.add_row([&goal.work, &goal.goal, &goal.measured, met]);
+    }
+    let met = goals.iter().filter(|goal| goal.met).count();
+    format!("{table}\n{met} of {} goals met", goals.len())
+}
 
 /// The rows of one group, the fastest first.
 pub fn of(rows: &[Row]) -> String {
@@ -21,7 +36,6 @@ pub fn of(rows: &[Row]) -> String {
         "allocs",
         "bytes",
         "polls",
-        "settle us",
         "/ best peer",
         "/ limit",
     ]);
@@ -37,7 +51,6 @@ pub fn of(rows: &[Row]) -> String {
             text(row.allocs, 2),
             text(row.bytes, 1),
             text(row.polls, 2),
-            text(row.settle_us, 1),
             text(row.ratio_best_peer, 2),
             text(row.ratio_limit, 2),
         ]);

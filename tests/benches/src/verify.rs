@@ -23,7 +23,6 @@ impl<K: Key, V: Value> Visitor<K, V> for Verify<V> {
     fn visit<C: Contender<K, V>>(&mut self, who: Who) {
         let contender = C::new();
         let [first, second] = &self.values;
-        op::shut(C::WAKING);
         // Twice the same key: what is settled is gone.
         for value in [first, second] {
             let runs = op::runs();
@@ -35,39 +34,28 @@ impl<K: Key, V: Value> Visitor<K, V> for Verify<V> {
                 who.name
             );
         }
-        assert_eq!(
-            &contender.solo(&K::nth(7), first.clone()),
-            first,
-            "{}: solo",
-            who.name
-        );
-        assert_eq!(
-            &contender.solo(&K::nth(7), second.clone()),
-            second,
-            "{}: solo again",
-            who.name
-        );
         self.verified.push(who.name);
     }
 }
 
 /// One primary, three duplicates of which one leaves.
 fn flight<K: Key, V: Value, C: Contender<K, V>>(contender: &C, value: &V, who: Who) {
-    op::shut(C::WAKING);
+    op::shut();
     let bells: [Arc<Bell>; 4] = Default::default();
     let wakers = bells.clone().map(Waker::from);
     let cx = |index: usize| Context::from_waker(&wakers[index]);
-    let mut lead = pin!(contender.call(K::nth(7), Op::new(value.clone())));
+    let key = K::nth(7);
+    let mut lead = pin!(contender.call(&key, Op::new(value.clone())));
     park(lead.as_mut(), &mut cx(0));
-    let mut first = pin!(contender.join(K::nth(7)));
+    let mut first = pin!(contender.join(&key));
     park(first.as_mut(), &mut cx(1));
     {
-        let mut leaver = pin!(contender.join(K::nth(7)));
+        let mut leaver = pin!(contender.join(&key));
         if who.name != limits::WAKERS {
             park(leaver.as_mut(), &mut cx(2));
         }
     }
-    let mut last = pin!(contender.join(K::nth(7)));
+    let mut last = pin!(contender.join(&key));
     park(last.as_mut(), &mut cx(3));
     op::open();
     let own = done(lead.as_mut(), &mut cx(0), who, "the primary");
@@ -103,13 +91,13 @@ impl Visitor<u64, u64> for Spawning {
         let contender = C::new();
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         for value in [1, 2] {
-            op::shut(C::WAKING);
+            op::shut();
             let runs = op::runs();
             let settle = async {
                 yield_now().await;
                 op::open();
             };
-            let call = contender.call(7, Op::new(value));
+            let call = contender.call(&7, Op::new(value));
             let all = async {
                 // The duplicates look the key up at once: after the call has begun.
                 let mut call = pin!(call);
@@ -118,7 +106,7 @@ impl Visitor<u64, u64> for Spawning {
                     Poll::Ready(())
                 })
                 .await;
-                let duplicates = zip(contender.join(7), contender.join(7));
+                let duplicates = zip(contender.join(&7), contender.join(&7));
                 zip(zip(call, duplicates), settle).await.0
             };
             let (own, (first, last)) = runtime.block_on(all);
@@ -132,7 +120,6 @@ impl Visitor<u64, u64> for Spawning {
                 who.name
             );
         }
-        assert_eq!(contender.solo(&7, 3), 3, "{}: solo", who.name);
         self.0.push(who.name);
     }
 }
@@ -145,8 +132,11 @@ pub fn all() -> Vec<&'static str> {
         value: PhantomData,
     };
     contenders::each::<u64, u64>(&mut small);
+    contenders::each_closure::<u64, u64>(&mut small);
+    contenders::each_variant::<u64, u64>(&mut small);
     limits::each(&mut small);
-    contenders::each::<String, u64>(&mut small);
+    contenders::each_closure::<String, u64>(&mut small);
+    contenders::each_variant::<String, u64>(&mut small);
     let mut spawning = Spawning(Vec::new());
     contenders::each_that_spawns(&mut spawning);
     small.verified.append(&mut spawning.0);
@@ -157,20 +147,51 @@ pub fn all() -> Vec<&'static str> {
     };
     contenders::each::<u64, Vec<u8>>(&mut large);
     small.verified.append(&mut large.verified);
-    let ours = |name: &&&str| **name == "oneflight";
+    let ours = |name: &&&str| **name == contenders::WORK;
     assert_eq!(
         small.verified.iter().filter(ours).count(),
-        3,
-        "ours by both keys and both values"
+        4,
+        "ours by both keys, both values, and both ways to join"
     );
     small.verified
+}
+
+struct Hangs(Vec<&'static str>);
+
+impl Visitor<u64, u64> for Hangs {
+    fn visit<C: Contender<u64, u64>>(&mut self, who: Who) {
+        let contender = C::new();
+        op::shut();
+        let mut cx = Context::from_waker(Waker::noop());
+        {
+            let mut first = pin!(contender.call(&7, Op::new(1)));
+            park(first.as_mut(), &mut cx);
+        }
+        op::open();
+        let mut next = pin!(contender.call(&7, Op::new(2)));
+        if (0..9).all(|_| next.as_mut().poll(&mut cx).is_pending()) {
+            self.0.push(who.name);
+        }
+    }
+}
+
+/// Whose next call of a key hangs when the first one was dropped.
+pub fn hangs() -> Vec<&'static str> {
+    let mut hangs = Hangs(Vec::new());
+    contenders::each_closure(&mut hangs);
+    hangs.0
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn every_contender_gives_the_right_result() {
-        let _alone = crate::op::alone();
-        assert!(super::all().len() > 60);
+        assert!(super::all().len() > 90);
+    }
+
+    #[test]
+    fn a_channel_by_hand_hangs_when_its_first_caller_is_dropped() {
+        let channels = ["broadcast", "broadcast tuned", "watch", "watch tuned"];
+        assert_eq!(super::hangs(), channels);
     }
 }

@@ -8,16 +8,15 @@ use async_lock::OnceCell;
 use parking_lot::Mutex;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct AsyncOnce<K, V, S> {
     map: Mutex<HashMap<K, Arc<OnceCell<V>>, S>>,
 }
 
 impl<K: Key, V: Value, S: Hasher> AsyncOnce<K, V, S> {
-    fn cell(&self, key: K) -> Arc<OnceCell<V>> {
+    fn cell(&self, key: &K) -> Arc<OnceCell<V>> {
         let mut map = self.map.lock();
-        map.entry(key)
+        map.entry(key.clone())
             .or_insert_with(|| Arc::new(OnceCell::new()))
             .clone()
     }
@@ -36,17 +35,12 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for AsyncOnce<K, V, S> {
         out.get().expect("set")
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        let out = ready(self.call(key.clone(), std::future::ready(value)));
-        Self::value(&out).clone()
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            let cell = self.cell(key.clone());
+            let cell = self.cell(key);
             let mut first = false;
             cell.get_or_init(|| {
                 first = true;
@@ -54,16 +48,13 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for AsyncOnce<K, V, S> {
             })
             .await;
             if first {
-                let mut map = self.map.lock();
-                if map.get(&key).is_some_and(|there| Arc::ptr_eq(there, &cell)) {
-                    map.remove(&key);
-                }
+                self.map.lock().remove(key);
             }
             cell
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
         let cell = self.cell(key);
         async move {
             cell.get_or_init(std::future::pending).await;

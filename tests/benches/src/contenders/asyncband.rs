@@ -5,7 +5,6 @@ use std::future::Future;
 use asyncband::singleflight::Group;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct Band<K, V, S> {
     group: Group<K, V, S>,
@@ -24,18 +23,10 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Band<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        ready(self.group.work(key.clone(), async || value))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
-        self.group.work(key, async || op.await)
-    }
-
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
-        self.group.work(key, async || std::future::pending().await)
+        self.group.work(key.clone(), async || op.await)
     }
 }

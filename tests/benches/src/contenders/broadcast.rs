@@ -1,13 +1,13 @@
-//! A `tokio::sync::broadcast` channel for each key, by hand.
+//! A `tokio::sync::broadcast` channel for each key, by hand. A first caller that is dropped leaves its channel in the map, and
+//! everyone who comes later waits forever.
 
 use std::collections::HashMap;
 use std::future::Future;
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast::{Receiver, Sender, channel};
+use tokio::sync::broadcast::{Receiver, Sender};
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct Broadcast<K, V, S> {
     map: Mutex<HashMap<K, Sender<V>, S>>,
@@ -20,10 +20,23 @@ impl<K: Key, V: Value, S: Hasher> Broadcast<K, V, S> {
         match map.get(key) {
             Some(sender) => Some(sender.subscribe()),
             None => {
-                map.insert(key.clone(), channel(1).0);
+                map.insert(key.clone(), Sender::new(1));
                 None
             }
         }
+    }
+
+    fn leave(&self, key: &K, value: V) -> V {
+        let sender = self.map.lock().remove(key);
+        // Nobody may be listening.
+        let _ = sender.expect("put there by this call").send(value.clone());
+        value
+    }
+
+    /// The guard itself, without a future.
+    pub fn guard(&self, key: &K, value: V) -> V {
+        assert!(self.enter(key).is_none(), "nobody else is about");
+        self.leave(key, value)
     }
 }
 
@@ -40,35 +53,24 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Broadcast<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        ready(self.call(key.clone(), std::future::ready(value)))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            if let Some(mut receiver) = self.enter(&key) {
+            if let Some(mut receiver) = self.enter(key) {
                 return receiver.recv().await.expect("sent");
             }
             let value = op.await;
-            let sender = self
-                .map
-                .lock()
-                .remove(&key)
-                .expect("put there by this call");
-            // Nobody may be listening.
-            let _ = sender.send(value.clone());
-            value
+            self.leave(key, value)
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = V> + Send + 'a {
         let mut receiver = self
             .map
             .lock()
-            .get(&key)
+            .get(key)
             .expect("it is in flight")
             .subscribe();
         async move { receiver.recv().await.expect("sent") }

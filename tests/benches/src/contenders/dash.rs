@@ -7,7 +7,6 @@ use dashmap::DashMap;
 use tokio::sync::OnceCell;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct Dash<K, V, S> {
     map: DashMap<K, Arc<OnceCell<V>>, S>,
@@ -26,12 +25,7 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Dash<K, V, S> {
         out.get().expect("set")
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        let out = ready(self.call(key.clone(), std::future::ready(value)));
-        Self::value(&out).clone()
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -44,15 +38,14 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Dash<K, V, S> {
             })
             .await;
             if first {
-                self.map
-                    .remove_if(&key, |_, there| Arc::ptr_eq(there, &cell));
+                self.map.remove(key);
             }
             cell
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
-        let cell = self.map.entry(key).or_default().clone();
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
+        let cell = self.map.entry(key.clone()).or_default().clone();
         async move {
             cell.get_or_init(std::future::pending).await;
             cell

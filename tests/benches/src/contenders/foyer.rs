@@ -3,7 +3,6 @@
 use std::future::Future;
 
 use foyer::{Cache, CacheBuilder, CacheEntry, CacheProperties};
-use tokio::runtime::{Builder, Runtime};
 
 use super::{Contender, Hasher, Key, Value};
 
@@ -12,22 +11,16 @@ const ROOM: usize = 2_000_000;
 
 pub struct Foyer<K: Key, V: Value, S: Hasher> {
     cache: Cache<K, V, S, CacheProperties>,
-    /// For calls from outside of one.
-    runtime: Runtime,
 }
 
 impl<K: Key, V: Value, S: Hasher + std::fmt::Debug> Contender<K, V> for Foyer<K, V, S> {
     type Out = CacheEntry<K, V, S, CacheProperties>;
-
-    const WAKING: bool = true;
-    const SPAWNS: bool = true;
 
     fn new() -> Self {
         Self {
             cache: CacheBuilder::new(ROOM)
                 .with_hash_builder(S::default())
                 .build(),
-            runtime: Builder::new_current_thread().build().expect("a runtime"),
         }
     }
 
@@ -35,26 +28,21 @@ impl<K: Key, V: Value, S: Hasher + std::fmt::Debug> Contender<K, V> for Foyer<K,
         out.value()
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        let call = self.call(key.clone(), std::future::ready(value));
-        self.runtime.block_on(call).value().clone()
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
             let fetch = || async { Ok::<V, anyhow::Error>(op.await) };
-            let entry = self.cache.get_or_fetch(&key, fetch).await.expect("fetched");
-            self.cache.remove(&key);
+            let entry = self.cache.get_or_fetch(key, fetch).await.expect("fetched");
+            self.cache.remove(key);
             entry
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
         let never = || std::future::pending::<Result<V, anyhow::Error>>();
-        let call = self.cache.get_or_fetch(&key, never);
+        let call = self.cache.get_or_fetch(key, never);
         async move { call.await.expect("fetched") }
     }
 }

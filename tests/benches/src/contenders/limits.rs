@@ -57,18 +57,11 @@ impl<B: Bare> Contender<u64, u64> for Row<B> {
         out
     }
 
-    fn solo(&self, key: &u64, value: u64) -> u64 {
-        let slot = self.slot(*key);
-        slot.done.store(value + 1, Ordering::Release);
-        slot.bare.fire();
-        slot.done.swap(0, Ordering::AcqRel) - 1
-    }
-
-    fn call<'a, F>(&'a self, key: u64, op: F) -> impl Future<Output = u64> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a u64, op: F) -> impl Future<Output = u64> + Send + 'a
     where
         F: Future<Output = u64> + Send + 'static,
     {
-        let slot = self.slot(key);
+        let slot = self.slot(*key);
         slot.done.store(0, Ordering::Release);
         async move {
             let value = op.await;
@@ -78,8 +71,8 @@ impl<B: Bare> Contender<u64, u64> for Row<B> {
         }
     }
 
-    fn join<'a>(&'a self, key: u64) -> impl Future<Output = u64> + Send + 'a {
-        let slot = self.slot(key);
+    fn join<'a>(&'a self, key: &'a u64) -> impl Future<Output = u64> + Send + 'a {
+        let slot = self.slot(*key);
         slot.bare.wait(&slot.done)
     }
 }
@@ -207,7 +200,7 @@ impl<K: Hash + Eq + Clone> Floor<K> {
     }
 
     /// One call.
-    pub fn solo(&self, key: &K, value: u64) -> u64 {
+    pub fn guard(&self, key: &K, value: u64) -> u64 {
         let key = key.clone();
         let hash = self.hasher.hash_one(&key);
         let entry = {

@@ -7,33 +7,31 @@ use std::hash::{BuildHasher, Hash};
 mod async_once;
 mod async_singleflight;
 mod asyncband;
-mod broadcast;
+pub mod broadcast;
 mod dash;
 mod foyer;
 pub mod limits;
 mod moka;
-mod oneflight;
-mod quick_cache;
+pub mod oneflight;
+pub mod quick_cache;
 mod rs_singleflight;
 mod shared;
 mod singleflight_async;
-mod watch;
+pub mod watch;
+
+use ::quick_cache::DefaultHashBuilder as Own;
+
+use crate::op::Op;
 
 /// What a flight is found by.
 pub trait Key: Hash + Eq + Clone + Debug + Send + Sync + Unpin + 'static {
     /// The one with this number.
     fn nth(number: u64) -> Self;
-    /// Its number, for the limits that have a row of slots where others have a table.
-    fn number(&self) -> u64;
 }
 
 impl Key for u64 {
     fn nth(number: u64) -> Self {
         number
-    }
-
-    fn number(&self) -> u64 {
-        *self
     }
 }
 
@@ -41,10 +39,6 @@ impl Key for String {
     /// As long as a UUID in text.
     fn nth(number: u64) -> Self {
         format!("{number:036}")
-    }
-
-    fn number(&self) -> u64 {
-        self.parse().expect("made of a number")
     }
 }
 
@@ -56,16 +50,11 @@ impl<V: Clone + Debug + PartialEq + Send + Sync + Unpin + 'static> Value for V {
 pub trait Hasher: BuildHasher + Default + Clone + Send + Sync + 'static {}
 impl<S: BuildHasher + Default + Clone + Send + Sync + 'static> Hasher for S {}
 
-/// One way to have an operation run once for all its callers.
+/// One way to have an operation run once for all its callers. A key is borrowed for a call, and cloned as often as a user of the
+/// contender has to.
 pub trait Contender<K: Key, V: Value>: Send + Sync + 'static {
     /// How a caller holds the outcome: by reference where the contender can, else as a copy.
     type Out: Send;
-
-    /// Whether it polls an operation only when that has asked for it.
-    const WAKING: bool = false;
-
-    /// Whether it runs operations as tasks of tokio, and so can not be polled by hand.
-    const SPAWNS: bool = false;
 
     /// Empty.
     fn new() -> Self;
@@ -73,17 +62,42 @@ pub trait Contender<K: Key, V: Value>: Send + Sync + 'static {
     /// The value in it.
     fn value(out: &Self::Out) -> &V;
 
-    /// A call with nobody else about, whose operation is ready at once: begun, settled, gone.
-    fn solo(&self, key: &K, value: V) -> V;
-
     /// A call: the first one for a key runs `op`, the others get its outcome.
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static;
 
-    /// A call of which it is known that it is not the first. The key is looked up here or at the first poll, as the contender
-    /// has it.
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a;
+    /// A call of which it is known that it is not the first, as a guard knows. The key is looked up here or at the first poll,
+    /// as the contender has it.
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
+        self.call(key, std::future::pending())
+    }
+}
+
+/// A contender whose duplicates make whole calls, as users of a closure do: they can not know that they are not the first.
+pub struct Whole<C>(C);
+
+impl<K: Key, V: Value, C: Contender<K, V>> Contender<K, V> for Whole<C> {
+    type Out = C::Out;
+
+    fn new() -> Self {
+        Self(C::new())
+    }
+
+    fn value(out: &Self::Out) -> &V {
+        C::value(out)
+    }
+
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        self.0.call(key, op)
+    }
+
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
+        self.0.call(key, Op::never())
+    }
 }
 
 /// What a contender is to the comparison.
@@ -93,16 +107,18 @@ pub enum Kind {
     Ours,
     /// Another way to use it, for information.
     Variant,
-    /// What a user could take instead, as it is shipped.
-    Peer,
-    /// The same with foldhash.
+    /// A crate that a user could take instead, as it is shipped.
+    Crate,
+    /// What a user could write instead, of parts as they are shipped.
+    Hand,
+    /// One of both with foldhash.
     Tuned,
     /// Something that does less, to show how far it is to the ground.
     Limit,
 }
 
-/// How the names of those with foldhash end.
-pub const TUNED: &str = " tuned";
+/// What can be had as it is shipped.
+pub const SHIPPED: &[Kind] = &[Kind::Crate, Kind::Hand];
 
 /// Name and kind.
 #[derive(Clone, Copy, Debug)]
@@ -113,60 +129,86 @@ pub struct Who {
     pub kind: Kind,
 }
 
+/// One of a kind.
+#[must_use]
+pub const fn who(name: &'static str, kind: Kind) -> Who {
+    Who { name, kind }
+}
+
 /// Does something with each contender's type.
 pub trait Visitor<K: Key, V: Value> {
     /// Called once for each.
     fn visit<C: Contender<K, V>>(&mut self, who: Who);
 }
 
-/// oneflight and its peers, as shipped and with foldhash where they take a hasher.
+/// The guard and `work`, and their peers, as shipped and with foldhash where they take a hasher. Duplicates begin as those of a
+/// guard do.
 pub fn each<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
+    visitor.visit::<oneflight::Guard<K, V>>(who(GUARD, Kind::Ours));
+    visitor.visit::<oneflight::Work<K, V>>(who(WORK, Kind::Variant));
+    peers(visitor);
+}
+
+/// The closure calls: `work`, and its peers by whole calls.
+pub fn each_closure<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
+    struct Wholly<'v, W>(&'v mut W);
+
+    impl<K: Key, V: Value, W: Visitor<K, V>> Visitor<K, V> for Wholly<'_, W> {
+        fn visit<C: Contender<K, V>>(&mut self, who: Who) {
+            self.0.visit::<Whole<C>>(who);
+        }
+    }
+
+    let visitor = &mut Wholly(visitor);
+    visitor.visit::<oneflight::Work<K, V>>(who(WORK, Kind::Ours));
+    peers(visitor);
+}
+
+/// The other closures of ours.
+pub fn each_variant<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
+    visitor.visit::<oneflight::TryWork<K, V>>(who("try_work", Kind::Variant));
+    visitor.visit::<oneflight::Run<K, V>>(who("begin + run", Kind::Variant));
+    visitor.visit::<oneflight::Guard<K, V>>(who("guard in async", Kind::Variant));
+}
+
+fn peers<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
     use std::hash::RandomState as Sip;
 
+    use Kind::{Crate, Hand, Tuned};
     use foldhash::fast::RandomState as Fold;
 
-    fn who(name: &'static str, kind: Kind) -> Who {
-        Who { name, kind }
-    }
-    let peer = |name: &'static str| {
-        let tuned = name.ends_with(TUNED);
-        who(name, if tuned { Kind::Tuned } else { Kind::Peer })
-    };
-    visitor.visit::<oneflight::Guard<K, V>>(who("oneflight", Kind::Ours));
-    visitor.visit::<oneflight::Work<K, V>>(who("oneflight work", Kind::Variant));
-    visitor.visit::<dash::Dash<K, V, Sip>>(peer("dash"));
-    visitor.visit::<dash::Dash<K, V, Fold>>(peer("dash tuned"));
-    visitor.visit::<shared::SharedMap<K, V, Sip>>(peer("Shared"));
-    visitor.visit::<shared::SharedMap<K, V, Fold>>(peer("Shared tuned"));
-    visitor.visit::<broadcast::Broadcast<K, V, Sip>>(peer("broadcast"));
-    visitor.visit::<broadcast::Broadcast<K, V, Fold>>(peer("broadcast tuned"));
-    visitor.visit::<watch::Watch<K, V, Sip>>(peer("watch"));
-    visitor.visit::<watch::Watch<K, V, Fold>>(peer("watch tuned"));
-    visitor.visit::<async_once::AsyncOnce<K, V, Sip>>(peer("async-lock"));
-    visitor.visit::<async_once::AsyncOnce<K, V, Fold>>(peer("async-lock tuned"));
-    visitor
-        .visit::<quick_cache::Quick<K, V, ::quick_cache::DefaultHashBuilder>>(peer("quick_cache"));
-    visitor.visit::<quick_cache::Quick<K, V, Fold>>(peer("quick_cache tuned"));
-    visitor.visit::<moka::Moka<K, V, Sip>>(peer("moka"));
-    visitor.visit::<moka::Moka<K, V, Fold>>(peer("moka tuned"));
-    visitor.visit::<singleflight_async::Singleflight<K, V>>(peer("singleflight-async"));
-    visitor.visit::<async_singleflight::Singleflight<K, V, Sip>>(peer("async_singleflight"));
-    visitor.visit::<async_singleflight::Singleflight<K, V, Fold>>(peer("async_singleflight tuned"));
-    visitor.visit::<rs_singleflight::Singleflight<K, V>>(peer("rs-singleflight"));
-    visitor.visit::<asyncband::Band<K, V, Sip>>(peer("asyncband"));
-    visitor.visit::<asyncband::Band<K, V, Fold>>(peer("asyncband tuned"));
+    visitor.visit::<dash::Dash<K, V, Sip>>(who("dash", Hand));
+    visitor.visit::<dash::Dash<K, V, Fold>>(who("dash tuned", Tuned));
+    visitor.visit::<shared::SharedMap<K, V, Sip>>(who("Shared", Hand));
+    visitor.visit::<shared::SharedMap<K, V, Fold>>(who("Shared tuned", Tuned));
+    visitor.visit::<broadcast::Broadcast<K, V, Sip>>(who("broadcast", Hand));
+    visitor.visit::<broadcast::Broadcast<K, V, Fold>>(who("broadcast tuned", Tuned));
+    visitor.visit::<watch::Watch<K, V, Sip>>(who("watch", Hand));
+    visitor.visit::<watch::Watch<K, V, Fold>>(who("watch tuned", Tuned));
+    visitor.visit::<async_once::AsyncOnce<K, V, Sip>>(who("async-lock", Hand));
+    visitor.visit::<async_once::AsyncOnce<K, V, Fold>>(who("async-lock tuned", Tuned));
+    visitor.visit::<quick_cache::Quick<K, V, Own>>(who("quick_cache", Crate));
+    visitor.visit::<quick_cache::Quick<K, V, Fold>>(who("quick_cache tuned", Tuned));
+    visitor.visit::<moka::Moka<K, V, Sip>>(who("moka", Crate));
+    visitor.visit::<moka::Moka<K, V, Fold>>(who("moka tuned", Tuned));
+    visitor.visit::<singleflight_async::Singleflight<K, V>>(who("singleflight-async", Crate));
+    visitor.visit::<async_singleflight::Singleflight<K, V, Sip>>(who("async_singleflight", Crate));
+    let tuned = who("async_singleflight tuned", Tuned);
+    visitor.visit::<async_singleflight::Singleflight<K, V, Fold>>(tuned);
+    visitor.visit::<rs_singleflight::Singleflight<K, V>>(who("rs-singleflight", Crate));
+    visitor.visit::<asyncband::Band<K, V, Sip>>(who("asyncband", Crate));
+    visitor.visit::<asyncband::Band<K, V, Fold>>(who("asyncband tuned", Tuned));
 }
 
 /// Those that run operations as tasks of tokio.
 pub fn each_that_spawns<K: Key, V: Value>(visitor: &mut impl Visitor<K, V>) {
-    use std::hash::RandomState as Sip;
-
     use ::foldhash::fast::RandomState as Fold;
 
-    let name = "foyer";
-    let kind = Kind::Peer;
-    visitor.visit::<foyer::Foyer<K, V, Sip>>(Who { name, kind });
-    let name = "foyer tuned";
-    let kind = Kind::Tuned;
-    visitor.visit::<foyer::Foyer<K, V, Fold>>(Who { name, kind });
+    visitor.visit::<foyer::Foyer<K, V, ::foyer::DefaultHasher>>(who("foyer", Kind::Crate));
+    visitor.visit::<foyer::Foyer<K, V, Fold>>(who("foyer tuned", Kind::Tuned));
 }
+
+/// The guard of ours, where it is judged.
+pub const GUARD: &str = "oneflight";
+/// The closure of ours, where it is judged.
+pub const WORK: &str = "work";

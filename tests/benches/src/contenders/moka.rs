@@ -5,7 +5,6 @@ use std::future::Future;
 use moka::future::Cache;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready_or_later;
 
 pub struct Moka<K, V, S> {
     cache: Cache<K, V, S>,
@@ -24,25 +23,20 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Moka<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        // Its housekeeping is behind an asynchronous lock.
-        ready_or_later(self.call(key.clone(), std::future::ready(value)))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            let entry = self.cache.entry_by_ref(&key).or_insert_with(op).await;
+            let entry = self.cache.entry_by_ref(key).or_insert_with(op).await;
             if entry.is_fresh() {
-                self.cache.invalidate(&key).await;
+                self.cache.invalidate(key).await;
             }
             entry.into_value()
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
-        self.cache.get_with(key, std::future::pending())
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = V> + Send + 'a {
+        self.cache.get_with_by_ref(key, std::future::pending())
     }
 }

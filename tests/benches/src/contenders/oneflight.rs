@@ -1,18 +1,27 @@
-//! oneflight, by its guard and by `work`.
+//! oneflight, by its guard and by its closures.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use oneflight::{Begin, Group, Settled};
+use oneflight::{Begin, Error, Group, Settled};
 
 use super::{Contender, Key, Value};
-use crate::poll::ready;
 
-/// `begin`, and then what the role asks for.
+/// `begin`, and then what the role asks for, in an `async` block.
 pub struct Guard<K, V> {
     group: Group<K, V>,
+}
+
+impl<K: Key, V: Value> Guard<K, V> {
+    /// The guard itself, without a future.
+    pub fn guard(&self, key: &K, value: V) -> V {
+        match self.group.begin(key.clone()) {
+            Begin::Primary(primary) => (*primary.settle(value).expect("settled once")).clone(),
+            _ => unreachable!("nobody else is about"),
+        }
+    }
 }
 
 impl<K: Key, V: Value> Contender<K, V> for Guard<K, V> {
@@ -28,19 +37,12 @@ impl<K: Key, V: Value> Contender<K, V> for Guard<K, V> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        match self.group.begin(key.clone()) {
-            Begin::Primary(primary) => (*primary.settle(value).expect("settled once")).clone(),
-            _ => unreachable!("nobody else is about"),
-        }
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            match self.group.begin(key) {
+            match self.group.begin(key.clone()) {
                 Begin::Primary(primary) => primary.settle(op.await).expect("settled once"),
                 Begin::Waiter(waiter) => waiter.await.expect("settled"),
                 Begin::Rejected(why) => panic!("{why}"),
@@ -48,8 +50,8 @@ impl<K: Key, V: Value> Contender<K, V> for Guard<K, V> {
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
-        match self.group.begin(key) {
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = Self::Out> + Send + 'a {
+        match self.group.begin(key.clone()) {
             Begin::Waiter(future) => Outcome { future },
             _ => unreachable!("it is in flight"),
         }
@@ -82,7 +84,32 @@ pub struct Work<K, V> {
 impl<K: Key, V: Value> Contender<K, V> for Work<K, V> {
     type Out = Settled<K, V>;
 
-    const WAKING: bool = true;
+    fn new() -> Self {
+        Self {
+            group: Group::new(),
+        }
+    }
+
+    fn value(out: &Self::Out) -> &V {
+        out
+    }
+
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let future = self.group.work(key.clone(), || op);
+        Outcome { future }
+    }
+}
+
+/// `try_work`: the operation can fail, and then another caller runs its own.
+pub struct TryWork<K, V> {
+    group: Group<K, V>,
+}
+
+impl<K: Key, V: Value> Contender<K, V> for TryWork<K, V> {
+    type Out = Settled<K, V>;
 
     fn new() -> Self {
         Self {
@@ -94,20 +121,44 @@ impl<K: Key, V: Value> Contender<K, V> for Work<K, V> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        let out = ready(self.group.work(key.clone(), || std::future::ready(value)));
-        (*out.expect("settled")).clone()
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let future = self.group.work(key, || op);
+        let make = || async { Ok::<V, Error>(op.await) };
+        let future = self.group.try_work(key.clone(), make);
         Outcome { future }
     }
+}
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Self::Out> + Send + 'a {
-        self.call(key, std::future::pending())
+/// `begin`, and `run` for the primary.
+pub struct Run<K, V> {
+    group: Group<K, V>,
+}
+
+impl<K: Key, V: Value> Contender<K, V> for Run<K, V> {
+    type Out = Settled<K, V>;
+
+    fn new() -> Self {
+        Self {
+            group: Group::new(),
+        }
+    }
+
+    fn value(out: &Self::Out) -> &V {
+        out
+    }
+
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Self::Out> + Send + 'a
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        async move {
+            match self.group.begin(key.clone()) {
+                Begin::Primary(primary) => primary.run(op).await.expect("settled"),
+                Begin::Waiter(waiter) => waiter.await.expect("settled"),
+                Begin::Rejected(why) => panic!("{why}"),
+            }
+        }
     }
 }

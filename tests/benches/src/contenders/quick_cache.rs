@@ -15,6 +15,20 @@ pub struct Quick<K, V, S> {
     cache: Cache<K, V, UnitWeighter, S, DefaultLifecycle<K, V>>,
 }
 
+impl<K: Key, V: Value, S: Hasher> Quick<K, V, S> {
+    /// The guard itself.
+    pub fn guard(&self, key: &K, value: V) -> V {
+        match ready(self.cache.get_value_or_guard_async(key)) {
+            Ok(value) => value,
+            Err(guard) => {
+                let _ = guard.insert(value.clone());
+                self.cache.remove(key);
+                value
+            }
+        }
+    }
+}
+
 impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Quick<K, V, S> {
     type Out = V;
 
@@ -39,37 +53,26 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Quick<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        match ready(self.cache.get_value_or_guard_async(key)) {
-            Ok(value) => value,
-            Err(guard) => {
-                let _ = guard.insert(value.clone());
-                self.cache.remove(key);
-                value
-            }
-        }
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            match self.cache.get_value_or_guard_async(&key).await {
+            match self.cache.get_value_or_guard_async(key).await {
                 Ok(value) => value,
                 Err(guard) => {
                     let value = op.await;
                     let _ = guard.insert(value.clone());
-                    self.cache.remove(&key);
+                    self.cache.remove(key);
                     value
                 }
             }
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = V> + Send + 'a {
         async move {
-            match self.cache.get_value_or_guard_async(&key).await {
+            match self.cache.get_value_or_guard_async(key).await {
                 Ok(value) => value,
                 Err(_guard) => unreachable!("it is in flight"),
             }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rs_singleflight::Group;
 
 use super::{Contender, Key, Value};
-use crate::poll::ready;
 
 pub struct Singleflight<K, V> {
     group: Group<K, V, Infallible>,
@@ -36,18 +35,10 @@ impl<K: Key, V: Value> Contender<K, V> for Singleflight<K, V> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        (*ready(self.work(key.clone(), std::future::ready(value)))).clone()
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = Arc<V>> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = Arc<V>> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
-        self.work(key, op)
-    }
-
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = Arc<V>> + Send + 'a {
-        self.work(key, std::future::pending())
+        self.work(key.clone(), op)
     }
 }

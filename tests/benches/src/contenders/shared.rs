@@ -1,4 +1,5 @@
-//! `Mutex<HashMap<K, Shared<BoxFuture>>>`, by hand.
+//! `Mutex<HashMap<K, Shared<BoxFuture>>>`, by hand. A first caller that is dropped leaves its entry in the map, with an
+//! outcome that later calls get.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -8,7 +9,6 @@ use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct SharedMap<K, V: Clone, S> {
     map: Mutex<HashMap<K, Shared<BoxFuture<'static, V>>, S>>,
@@ -27,11 +27,7 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for SharedMap<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        ready(self.call(key.clone(), std::future::ready(value)))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
@@ -46,19 +42,15 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for SharedMap<K, V, S> {
                 };
                 entry.or_insert_with(make).clone()
             };
-            let mine = shared.clone();
             let value = shared.await;
             if first {
-                let mut map = self.map.lock();
-                if map.get(&key).is_some_and(|there| there.ptr_eq(&mine)) {
-                    map.remove(&key);
-                }
+                self.map.lock().remove(key);
             }
             value
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
-        self.map.lock().get(&key).expect("it is in flight").clone()
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = V> + Send + 'a {
+        self.map.lock().get(key).expect("it is in flight").clone()
     }
 }

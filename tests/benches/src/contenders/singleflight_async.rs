@@ -5,7 +5,6 @@ use std::future::Future;
 use singleflight_async::SingleFlight;
 
 use super::{Contender, Key, Value};
-use crate::poll::ready;
 
 pub struct Singleflight<K, V> {
     group: SingleFlight<K, V>,
@@ -24,18 +23,10 @@ impl<K: Key, V: Value> Contender<K, V> for Singleflight<K, V> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        ready(self.group.work(key.clone(), || std::future::ready(value)))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
-        self.group.work(key, || op)
-    }
-
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
-        self.group.work(key, std::future::pending)
+        self.group.work(key.clone(), || op)
     }
 }

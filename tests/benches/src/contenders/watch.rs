@@ -1,27 +1,44 @@
-//! A `tokio::sync::watch` channel for each key, by hand.
+//! A `tokio::sync::watch` channel for each key, by hand. A first caller that is dropped leaves its channel in the map, and
+//! everyone who comes later waits forever.
 
 use std::collections::HashMap;
 use std::future::Future;
 
 use parking_lot::Mutex;
-use tokio::sync::watch::{Receiver, Sender, channel};
+use tokio::sync::watch::{Receiver, Sender};
 
 use super::{Contender, Hasher, Key, Value};
-use crate::poll::ready;
 
 pub struct Watch<K, V, S> {
-    map: Mutex<HashMap<K, Receiver<Option<V>>, S>>,
+    map: Mutex<HashMap<K, Sender<Option<V>>, S>>,
 }
 
 impl<K: Key, V: Value, S: Hasher> Watch<K, V, S> {
-    fn enter(&self, key: &K) -> Result<Sender<Option<V>>, Receiver<Option<V>>> {
+    /// A receiver if the key is in flight; else it is from now on.
+    fn enter(&self, key: &K) -> Option<Receiver<Option<V>>> {
         let mut map = self.map.lock();
-        if let Some(receiver) = map.get(key) {
-            return Err(receiver.clone());
+        match map.get(key) {
+            Some(sender) => Some(sender.subscribe()),
+            None => {
+                map.insert(key.clone(), Sender::new(None));
+                None
+            }
         }
-        let (sender, receiver) = channel(None);
-        map.insert(key.clone(), receiver);
-        Ok(sender)
+    }
+
+    fn leave(&self, key: &K, value: V) -> V {
+        let sender = self.map.lock().remove(key);
+        // Nobody may be listening.
+        let _ = sender
+            .expect("put there by this call")
+            .send(Some(value.clone()));
+        value
+    }
+
+    /// The guard itself, without a future.
+    pub fn guard(&self, key: &K, value: V) -> V {
+        assert!(self.enter(key).is_none(), "nobody else is about");
+        self.leave(key, value)
     }
 }
 
@@ -44,28 +61,21 @@ impl<K: Key, V: Value, S: Hasher> Contender<K, V> for Watch<K, V, S> {
         out
     }
 
-    fn solo(&self, key: &K, value: V) -> V {
-        ready(self.call(key.clone(), std::future::ready(value)))
-    }
-
-    fn call<'a, F>(&'a self, key: K, op: F) -> impl Future<Output = V> + Send + 'a
+    fn call<'a, F>(&'a self, key: &'a K, op: F) -> impl Future<Output = V> + Send + 'a
     where
         F: Future<Output = V> + Send + 'static,
     {
         async move {
-            let sender = match self.enter(&key) {
-                Ok(sender) => sender,
-                Err(receiver) => return receive(receiver).await,
-            };
+            if let Some(receiver) = self.enter(key) {
+                return receive(receiver).await;
+            }
             let value = op.await;
-            self.map.lock().remove(&key);
-            // Nobody may be listening.
-            let _ = sender.send(Some(value.clone()));
-            value
+            self.leave(key, value)
         }
     }
 
-    fn join<'a>(&'a self, key: K) -> impl Future<Output = V> + Send + 'a {
-        receive(self.map.lock().get(&key).expect("it is in flight").clone())
+    fn join<'a>(&'a self, key: &'a K) -> impl Future<Output = V> + Send + 'a {
+        let map = self.map.lock();
+        receive(map.get(key).expect("it is in flight").subscribe())
     }
 }

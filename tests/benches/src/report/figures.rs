@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use crate::contenders::{self, Contender, Kind, Visitor, Who, limits};
+use crate::contenders::{self, Contender, Kind, Visitor, Who, limits, who};
 use crate::row::Row;
+use crate::workloads::RUNTIME;
 
 /// All rows of a run, and who is who in them.
 #[derive(Debug)]
@@ -26,15 +27,19 @@ impl Figures {
     /// Of these rows.
     #[must_use]
     pub fn new(rows: Vec<Row>) -> Self {
-        let mut names = Names(Vec::new());
+        let mut names = Names(vec![
+            who(limits::FLOOR, Kind::Limit),
+            who(RUNTIME, Kind::Limit),
+            who(contenders::WORK, Kind::Ours),
+            who("spawn", Kind::Ours),
+            who("spawn_while_wanted", Kind::Variant),
+            who("the first call", Kind::Ours),
+            who("its replay", Kind::Variant),
+        ]);
         contenders::each(&mut names);
+        contenders::each_variant(&mut names);
         contenders::each_that_spawns(&mut names);
         limits::each(&mut names);
-        let kind = Kind::Limit;
-        names.0.push(Who {
-            name: limits::FLOOR,
-            kind,
-        });
         Self { rows, who: names.0 }
     }
 
@@ -45,10 +50,14 @@ impl Figures {
     }
 
     /// What a contender is to the comparison.
+    ///
+    /// # Panics
+    ///
+    /// Panics if nobody has this name.
     #[must_use]
     pub fn kind(&self, contender: &str) -> Kind {
         let found = self.who.iter().find(|who| who.name == contender);
-        found.map_or(Kind::Peer, |who| who.kind)
+        found.unwrap_or_else(|| panic!("{contender}?")).kind
     }
 
     /// The rows of a workload's variant.
@@ -80,12 +89,18 @@ impl Figures {
         self.row(workload, key, n, contender)?.ns
     }
 
-    /// The fastest of a kind.
+    /// Who has the least of a figure, of some kinds.
     #[must_use]
-    pub fn best(&self, workload: &str, key: &str, n: u64, kinds: &[Kind]) -> Option<(&str, f64)> {
-        let rows = self.of(workload, key).filter(|row| row.n == n);
+    pub fn best(&self, place: Place<'_>, kinds: &[Kind], figure: Figure) -> Option<(&str, f64)> {
+        let rows = self.of(place.0, place.1).filter(|row| row.n == place.2);
         let rows = rows.filter(|row| kinds.contains(&self.kind(&row.contender)));
-        let timed = rows.filter_map(|row| Some((row.contender.as_str(), row.ns?)));
-        timed.min_by(|a, b| a.1.total_cmp(&b.1))
+        let figures = rows.filter_map(|row| Some((row.contender.as_str(), figure(row)?)));
+        figures.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
+
+/// Workload, variant and size.
+pub type Place<'a> = (&'a str, &'a str, u64);
+
+/// What is asked of a row.
+pub type Figure = fn(&Row) -> Option<f64>;

@@ -1,288 +1,231 @@
 //! The goals, and whether the rows meet them.
 
-use super::figures::Figures;
-use crate::contenders::{Kind, limits};
+use super::figures::{Figure, Figures, Place};
+use crate::contenders::{GUARD, Kind, SHIPPED, WORK, limits};
+use crate::workloads::RUNTIME;
 
 /// One goal of a row of the table.
 #[derive(Debug)]
 pub struct Goal {
     /// Which work.
     pub work: String,
-    /// What is asked for, in words.
+    /// The bound, in words.
     pub goal: String,
-    /// What was measured, in words; absent when the run has no such row.
-    pub measured: Option<String>,
+    /// What was measured, in words.
+    pub measured: String,
     /// Whether that is enough.
     pub met: bool,
 }
 
-const OURS: &str = "oneflight";
-const PEERS: &[Kind] = &[Kind::Peer];
-const TUNED: &[Kind] = &[Kind::Peer, Kind::Tuned];
-
-struct Judge<'a> {
-    figures: &'a Figures,
-    goals: Vec<Goal>,
+/// What ours is compared with.
+#[derive(Clone, Copy)]
+enum Than {
+    /// The best of all as shipped.
+    Hand,
+    /// The best crate as shipped.
+    Crate,
+    /// The best of all, those with foldhash among them.
+    Tuned,
+    /// This one.
+    It(&'static str),
 }
+
+use Than::{Crate, Hand, It, Tuned};
+
+impl Than {
+    fn name(self) -> &'static str {
+        match self {
+            Hand => "the best as shipped",
+            Crate => "the best crate",
+            Tuned => "the best tuned",
+            It(name) => name,
+        }
+    }
+}
+
+type Bounds = &'static [(f64, Than)];
+
+/// What, whose, in which workload, variants and sizes, and at most so many times of whom. The worst of them is judged.
+type Times = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    (u64, u64),
+    Bounds,
+);
+
+/// What, whose, where, and at most so much.
+type Most = (
+    &'static str,
+    &'static str,
+    Place<'static>,
+    f64,
+    &'static str,
+    Figure,
+);
+
+/// What grows of ours, in which workload and variant, between which sizes, and at most so many times.
+type Growth = (&'static str, &'static str, &'static str, (u64, u64), f64);
+
+const ALONE: (u64, u64) = (1, 1);
+const AT_1K: (u64, u64) = (1_000, 1_000);
+const CROWD: (u64, u64) = (1_000, 1_000_000);
+const SHARED: Than = It("Shared");
+const EVENT: Than = It("Event on the stack");
+const WAKERS: Than = It(limits::WAKERS);
+const FLOOR: Than = It(limits::FLOOR);
+const PENDING: &str = "u64, pending once";
+const TOKIO: &str = "tokio-current";
+const ORDERS: &[&str] = &["in-order", "reverse", "random"];
+
+// A table is read by its columns.
+#[rustfmt::skip]
+const TIMES: &[Times] = &[
+    ("`work` alone", WORK, "closure", &["u64"], ALONE, &[(0.85, Hand), (0.80, Crate), (1.05, Tuned)]),
+    ("`work` alone, 36-byte key", WORK, "closure", &["str36"], ALONE, &[(0.80, Hand), (1.0, Tuned)]),
+    ("`work` alone, pending once", WORK, "closure", &[PENDING], ALONE, &[(1.25, Hand)]),
+    ("`work` alone, pending once (stretch)", WORK, "closure", &[PENDING], ALONE, &[(1.0, Hand)]),
+    ("`work` joins, 1k", WORK, "join", &["closure"], AT_1K, &[(1.0, SHARED)]),
+    ("`work` settle + resume, 1k and 100k", WORK, "settle_resume", &["closure"], CROWD, &[(1.05, SHARED)]),
+    ("`work`, one waiter, the whole cycle", WORK, "settle_resume", &["closure"], ALONE, &[(1.20, Hand)]),
+    ("`work`, one waiter, the whole cycle (stretch)", WORK, "settle_resume", &["closure"], ALONE, &[(1.0, Hand)]),
+    ("`work` cancel, every second of 1k", WORK, "cancel", &["closure"], AT_1K, &[(2.3, SHARED)]),
+    ("`work` cancel, every second of 1k (stretch)", WORK, "cancel", &["closure"], AT_1K, &[(1.6, SHARED)]),
+    ("`try_work` alone", "try_work", "closure", &["u64"], ALONE, &[(0.95, Hand)]),
+    ("`begin` + `run` alone", "begin + run", "closure", &["u64"], ALONE, &[(0.75, Hand), (0.90, Tuned)]),
+    ("`begin` + `run`, pending once", "begin + run", "closure", &[PENDING], ALONE, &[(2.0, It("guard in async"))]),
+    ("guard alone", GUARD, "guard", &["u64"], ALONE, &[(0.50, Hand), (0.70, Tuned), (1.35, FLOOR)]),
+    ("guard alone, 36-byte key", GUARD, "guard", &["str36"], ALONE, &[(0.62, Hand)]),
+    ("guard joins, 1k", GUARD, "join", &["guard"], AT_1K, &[(0.90, SHARED)]),
+    ("guard settle + resume, 1k to 1M", GUARD, "settle_resume", &["guard"], CROWD, &[(0.92, SHARED), (0.5, EVENT)]),
+    ("guard, one waiter, the whole cycle", GUARD, "settle_resume", &["guard"], ALONE, &[(0.85, SHARED), (0.85, It("quick_cache"))]),
+    ("settle to last resumed, tokio, 10 to 1M", GUARD, "fan", &[TOKIO], (10, 1_000_000), &[(1.0, Hand), (1.15, WAKERS)]),
+    ("settle to last resumed, smol, 10 to 1M", GUARD, "fan", &["smol"], (10, 1_000_000), &[(1.0, Hand), (1.15, WAKERS)]),
+    ("the settle call, 100k waiters", GUARD, "hold", &["library", TOKIO], (100_000, 100_000), &[(1.2, WAKERS)]),
+    ("guard cancel, 1k and 100k", GUARD, "cancel", ORDERS, (1_000, 100_000), &[(1.2, Hand)]),
+    ("1M keys in flight: a begin", GUARD, "keys", &["begin"], (1_000_000, 1_000_000), &[(0.65, Hand)]),
+    ("2 threads, distinct keys", GUARD, "threads", &["distinct"], (2, 2), &[(0.60, Hand)]),
+];
+
+#[rustfmt::skip]
+const MOST: &[Most] = &[
+    ("`work` alone", WORK, ("closure", "u64", 1), 1.0, "allocations", ALLOCS),
+    ("`work` alone, 36-byte key", WORK, ("closure", "str36", 1), 2.0, "allocations", ALLOCS),
+    ("`work` alone, pending once", WORK, ("closure", PENDING, 1), 1.0, "allocations", ALLOCS),
+    ("`work`, heap of a key in flight (stretch)", WORK, ("keys", "heap", 1_000_000), 200.0, "bytes", BYTES),
+    ("guard alone", GUARD, ("guard", "u64", 1), 1.0, "allocations", ALLOCS),
+    ("memory of a waiter, all told", GUARD, ("join", "guard", 1_000), 40.0, "bytes", BYTES),
+    ("heap of a key in flight", GUARD, ("keys", "heap", 1_000_000), 100.0, "bytes", BYTES),
+    ("the operation wakes 100 times", GUARD, ("amplify", "wakes-100", 1_000), 2.0, "polls a waiter", |row| row.polls),
+    ("1M keys in flight: the worst begin", GUARD, ("keys", "worst-begin", 1_000_000), 0.5e6, "ns, best round", |row| row.min_ns),
+];
+
+#[rustfmt::skip]
+const GROWTH: &[Growth] = &[
+    ("guard settle + resume", "settle_resume", "guard", (1_000, 1_000_000), 1.1),
+    ("guard cancel in order", "cancel", "in-order", (1_000, 100_000), 1.2),
+    ("guard cancel in reverse", "cancel", "reverse", (1_000, 100_000), 1.2),
+    ("a value of 1 MiB to a waiter", "value", "u64", (8, 1 << 20), 2.0),
+];
+
+/// What `spawn` added, in parts of the runtime's own spawn and join, when a flight, its desk and its operation were three
+/// allocations: measured with this harness at version 5d65737.
+const ADDED: [(&str, f64); 2] = [("ready", 1.09), ("pending once", 1.16)];
 
 /// A figure, and a word about where it comes from.
 type Measured = (f64, String);
 
-impl<'a> Judge<'a> {
-    /// Adds a goal that is an upper bound.
-    fn at_most(
-        &mut self,
-        work: &str,
-        goal: &str,
-        bound: f64,
-        unit: &str,
-        measured: Option<Measured>,
-    ) {
-        self.goals.push(Goal {
-            work: work.to_owned(),
-            goal: goal.to_owned(),
-            met: measured.as_ref().is_some_and(|(value, _)| *value <= bound),
-            measured: measured.map(|(value, note)| match note.is_empty() {
-                true => format!("{value:.2}{unit}"),
-                false => format!("{value:.2}{unit} ({note})"),
-            }),
-        });
-    }
+const NS: Figure = |row| row.ns;
+const BYTES: Figure = |row| row.bytes;
+const ALLOCS: Figure = |row| row.allocs;
 
-    /// Ours over the best of some.
-    fn over_best(&self, workload: &str, key: &str, n: u64, kinds: &[Kind]) -> Option<Measured> {
-        let ours = self.figures.ns(workload, key, n, OURS)?;
-        let (name, best) = self.figures.best(workload, key, n, kinds)?;
-        Some((ours / best, format!("{ours:.0} ns, {name} {best:.0}")))
-    }
-
-    /// Ours over another.
-    fn over(&self, workload: &str, key: &str, n: u64, other: &str) -> Option<Measured> {
-        let ours = self.figures.ns(workload, key, n, OURS)?;
-        let other = self.figures.ns(workload, key, n, other)?;
-        Some((ours / other, format!("{ours:.1} ns, it {other:.1}")))
-    }
-
-    /// The worst of some sizes.
-    fn worst(
-        &self,
-        workload: &str,
-        keys: &[&str],
-        from: u64,
-        ratio: impl Fn(&Self, &str, u64) -> Option<Measured>,
-    ) -> Option<Measured> {
-        let cells = keys.iter().flat_map(|key| {
-            let sizes = self.figures.sizes(workload, key);
-            sizes
-                .into_iter()
-                .filter(move |n| *n >= from)
-                .map(move |n| (*key, n))
-        });
-        let ratios = cells.filter_map(|(key, n)| {
-            let (value, note) = ratio(self, key, n)?;
-            let place = if keys.len() > 1 {
-                format!("{key}, ")
-            } else {
-                String::new()
-            };
-            Some((value, format!("worst: {place}N = {n}, {note}")))
-        });
-        ratios.max_by(|a, b| a.0.total_cmp(&b.0))
-    }
-}
-
-/// Every goal.
+/// Every goal that there are rows for.
+#[must_use]
 pub fn all(figures: &Figures) -> Vec<Goal> {
-    let mut judge = Judge {
-        figures,
-        goals: Vec::new(),
+    let mut goals = Vec::new();
+    let mut judge = |work: &str, goal: String, bound: f64, is: Option<Measured>| {
+        goals.extend(is.map(|(value, note)| Goal {
+            work: work.to_owned(),
+            goal,
+            measured: format!("{value:.2} ({note})"),
+            met: value <= bound,
+        }));
     };
-    alone(&mut judge);
-    crowd(&mut judge);
-    tasks(&mut judge);
-    memory(&mut judge);
-    rest(&mut judge);
-    judge.goals
-}
-
-fn alone(judge: &mut Judge<'_>) {
-    let work = "solo: begin, settle, gone; `u64` key";
-    let allocs = judge.figures.row("solo", "u64", 1, OURS);
-    let allocs = allocs.and_then(|row| Some((row.allocs?, String::new())));
-    judge.at_most(work, "1 allocation", 1.0, " allocations", allocs);
-    let shipped = judge.over_best("solo", "u64", 1, PEERS);
-    judge.at_most(work, "0.50x the best peer as shipped", 0.50, "x", shipped);
-    let tuned = judge.over_best("solo", "u64", 1, TUNED);
-    judge.at_most(work, "0.70x the best peer with foldhash", 0.70, "x", tuned);
-    let floor = judge.over("solo", "u64", 1, limits::FLOOR);
-    judge.at_most(work, "1.35x the floor", 1.35, "x", floor);
-    let long = judge.over_best("solo", "str36", 1, PEERS);
-    judge.at_most(
-        "solo, 36-byte key",
-        "0.62x the best peer as shipped",
-        0.62,
-        "x",
-        long,
-    );
-}
-
-fn crowd(judge: &mut Judge<'_>) {
-    let join = judge.over("join", "u64", 1_000, "Shared");
-    judge.at_most(
-        "begin as a waiter, N = 1k",
-        "0.90x `Shared`",
-        0.90,
-        "x",
-        join,
-    );
-    let work = "settle + resume, library alone, N = 1k to 1M";
-    for (goal, bound, other) in [
-        ("0.92x `Shared`", 0.92, "Shared"),
-        ("0.5x a bare `Event`", 0.5, "Event on the stack"),
-        ("2x a bare `Vec<Waker>`", 2.0, limits::WAKERS),
-    ] {
-        let worst = judge.worst("settle_resume", &["u64"], 1_000, |judge, key, n| {
-            judge.over("settle_resume", key, n, other)
-        });
-        judge.at_most(work, goal, bound, "x", worst);
+    for (work, ours, workload, keys, sizes, bounds) in TIMES {
+        for (bound, than) in *bounds {
+            let ratio = |place| over(figures, place, ours, *than, NS);
+            let is = worst(figures, workload, keys, *sizes, ratio);
+            judge(work, format!("{bound:.2}x {}", than.name()), *bound, is);
+        }
     }
-    let at = |n| judge.figures.ns("settle_resume", "u64", n, OURS);
-    let growth = at(1_000_000).and_then(|most| {
-        let least = at(1_000)?;
-        Some((most / least, format!("{most:.1} ns, at 1k {least:.1}")))
-    });
-    judge.at_most(work, "at 1M 1.1x of 1k", 1.1, "x", growth);
-    let work = "N = 1, the whole cycle (begin, join, settle, resume)";
-    let shared = judge.over("settle_resume", "u64", 1, "Shared");
-    judge.at_most(work, "1.0x `Shared`", 1.0, "x", shared);
-    let quick = judge.over("settle_resume", "u64", 1, "quick_cache");
-    judge.at_most(work, "1.0x quick_cache", 1.0, "x", quick);
-    let best = judge.over_best("settle_resume", "u64", 1, TUNED);
-    judge.at_most(work, "stretch: 1.0x the best tuned peer", 1.0, "x", best);
+    let held = ("keys", "heap and future", 1_000_000);
+    let is = over(figures, held, WORK, Hand, BYTES);
+    let work = "`work`, a key in flight: heap and future";
+    judge(work, format!("0.95x {}", Hand.name()), 0.95, is);
+    for (work, ours, (workload, key, n), bound, unit, figure) in MOST {
+        let is = figures.row(workload, key, *n, ours).and_then(figure);
+        let is = is.map(|is| (is, (*unit).to_owned()));
+        judge(work, format!("{bound} {unit}"), *bound, is);
+    }
+    for (work, workload, key, (from, to), bound) in GROWTH {
+        let at = |n| figures.ns(workload, key, n, GUARD);
+        let is = at(*to).zip(at(*from)).map(|(large, small)| {
+            let note = format!("{small:.1} at {from}, {large:.1} at {to}");
+            (large / small, note)
+        });
+        judge(work, format!("{bound}x from {from} to {to}"), *bound, is);
+    }
+    for ours in ["spawn", "spawn_while_wanted"] {
+        for (key, before) in ADDED {
+            let all = over(figures, ("spawn", key, 1), ours, It(RUNTIME), NS);
+            let is = all.map(|(ratio, note)| (ratio - 1.0, note));
+            let bound = 0.65 * before;
+            let goal = format!("{bound:.2}x of that, which is 0.65x of before");
+            let work = format!("`{ours}` adds to spawn + join, {key}");
+            judge(&work, goal, bound, is);
+        }
+    }
+    goals
 }
 
-fn tasks(judge: &mut Judge<'_>) {
-    for key in ["tokio-current", "smol"] {
-        let work = format!("fire to last waiter resumed, {key}, N = 10 to 1M");
-        let worst = judge.worst("fan", &[key], 10, |judge, key, n| {
-            judge.over_best("fan", key, n, PEERS)
-        });
-        judge.at_most(&work, "1.0x the best peer", 1.0, "x", worst);
-        let worst = judge.worst("fan", &[key], 10, |judge, key, n| {
-            judge.over("fan", key, n, limits::WAKERS)
-        });
-        judge.at_most(&work, "1.15x a bare `Vec<Waker>`", 1.15, "x", worst);
-    }
-    for key in ["library", "tokio-current"] {
-        let settle = judge.over("settle_call", key, 100_000, limits::WAKERS);
-        let work = format!("the settle call itself, 100,000 waiters, {key}");
-        judge.at_most(&work, "1.2x walking a bare `Vec<Waker>`", 1.2, "x", settle);
-    }
-    let amplify = judge.figures.row("amplify", "wakes-100", 1_000, OURS);
-    let polls = amplify.and_then(|row| Some((row.polls?, String::new())));
-    let work = "amplification: the operation wakes 100 times";
-    judge.at_most(work, "2 polls a waiter", 2.0, " polls", polls);
-    let shared = judge.over("amplify", "wakes-100", 1_000, "Shared");
-    judge.at_most(work, "1/20 of `Shared`'s time", 0.05, "x", shared);
-}
-
-fn memory(judge: &mut Judge<'_>) {
-    let bytes = |workload, key, n| {
-        let row = judge.figures.row(workload, key, n, OURS)?;
-        Some((row.bytes?, String::new()))
+/// Ours over another, at one place.
+fn over(
+    figures: &Figures,
+    place: Place<'_>,
+    ours: &str,
+    than: Than,
+    figure: Figure,
+) -> Option<Measured> {
+    let (workload, key, n) = place;
+    let ours = figure(figures.row(workload, key, n, ours)?)?;
+    let best = |kinds: &[Kind]| figures.best(place, kinds, figure);
+    let (name, other) = match than {
+        Hand => best(SHIPPED)?,
+        Crate => best(&[Kind::Crate])?,
+        Tuned => best(&[Kind::Crate, Kind::Hand, Kind::Tuned])?,
+        It(name) => (name, figure(figures.row(workload, key, n, name)?)?),
     };
-    let (waiter, key) = (
-        bytes("join", "u64", 1_000),
-        bytes("keys", "heap", 1_000_000),
-    );
-    let joined = judge.figures.row("join", "u64", 1_000, OURS);
-    let allocs = joined.and_then(|row| Some((row.allocs?, "of 1,000 waiters".to_owned())));
-    judge.at_most(
-        "memory of a waiter, all told",
-        "40 bytes",
-        40.0,
-        " bytes",
-        waiter,
-    );
-    judge.at_most(
-        "allocations for a waiter",
-        "none, amortised",
-        0.05,
-        "",
-        allocs,
-    );
-    let work = "heap for a key in flight, averaged over a doubling of the table";
-    judge.at_most(work, "100 bytes", 100.0, " bytes", key);
+    Some((ours / other, format!("{ours:.1}, {name} {other:.1}")))
 }
 
-fn rest(judge: &mut Judge<'_>) {
-    let orders = ["in-order", "reverse", "random"];
-    let worst = judge.worst("cancel", &orders, 0, |judge, key, n| {
-        judge.over_best("cancel", key, n, PEERS)
-    });
-    judge.at_most("cancel", "1.2x the best peer", 1.2, "x", worst);
-    let growth = |key: &str, who: &str| {
-        let small = judge.figures.ns("cancel", key, 1_000, who)?;
-        let large = judge.figures.ns("cancel", key, 100_000, who)?;
-        Some((large / small, small, large))
-    };
-    let grown = ["in-order", "reverse"].iter().filter_map(|key| {
-        let (ratio, small, large) = growth(key, OURS)?;
-        Some((
-            ratio,
-            format!("{key}: {small:.1} ns at 1k, {large:.1} at 100k"),
-        ))
-    });
-    let grown = grown.max_by(|a, b| a.0.total_cmp(&b.0));
-    // At random each drop is a miss or two in memory that is then larger than the caches: for everybody.
-    let random = growth("random", OURS).zip(growth("random", "Shared"));
-    let random = random.map(|(ours, shared)| {
-        (
-            ours.0 / shared.0,
-            format!("it grows {:.1}x, `Shared` {:.1}x", ours.0, shared.0),
-        )
-    });
-    judge.at_most(
-        "cancel, in order and in reverse",
-        "a drop at 100k 1.2x of one at 1k",
-        1.2,
-        "x",
-        grown,
-    );
-    judge.at_most(
-        "cancel at random",
-        "grows as `Shared` grows, from 1k to 100k",
-        1.0,
-        "x",
-        random,
-    );
-    let worst = judge.figures.row("keys", "worst-begin", 1_000_000, OURS);
-    let worst = worst.and_then(|row| Some((row.min_ns? / 1e6, "best round".to_owned())));
-    let work = "1M keys in flight";
-    judge.at_most(work, "worst single begin 0.5 ms", 0.5, " ms", worst);
-    let begin = judge.over_best("keys", "begin", 1_000_000, PEERS);
-    judge.at_most(work, "begin 0.65x the best peer", 0.65, "x", begin);
-    let threads = judge.over_best("threads", "distinct", 2, PEERS);
-    judge.at_most(
-        "2 threads, distinct keys",
-        "0.60x the best peer",
-        0.60,
-        "x",
-        threads,
-    );
-    let at = |n| judge.figures.ns("value", "u64", n, OURS);
-    let value = at(1 << 20).and_then(|large| {
-        let small = at(8)?;
-        Some((
-            large / small,
-            format!("{large:.0} ns, at 8 bytes {small:.0}"),
-        ))
-    });
-    judge.at_most(
-        "1 MiB value to a waiter",
-        "a count, not a copy (2x of 8 bytes)",
-        2.0,
-        "x",
-        value,
-    );
+/// The worst of the variants and sizes.
+fn worst(
+    figures: &Figures,
+    workload: &'static str,
+    keys: &'static [&'static str],
+    (from, to): (u64, u64),
+    ratio: impl Fn(Place<'static>) -> Option<Measured>,
+) -> Option<Measured> {
+    let mut all = Vec::new();
+    for key in keys {
+        for n in figures.sizes(workload, key).range(from..=to) {
+            let is = ratio((workload, key, *n));
+            all.extend(is.map(|(is, note)| match from == to {
+                true => (is, note),
+                false => (is, format!("{key}, N = {n}: {note}")),
+            }));
+        }
+    }
+    all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))
 }

@@ -1,18 +1,27 @@
 //! `BENCHMARKS.md`: prose from a template, figures from the rows.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use minijinja::value::ViaDeserialize;
 use minijinja::{Environment, context};
 
-use super::figures::Figures;
-use super::goals;
-use crate::contenders::Kind;
-use crate::row::Row;
+use super::figures::{Figure, Figures, Place};
+use crate::contenders::{GUARD, Kind, limits};
 
 const TEMPLATE: &str = include_str!("../../BENCHMARKS.md.jinja");
 const LOCK: &str = include_str!("../../Cargo.lock");
+
+const NS: Figure = |row| row.ns;
+const BYTES: Figure = |row| row.bytes;
+
+/// A row of a table of calls: its name, where it was measured, and which of ours it is.
+type Call = (String, String, String, u64, String);
+
+/// A row of a table of sizes: its name, its workload and its variant.
+type Series = (String, String, String);
 
 /// The whole page.
 pub fn render(figures: Figures) -> Result<String> {
@@ -21,148 +30,131 @@ pub fn render(figures: Figures) -> Result<String> {
     environment.set_keep_trailing_newline(true);
     environment.set_trim_blocks(true);
     let of = figures.clone();
-    let sizes = move |workload: String, key: String| by_size(&of, &workload, &key, |row| row.ns);
-    environment.add_function("by_size", sizes);
+    let table = move |calls: ViaDeserialize<Vec<Call>>| versus(&of, &calls, NS);
+    environment.add_function("versus", table);
     let of = figures.clone();
-    let bytes = move |workload: String, key: String| by_size(&of, &workload, &key, |row| row.bytes);
-    environment.add_function("bytes_by_size", bytes);
+    let table = move |calls: ViaDeserialize<Vec<Call>>| versus(&of, &calls, BYTES);
+    environment.add_function("bytes_versus", table);
     let of = figures.clone();
-    let detail = move |workload: String, key: String, n: u64| detail(&of, &workload, &key, n);
-    environment.add_function("detail", detail);
+    let table = move |calls: ViaDeserialize<Vec<Call>>| adds(&of, &calls);
+    environment.add_function("adds", table);
+    let of = figures.clone();
+    let table = move |series: ViaDeserialize<Vec<Series>>| by_size(&of, &series);
+    environment.add_function("by_size", table);
     let of = figures.clone();
     let figure = move |workload: String, key: String, n: u64, contender: String| {
         number(of.ns(&workload, &key, n, &contender))
     };
     environment.add_function("ns", figure);
+    let of = figures.clone();
+    let figure = move |workload: String, key: String, n: u64, contender: String| {
+        time(of.ns(&workload, &key, n, &contender))
+    };
+    environment.add_function("time", figure);
     environment.add_function("version", |package: String| version(&package));
-    let goals = goals_table(&figures);
     environment
         .add_template("page", TEMPLATE)
         .context("the template")?;
     let page = environment.get_template("page")?;
-    Ok(page.render(context! { goals })?)
+    Ok(page.render(context! {})?)
 }
 
-fn goals_table(figures: &Figures) -> String {
-    let mut text = String::from("| work | goal, at most | measured | met |\n|---|---|---|---|\n");
-    let goals = goals::all(figures);
-    for goal in &goals {
-        let measured = goal.measured.as_deref().unwrap_or("not in this run");
-        let met = match (goal.met, &goal.measured) {
-            (true, _) => "yes",
-            (false, Some(_)) => "**no**",
-            (false, None) => "",
+/// Calls down; across ours, the best of each kind with ours over it, and the limit where there is one.
+fn versus(figures: &Figures, calls: &[Call], figure: Figure) -> String {
+    let limit = |(_, workload, key, n, _): &Call| {
+        let named = |name| figure(figures.row(workload, key, *n, name)?);
+        named(limits::FLOOR).or(named(limits::WAKERS))
+    };
+    let limits = calls.iter().any(|call| limit(call).is_some());
+    let allocs = |(_, workload, key, n, ours): &Call| figures.row(workload, key, *n, ours)?.allocs;
+    let counted = calls
+        .iter()
+        .any(|call| call.3 == 1 && allocs(call).is_some());
+    let mut text = String::from("| | oneflight | best crate | best by hand | best tuned |");
+    text += if limits { " limit |" } else { "" };
+    text += if counted { " allocations |" } else { "" };
+    text += "\n|---|---:|---:|---:|---:|";
+    text += &"---:|".repeat(usize::from(limits) + usize::from(counted));
+    for call in calls {
+        let (name, workload, key, n, ours) = call;
+        let row = figures.row(workload, key, *n, ours);
+        let Some(ours) = row.and_then(figure) else {
+            // Not in this run.
+            continue;
         };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {measured} | {met} |",
-            goal.work, goal.goal
-        );
+        let _ = write!(text, "\n| {name} | **{}** |", number(Some(ours)));
+        for kind in [Kind::Crate, Kind::Hand, Kind::Tuned] {
+            let place = (workload.as_str(), key.as_str(), *n);
+            let _ = write!(text, " {} |", best(figures, place, kind, ours, figure));
+        }
+        if limits {
+            let _ = write!(text, " {} |", number(limit(call)));
+        }
+        if counted {
+            let _ = write!(text, " {} |", number(allocs(call)));
+        }
     }
-    let met = goals.iter().filter(|goal| goal.met).count();
-    let _ = write!(text, "\n{met} of {} met.", goals.len());
     text
 }
 
-/// Contenders down, sizes across.
-fn by_size(
-    figures: &Figures,
-    workload: &str,
-    key: &str,
-    figure: fn(&Row) -> Option<f64>,
-) -> String {
-    let sizes = figures.sizes(workload, key);
+fn best(figures: &Figures, place: Place<'_>, kind: Kind, ours: f64, figure: Figure) -> String {
+    let Some((name, best)) = figures.best(place, &[kind], figure) else {
+        return String::new();
+    };
+    let name = name.trim_end_matches(" tuned");
+    format!("{name} {} ({:.2}x)", number(Some(best)), ours / best)
+}
+
+/// Calls down; across ours, what the runtime takes by itself, and what ours adds.
+fn adds(figures: &Figures, calls: &[Call]) -> String {
+    let mut text = String::from("| | in all | the runtime's own | added | allocations |\n");
+    text += "|---|---:|---:|---:|---:|";
+    for (name, workload, key, n, ours) in calls {
+        let row = figures.row(workload, key, *n, ours);
+        let all = row.and_then(NS);
+        let own = figures.ns(workload, key, *n, crate::workloads::RUNTIME);
+        let added = all.zip(own).map(|(all, own)| all - own);
+        let [all, own, added] = [all, own, added].map(number);
+        let allocs = number(row.and_then(|row| row.allocs));
+        let _ = write!(
+            text,
+            "\n| {name} | {all} | {own} | **{added}** | {allocs} |"
+        );
+    }
+    text
+}
+
+/// Series of ours down, sizes across, as times and over the limit.
+fn by_size(figures: &Figures, series: &[Series]) -> String {
+    let sizes: BTreeSet<_> = series
+        .iter()
+        .flat_map(|(_, workload, key)| figures.sizes(workload, key))
+        .collect();
     let mut text = String::from("| |");
     for size in &sizes {
         let _ = write!(text, " {} |", short(*size));
     }
-    let _ = write!(text, "\n|---|{}\n", "---:|".repeat(sizes.len()));
-    // By what they take at the largest size that nobody is left out of.
-    let order = sizes.iter().copied().filter(|size| *size <= 10_000).max();
-    let order = order.or(sizes.first().copied()).unwrap_or_default();
-    for row in ordered(figures, workload, key, order, figure) {
-        let name = &row.contender;
-        let _ = write!(text, "| {} |", label(figures, name));
-        for size in &sizes {
-            let value = figures.row(workload, key, *size, name).and_then(figure);
-            let _ = write!(text, " {} |", number(value));
+    let _ = write!(text, "\n|---|{}", "---:|".repeat(sizes.len()));
+    for (name, workload, key) in series {
+        let _ = write!(text, "\n| {name} |");
+        for n in &sizes {
+            let row = figures.row(workload, key, *n, GUARD);
+            let _ = write!(text, " {}", time(row.and_then(NS)));
+            if let Some(ratio) = row.and_then(|row| row.ratio_limit) {
+                let _ = write!(text, " ({ratio:.2}x)");
+            }
+            text += " |";
         }
-        text.push('\n');
     }
-    text.trim_end().to_owned()
+    text
 }
 
-/// Contenders down, all that is known about one size across.
-fn detail(figures: &Figures, workload: &str, key: &str, n: u64) -> String {
-    type Column = (&'static str, fn(&Row) -> Option<f64>);
-    let all: [Column; 7] = [
-        ("ns", |row| row.ns),
-        ("best round", |row| row.min_ns),
-        ("spread", |row| row.spread),
-        ("allocations", |row| row.allocs),
-        ("bytes", |row| row.bytes),
-        ("polls", |row| row.polls),
-        ("settle, µs", |row| row.settle_us),
-    ];
-    let rows = ordered(figures, workload, key, n, |row| row.ns.or(row.bytes));
-    let used: Vec<_> = all
-        .iter()
-        .filter(|(_, of)| rows.iter().any(|row| of(row).is_some()))
-        .collect();
-    let ours = figures.ns(workload, key, n, "oneflight");
-    let mut text = String::from("| |");
-    for (name, _) in &used {
-        let _ = write!(text, " {name} |");
-    }
-    let _ = write!(
-        text,
-        " oneflight takes |\n|---|{}---:|\n",
-        "---:|".repeat(used.len())
-    );
-    for row in rows {
-        let _ = write!(text, "| {} |", label(figures, &row.contender));
-        for (_, of) in &used {
-            let _ = write!(text, " {} |", number(of(row)));
-        }
-        let ratio = ours.and_then(|ours| Some(ours / row.ns?));
-        let _ = writeln!(
-            text,
-            " {} |",
-            ratio.map_or(String::new(), |ratio| format!("{ratio:.2}x"))
-        );
-    }
-    text.trim_end().to_owned()
-}
-
-/// Ours, then peers, then limits, each by the figure.
-fn ordered<'a>(
-    figures: &'a Figures,
-    workload: &'a str,
-    key: &'a str,
-    n: u64,
-    figure: fn(&Row) -> Option<f64>,
-) -> Vec<&'a Row> {
-    let mut rows: Vec<_> = figures.of(workload, key).filter(|row| row.n == n).collect();
-    let class = |row: &Row| match figures.kind(&row.contender) {
-        Kind::Ours => 0,
-        Kind::Variant => 1,
-        Kind::Peer | Kind::Tuned => 2,
-        Kind::Limit => 3,
-    };
-    rows.sort_by(|a, b| {
-        let by_figure = figure(a)
-            .unwrap_or(f64::MAX)
-            .total_cmp(&figure(b).unwrap_or(f64::MAX));
-        class(a).cmp(&class(b)).then(by_figure)
-    });
-    rows
-}
-
-fn label(figures: &Figures, name: &str) -> String {
-    match figures.kind(name) {
-        Kind::Ours => format!("**{name}**"),
-        Kind::Limit => format!("*{}*", name.replace('<', "&lt;")),
-        _ => name.to_owned(),
+fn time(ns: Option<f64>) -> String {
+    match ns {
+        Some(ns) if ns >= 1e6 => format!("{} ms", number(Some(ns / 1e6))),
+        Some(ns) if ns >= 1e3 => format!("{} µs", number(Some(ns / 1e3))),
+        Some(ns) => format!("{} ns", number(Some(ns))),
+        None => String::new(),
     }
 }
 

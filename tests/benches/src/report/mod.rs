@@ -1,4 +1,4 @@
-//! What is written from the rows: `BENCHMARKS.md` and the plots.
+//! What is written from the rows: the verdicts, `BENCHMARKS.md` and the plots.
 
 mod figures;
 mod goals;
@@ -6,5 +6,6 @@ mod markdown;
 mod plots;
 
 pub use figures::Figures;
+pub use goals::{Goal, all as goals};
 pub use markdown::render;
 pub use plots::draw;

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, anyhow};
 use plotters::prelude::*;
 
 use super::figures::Figures;
-use crate::row::Row;
 
 /// One plot: a workload over its sizes.
 struct Plot {
@@ -17,71 +16,24 @@ struct Plot {
     key: &'static str,
     across: &'static str,
     up: &'static str,
-    figure: fn(&Row) -> Option<f64>,
-}
-
-const fn time(row: &Row) -> Option<f64> {
-    row.ns
-}
-
-const fn heap(row: &Row) -> Option<f64> {
-    row.bytes
 }
 
 const PLOTS: &[Plot] = &[
     Plot {
-        file: "join",
-        title: "A duplicate begins and parks",
-        workload: "join",
-        key: "u64",
-        across: "waiters on one key",
-        up: "ns a waiter",
-        figure: time,
-    },
-    Plot {
         file: "settle_resume",
         title: "Settle and resume, no executor",
         workload: "settle_resume",
-        key: "u64",
+        key: "guard",
         across: "waiters on one key (at 1: the whole cycle)",
         up: "ns a waiter",
-        figure: time,
     },
     Plot {
         file: "fan_tokio",
-        title: "Fire to the last waiter resumed, tokio on one thread",
+        title: "Settle to the last waiter resumed, tokio on one thread",
         workload: "fan",
         key: "tokio-current",
         across: "waiters on one key, a task each",
         up: "ns a waiter",
-        figure: time,
-    },
-    Plot {
-        file: "fan_tokio_2",
-        title: "Fire to the last waiter resumed, tokio on two workers",
-        workload: "fan",
-        key: "tokio-2",
-        across: "waiters on one key, a task each",
-        up: "ns a waiter",
-        figure: time,
-    },
-    Plot {
-        file: "fan_smol",
-        title: "Fire to the last waiter resumed, smol on one thread",
-        workload: "fan",
-        key: "smol",
-        across: "waiters on one key, a task each",
-        up: "ns a waiter",
-        figure: time,
-    },
-    Plot {
-        file: "cancel",
-        title: "Dropping a parked waiter, in random order",
-        workload: "cancel",
-        key: "random",
-        across: "waiters on one key",
-        up: "ns a drop",
-        figure: time,
     },
     Plot {
         file: "keys",
@@ -90,25 +42,6 @@ const PLOTS: &[Plot] = &[
         key: "begin",
         across: "keys in flight at the end",
         up: "ns a begin",
-        figure: time,
-    },
-    Plot {
-        file: "heap",
-        title: "Heap for a key in flight",
-        workload: "keys",
-        key: "heap",
-        across: "keys in flight",
-        up: "bytes a key",
-        figure: heap,
-    },
-    Plot {
-        file: "threads",
-        title: "Solo calls from several threads, distinct keys",
-        workload: "threads",
-        key: "distinct",
-        across: "threads",
-        up: "ns a call of each thread",
-        figure: time,
     },
     Plot {
         file: "value",
@@ -117,13 +50,13 @@ const PLOTS: &[Plot] = &[
         key: "u64",
         across: "bytes of the value",
         up: "ns a waiter",
-        figure: time,
     },
 ];
 
-/// Who is drawn, in which colour: more lines than these can not be told apart. The tables have everyone.
+/// Who is drawn, in which colour: more lines than these can not be told apart. A run prints everyone.
 const LINES: &[(&str, RGBColor)] = &[
     ("oneflight", RGBColor(200, 30, 30)),
+    ("work", RGBColor(230, 120, 120)),
     ("Shared", RGBColor(31, 119, 180)),
     ("dash", RGBColor(44, 140, 60)),
     ("broadcast", RGBColor(240, 140, 20)),
@@ -134,7 +67,6 @@ const LINES: &[(&str, RGBColor)] = &[
     ("moka", RGBColor(170, 170, 30)),
     ("Event on the stack", RGBColor(150, 150, 150)),
     ("Vec<Waker>", RGBColor(60, 60, 60)),
-    ("floor", RGBColor(60, 60, 60)),
 ];
 
 const SIZE: (u32, u32) = (960, 560);
@@ -165,7 +97,7 @@ impl Plot {
                 .of(self.workload, self.key)
                 .filter(|row| row.contender == *name);
             let points: Vec<_> = rows
-                .filter_map(|row| Some((row.n as f64, (self.figure)(row)?)))
+                .filter_map(|row| Some((row.n as f64, row.ns?)))
                 .collect();
             (!points.is_empty()).then_some((*name, *colour, points))
         };

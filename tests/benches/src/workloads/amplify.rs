@@ -12,9 +12,9 @@ use pin_project_lite::pin_project;
 
 use super::executors::{Executor, Spawner, TokioCurrent};
 use super::flight::{Maker, cases};
-use super::{Make, Scale, VALUE};
+use super::{KEY, Make, Scale, VALUE};
 use crate::contenders::limits::WAKERS;
-use crate::contenders::{Contender, Key, Kind};
+use crate::contenders::{Contender, Kind};
 use crate::meter::Meter;
 use crate::op::{self, Op};
 use crate::rounds::{Group, Heap};
@@ -91,18 +91,17 @@ async fn run<C: Contender<u64, u64>>(
     n: u64,
     spawner: impl Spawner,
 ) -> Duration {
-    // Everybody's operation keeps its waker here: its progress is what this is about.
-    op::shut(true);
+    op::shut();
     POLLS.store(0, Ordering::Relaxed);
     LEFT.store(n as usize, Ordering::Relaxed);
     let gate = Op::new(VALUE);
-    let lead = contender.call(u64::nth(7), Progress { left: WAKES, gate });
+    let lead = contender.call(&KEY, Progress { left: WAKES, gate });
     // The primary is a task as well, and is not counted.
     spawner.spawn(async move { drop(lead.await) });
     yield_now().await;
     for _ in 0..n {
         spawner.spawn(Polled {
-            waiter: contender.join(u64::nth(7)),
+            waiter: contender.join(&KEY),
         });
     }
     while POLLS.load(Ordering::Relaxed) < n as usize {

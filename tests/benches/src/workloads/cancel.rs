@@ -2,13 +2,14 @@
 
 use bumpalo::boxed::Box as Bumped;
 
-use super::flight::{Maker, Stage, cases, lead, sizes};
-use super::{Make, Scale, VALUE};
-use crate::contenders::{Contender, Key};
+use super::flight::{Maker, Stage, closures, guards, lead, sizes};
+use super::{KEY, Make, Scale, VALUE};
+use crate::contenders::Contender;
+use crate::contenders::limits::WAKERS;
 use crate::meter::Meter;
 use crate::op;
 use crate::poll::{finish, park};
-use crate::rounds::{Group, Heap};
+use crate::rounds::{Case, Group, Heap};
 
 trait Order {
     fn order(n: u64) -> Vec<u32>;
@@ -17,6 +18,7 @@ trait Order {
 struct InOrder;
 struct Reverse;
 struct Random;
+struct EverySecond;
 
 impl Order for InOrder {
     fn order(n: u64) -> Vec<u32> {
@@ -38,6 +40,12 @@ impl Order for Random {
     }
 }
 
+impl Order for EverySecond {
+    fn order(n: u64) -> Vec<u32> {
+        (0..n as u32).step_by(2).collect()
+    }
+}
+
 struct Cancel<O>(std::marker::PhantomData<O>);
 
 impl<O: Order> Maker for Cancel<O> {
@@ -46,17 +54,17 @@ impl<O: Order> Maker for Cancel<O> {
         let mut stage = Stage::new();
         let order = O::order(n);
         move |meter| {
-            op::shut(C::WAKING);
+            op::shut();
             let (arena, mut cx) = stage.clear();
-            let mut lead = lead(&contender, u64::nth(7), VALUE, arena, &mut cx);
+            let mut lead = lead(&contender, &KEY, VALUE, arena, &mut cx);
             let mut waiters: Vec<_> = (0..n)
                 .map(|_| {
-                    let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
+                    let mut waiter = Bumped::pin_in(contender.join(&KEY), arena);
                     park(waiter.as_mut(), &mut cx);
                     Some(waiter)
                 })
                 .collect();
-            meter.of(n, || {
+            meter.of(order.len() as u64, || {
                 for place in &order {
                     waiters[*place as usize] = None;
                 }
@@ -71,10 +79,9 @@ impl<O: Order> Maker for Cancel<O> {
 /// above 10,000.
 pub const LINEAR: [&str; 2] = ["quick_cache", "quick_cache tuned"];
 
-fn group<O: Order + 'static>(key: &str, n: u64) -> Group {
-    let mut cases = cases::<Cancel<O>>(n);
+fn group(key: &str, n: u64, mut cases: Vec<Case>) -> Group {
     // A vector of wakers can not forget one.
-    cases.retain(|case| case.who.name != crate::contenders::limits::WAKERS);
+    cases.retain(|case| case.who.name != WAKERS);
     if n > 10_000 {
         cases.retain(|case| !LINEAR.contains(&case.who.name));
     }
@@ -88,13 +95,22 @@ fn group<O: Order + 'static>(key: &str, n: u64) -> Group {
     }
 }
 
-/// Three orders, three sizes.
+/// Three orders by a guard; every second one of whole calls.
 pub fn groups(scale: Scale) -> Vec<Make> {
     let mut all: Vec<Make> = Vec::new();
-    for n in sizes(scale, &[1_000, 10_000], &[1_000, 10_000, 100_000]) {
-        all.push(Box::new(move || group::<InOrder>("in-order", n)));
-        all.push(Box::new(move || group::<Reverse>("reverse", n)));
-        all.push(Box::new(move || group::<Random>("random", n)));
+    for n in sizes(scale, &[1_000], &[1_000, 100_000]) {
+        all.push(Box::new(move || {
+            group("in-order", n, guards::<Cancel<InOrder>>(n))
+        }));
+        all.push(Box::new(move || {
+            group("reverse", n, guards::<Cancel<Reverse>>(n))
+        }));
+        all.push(Box::new(move || {
+            group("random", n, guards::<Cancel<Random>>(n))
+        }));
     }
+    all.push(Box::new(|| {
+        group("closure", 1_000, closures::<Cancel<EverySecond>>(1_000))
+    }));
     all
 }

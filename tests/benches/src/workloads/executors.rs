@@ -117,3 +117,37 @@ impl Executor for Smol {
         block_on(self.0.run(main))
     }
 }
+
+/// async-std, whose one executor has a thread for each core.
+pub struct AsyncStd;
+
+/// `async_std::task::spawn`.
+#[derive(Clone, Copy)]
+pub struct AsyncStdSpawn;
+
+impl Spawner for AsyncStdSpawn {
+    #[inline]
+    fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(async_std::task::spawn(task));
+    }
+}
+
+impl Executor for AsyncStd {
+    const NAME: &'static str = "async-std";
+    const PARALLEL: bool = true;
+    const TOKIO: bool = false;
+    type Spawner = AsyncStdSpawn;
+
+    fn new() -> Self {
+        Self
+    }
+
+    fn spawner(&self) -> AsyncStdSpawn {
+        AsyncStdSpawn
+    }
+
+    fn run<T: Send + 'static>(&self, main: impl Future<Output = T> + Send + 'static) -> T {
+        // As a task: the wakes are then those of a thread of the executor.
+        block_on(async_std::task::spawn(main))
+    }
+}

@@ -14,35 +14,50 @@ use stats_alloc::Stats;
 
 use super::executors::{Executor, Smol, Spawner, TokioCurrent, TokioTwo};
 use super::flight::{Maker, cases, cases_that_spawn, sizes};
-use super::{Make, Scale, VALUE};
+use super::{KEY, Make, Scale, VALUE};
+use crate::contenders::Contender;
 use crate::contenders::limits::WAKERS;
-use crate::contenders::{Contender, Key};
 use crate::counted;
 use crate::meter::{Ask, Meter};
-use crate::op::{self, Op};
-use crate::poll::{finish, park};
-use crate::rounds::{Group, Heap};
+use crate::op::{TaskOp, open_for_all};
+use crate::poll::park;
+use crate::rounds::{Case, Group, Heap};
 
 /// Tasks that were not resumed yet, tasks that have parked, and who waits for both.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 static MAIN: AtomicWaker = AtomicWaker::new();
 
+/// What a task does when it runs after its await.
+pub trait Note: Send + 'static {
+    /// Once.
+    fn resumed(&self);
+}
+
+/// Nothing.
+impl Note for () {
+    #[inline]
+    fn resumed(&self) {}
+}
+
 pin_project! {
     /// A waiter as a task: what it counts lies outside, so that the task is as large as the waiter.
-    struct Task<F> {
+    struct Task<F, N> {
         #[pin]
         waiter: F,
+        note: N,
     }
 }
 
-impl<F: Future> Future for Task<F> {
+impl<F: Future, N: Note> Future for Task<F, N> {
     type Output = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().waiter.poll(cx) {
+        let this = self.project();
+        match this.waiter.poll(cx) {
             Poll::Ready(_) => {
+                this.note.resumed();
                 if LEFT.fetch_sub(1, Ordering::AcqRel) == 1 {
                     MAIN.wake();
                 }
@@ -60,6 +75,8 @@ impl<F: Future> Future for Task<F> {
 
 /// How long the settle took, and how long until the last one was resumed.
 pub struct Fired {
+    /// Just before the settle call.
+    pub start: Instant,
     /// The settle call.
     pub settling: Duration,
     /// All of it.
@@ -68,15 +85,15 @@ pub struct Fired {
     pub heap: Option<Stats>,
 }
 
-/// Starts `n` waiters as tasks, then settles and waits for the last one.
-async fn fire<C: Contender<u64, u64>, E: Executor>(
+/// Starts `n` waiters as tasks, each with its note, then settles and waits for the last one.
+pub async fn fire<C: Contender<u64, u64>, E: Executor, N: Note>(
     contender: &'static C,
     n: u64,
     spawner: E::Spawner,
     ask: Ask,
+    note: impl Fn(usize) -> N,
 ) -> Fired {
-    op::shut(C::WAKING);
-    let mut lead = pin!(contender.call(u64::nth(7), Op::new(VALUE)));
+    let mut lead = pin!(contender.call(&KEY, TaskOp::shut(VALUE)));
     poll_fn(|cx| {
         park(lead.as_mut(), cx);
         Poll::Ready(())
@@ -88,7 +105,8 @@ async fn fire<C: Contender<u64, u64>, E: Executor>(
     let region = (ask == Ask::Heap).then(counted::start);
     for started in 1..=n {
         spawner.spawn(Task {
-            waiter: contender.join(u64::nth(7)),
+            waiter: contender.join(&KEY),
+            note: note(started - 1),
         });
         // Side by side, some would be pending for an asynchronous lock and not for the outcome: one at a time.
         while E::PARALLEL && PARKED.load(Ordering::Acquire) < started {
@@ -99,18 +117,10 @@ async fn fire<C: Contender<u64, u64>, E: Executor>(
         yield_now().await;
     }
     let heap = region.map(|region| counted::stop(&region));
-    op::open();
     let start = Instant::now();
-    if C::SPAWNS {
-        // Its task settles, and wakes this one as well.
-        drop(lead.await);
-    } else {
-        poll_fn(|cx| {
-            drop(finish(lead.as_mut(), cx));
-            Poll::Ready(())
-        })
-        .await;
-    }
+    open_for_all();
+    // At once, but for an operation that is a task, or that another worker polls for a clone.
+    drop(lead.await);
     let settling = start.elapsed();
     poll_fn(|cx| {
         MAIN.register(cx.waker());
@@ -121,6 +131,7 @@ async fn fire<C: Contender<u64, u64>, E: Executor>(
     })
     .await;
     Fired {
+        start,
         settling,
         all: start.elapsed(),
         heap,
@@ -135,29 +146,13 @@ impl<E: Executor> Maker for Fan<E> {
         let contender: &'static C = Box::leak(Box::new(C::new()));
         let executor = E::new();
         move |meter| {
-            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
+            let spawner = executor.spawner();
+            let fired = executor.run(fire::<C, E, ()>(contender, n, spawner, meter.ask(), |_| ()));
             meter.ops += n;
             if let Some(heap) = &fired.heap {
                 meter.counted(heap);
             }
             meter.took(fired.all);
-            meter.settled_in(fired.settling);
-        }
-    }
-}
-
-/// The same, of which only the settle call counts.
-pub struct Settling<E>(PhantomData<E>);
-
-impl<E: Executor> Maker for Settling<E> {
-    fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
-        let contender: &'static C = Box::leak(Box::new(C::new()));
-        let executor = E::new();
-        move |meter| {
-            let fired = executor.run(fire::<C, E>(contender, n, executor.spawner(), meter.ask()));
-            meter.ops += n;
-            meter.took(fired.settling);
-            meter.settled_in(fired.settling);
         }
     }
 }
@@ -171,8 +166,7 @@ fn group<E: Executor>(n: u64) -> Group {
         cases.retain(|case| !RERUNS.contains(&case.who.name));
     }
     if n > 100_000 {
-        // A million tasks of those take gigabytes or minutes and tell nothing new.
-        cases.retain(|case| !SMALL.iter().any(|name| case.who.name.starts_with(name)));
+        cases.retain(|case| !is_small(case));
     }
     Group {
         workload: "fan",
@@ -199,14 +193,15 @@ pub const SMALL: [&str; 7] = [
     "watch",
 ];
 
-/// Three executors, from one waiter to a million.
+/// A million tasks of those take gigabytes or minutes and tell nothing new.
+pub fn is_small(case: &Case) -> bool {
+    SMALL.iter().any(|name| case.who.name.starts_with(name))
+}
+
+/// Three executors, to a million.
 pub fn groups(scale: Scale) -> Vec<Make> {
     let mut all: Vec<Make> = Vec::new();
-    for n in sizes(
-        scale,
-        &[10, 1_000, 10_000],
-        &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
-    ) {
+    for n in sizes(scale, &[10, 1_000], &[10, 1_000, 100_000, 1_000_000]) {
         all.push(Box::new(move || group::<TokioCurrent>(n)));
         all.push(Box::new(move || group::<Smol>(n)));
         if n <= 100_000 {

@@ -52,7 +52,7 @@ pub fn clear(arena: &mut Bump) {
 /// Begins a flight, which is pending behind the gate.
 pub fn lead<'a, K: Key, V: Value, C: Contender<K, V>>(
     contender: &'a C,
-    key: K,
+    key: &'a K,
     value: V,
     arena: &'a Bump,
     cx: &mut Context<'_>,
@@ -81,27 +81,39 @@ impl<M: Maker> Visitor<u64, u64> for Cases<M> {
     }
 }
 
-/// The cases of everyone, limits last.
-pub fn cases<M: Maker>(n: u64) -> Vec<Case> {
+fn collect<M: Maker>(n: u64, visit: impl FnOnce(&mut Cases<M>)) -> Vec<Case> {
     let mut cases = Cases::<M> {
         n,
         cases: Vec::new(),
         maker: std::marker::PhantomData,
     };
-    contenders::each(&mut cases);
-    limits::each(&mut cases);
+    visit(&mut cases);
     cases.cases
+}
+
+/// The cases of everyone, limits last. Duplicates begin as those of a guard do.
+pub fn cases<M: Maker>(n: u64) -> Vec<Case> {
+    collect::<M>(n, |cases| {
+        contenders::each(cases);
+        limits::each(cases);
+    })
+}
+
+/// The same without `work`, which is judged among the closures.
+pub fn guards<M: Maker>(n: u64) -> Vec<Case> {
+    let mut cases = cases::<M>(n);
+    cases.retain(|case| case.who.name != contenders::WORK);
+    cases
+}
+
+/// The cases of those that are called by a closure.
+pub fn closures<M: Maker>(n: u64) -> Vec<Case> {
+    collect::<M>(n, contenders::each_closure)
 }
 
 /// The cases of those that run operations as tasks of tokio.
 pub fn cases_that_spawn<M: Maker>(n: u64) -> Vec<Case> {
-    let mut cases = Cases::<M> {
-        n,
-        cases: Vec::new(),
-        maker: std::marker::PhantomData,
-    };
-    contenders::each_that_spawns(&mut cases);
-    cases.cases
+    collect::<M>(n, contenders::each_that_spawns)
 }
 
 /// The sizes up to what the scale allows.

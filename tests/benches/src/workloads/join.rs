@@ -2,10 +2,10 @@
 
 use bumpalo::boxed::Box as Bumped;
 
-use super::flight::{Maker, Stage, cases, lead, sizes};
-use super::{Make, Scale, VALUE};
+use super::flight::{Maker, Stage, closures, guards, lead, sizes};
+use super::{KEY, Make, Scale, VALUE};
+use crate::contenders::Contender;
 use crate::contenders::limits::WAKERS;
-use crate::contenders::{Contender, Key};
 use crate::meter::Meter;
 use crate::op;
 use crate::poll::{finish, park};
@@ -22,14 +22,14 @@ impl Maker for Join {
 }
 
 fn run<C: Contender<u64, u64>>(contender: &C, stage: &mut Stage, n: u64, meter: &mut Meter) {
-    op::shut(C::WAKING);
+    op::shut();
     let (arena, mut cx) = stage.clear();
     let mut waiters = Vec::with_capacity(n as usize);
-    let mut lead = lead(contender, u64::nth(7), VALUE, arena, &mut cx);
+    let mut lead = lead(contender, &KEY, VALUE, arena, &mut cx);
     let had = arena.allocated_bytes();
     meter.of(n, || {
         for _ in 0..n {
-            let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
+            let mut waiter = Bumped::pin_in(contender.join(&KEY), arena);
             park(waiter.as_mut(), &mut cx);
             waiters.push(waiter);
         }
@@ -43,19 +43,22 @@ fn run<C: Contender<u64, u64>>(contender: &C, stage: &mut Stage, n: u64, meter: 
     drop(waiters);
 }
 
-/// One flight, `n` waiters.
+/// One flight, `n` waiters: those of a guard, and those that make whole calls.
 pub fn groups(scale: Scale) -> Vec<Make> {
-    let sizes = sizes(scale, &[1_000], &[10, 1_000, 100_000, 1_000_000]);
-    let group = |n| Group {
+    let group = |key: &str, n, cases| Group {
         workload: "join",
-        key: "u64".to_owned(),
+        key: key.to_owned(),
         n,
         limit: Some(WAKERS),
         heap: Heap::Live,
-        cases: cases::<Join>(n),
+        cases,
     };
-    sizes
-        .into_iter()
-        .map(|n| Box::new(move || group(n)) as Make)
-        .collect()
+    let mut all: Vec<Make> = Vec::new();
+    for n in sizes(scale, &[1_000], &[1_000, 100_000]) {
+        all.push(Box::new(move || group("guard", n, guards::<Join>(n))));
+    }
+    all.push(Box::new(move || {
+        group("closure", 1_000, closures::<Join>(1_000))
+    }));
+    all
 }

@@ -1,7 +1,5 @@
-//! `keys`: very many flights at once. What a key holds, what a begin costs while the table grows, the worst of them, and the
-//! drain.
+//! `keys`: very many flights at once. What a key holds, what a begin costs while the table grows, and the worst of them.
 
-use std::hint::black_box;
 use std::marker::PhantomData;
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -10,16 +8,16 @@ use bumpalo::Bump;
 
 use super::flight::{Maker, cases, clear, lead, sizes};
 use super::{Make, Scale, VALUE};
-use crate::contenders::{Contender, Key, Kind};
+use crate::contenders::{Contender, Key, Kind, WORK};
 use crate::counted;
 use crate::meter::Meter;
 use crate::op;
-use crate::poll::{self, finish};
+use crate::poll;
 use crate::rounds::{Group, Heap};
 
 /// One question; each is asked of a fresh contender that gets `n` keys.
 trait Question {
-    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter);
+    fn ask<C: Contender<u64, u64>>(contender: &C, keys: &[u64], arena: &Bump, meter: &mut Meter);
 }
 
 struct Keys<Q>(PhantomData<Q>);
@@ -27,11 +25,12 @@ struct Keys<Q>(PhantomData<Q>);
 impl<Q: Question> Maker for Keys<Q> {
     fn make<C: Contender<u64, u64>>(n: u64) -> impl FnMut(&mut Meter) + 'static {
         let mut arena = Bump::new();
+        let keys: Vec<_> = (0..n).map(spread).collect();
         move |meter| {
-            op::shut(false);
+            op::shut();
             clear(&mut arena);
             let contender = C::new();
-            Q::ask(&contender, n, &arena, meter);
+            Q::ask(&contender, &keys, &arena, meter);
         }
     }
 }
@@ -40,22 +39,17 @@ impl<Q: Question> Maker for Keys<Q> {
 struct Begin;
 
 impl Question for Begin {
-    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+    fn ask<C: Contender<u64, u64>>(contender: &C, keys: &[u64], arena: &Bump, meter: &mut Meter) {
         let waker = poll::counted();
         let mut cx = Context::from_waker(&waker);
-        let mut leads = Vec::with_capacity(n as usize);
-        for key in 0..n / 10 {
-            leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
+        let mut leads = Vec::with_capacity(keys.len());
+        let (there, more) = keys.split_at(keys.len() / 10);
+        for key in there {
+            leads.push(lead(contender, key, VALUE, arena, &mut cx));
         }
-        meter.of(n - n / 10, || {
-            for key in n / 10..n {
-                leads.push(lead(
-                    contender,
-                    black_box(spread(key)),
-                    VALUE,
-                    arena,
-                    &mut cx,
-                ));
+        meter.of(more.len() as u64, || {
+            for key in more {
+                leads.push(lead(contender, key, VALUE, arena, &mut cx));
             }
         });
     }
@@ -65,15 +59,15 @@ impl Question for Begin {
 struct Worst;
 
 impl Question for Worst {
-    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+    fn ask<C: Contender<u64, u64>>(contender: &C, keys: &[u64], arena: &Bump, meter: &mut Meter) {
         let waker = poll::counted();
         let mut cx = Context::from_waker(&waker);
-        let mut leads = Vec::with_capacity(n as usize);
+        let mut leads = Vec::with_capacity(keys.len());
         let mut worst = Duration::ZERO;
-        meter.of(n, || {
-            for key in 0..n {
+        meter.of(keys.len() as u64, || {
+            for key in keys {
                 let start = Instant::now();
-                leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
+                leads.push(lead(contender, key, VALUE, arena, &mut cx));
                 worst = worst.max(start.elapsed());
             }
         });
@@ -82,52 +76,36 @@ impl Question for Worst {
     }
 }
 
-/// What each settle costs when all are in flight.
-struct Drain;
-
-impl Question for Drain {
-    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
-        let waker = poll::counted();
-        let mut cx = Context::from_waker(&waker);
-        let leads: Vec<_> = (0..n)
-            .map(|key| lead(contender, spread(key), VALUE, arena, &mut cx))
-            .collect();
-        op::open();
-        meter.of(n, || {
-            for mut lead in leads {
-                black_box(finish(lead.as_mut(), &mut cx));
-            }
-        });
-    }
-}
-
-/// What the heap holds for a key, averaged over a doubling of the number of keys: a table is at times nearly empty and at
-/// times nearly full.
-struct Held;
+/// What is held for a key, averaged over a doubling of the number of keys: a table is at times nearly empty and at times nearly
+/// full. The heap alone, or with the future that the caller holds.
+struct Held<const FUTURE: bool>;
 
 /// Where the heap is looked at on the way.
-const LOOKS: u64 = 64;
+const LOOKS: usize = 64;
 
-impl Question for Held {
-    fn ask<C: Contender<u64, u64>>(contender: &C, n: u64, arena: &Bump, meter: &mut Meter) {
+impl<const FUTURE: bool> Question for Held<FUTURE> {
+    fn ask<C: Contender<u64, u64>>(contender: &C, keys: &[u64], arena: &Bump, meter: &mut Meter) {
         let waker = poll::counted();
         let mut cx = Context::from_waker(&waker);
-        let mut leads = Vec::with_capacity(n as usize);
-        // The callers' own futures, which lie in the arena, are not the contender's.
+        let mut leads = Vec::with_capacity(keys.len());
+        // The callers' own futures lie in the arena.
         let had = arena.allocated_bytes();
         let region = counted::start();
         let mut sum = 0.0;
-        for key in 0..n {
-            leads.push(lead(contender, spread(key), VALUE, arena, &mut cx));
-            let keys = key + 1;
-            if keys > n / 2 && keys % (n / 2 / LOOKS) == 0 {
+        for (before, key) in keys.iter().enumerate() {
+            leads.push(lead(contender, key, VALUE, arena, &mut cx));
+            let count = before + 1;
+            if count > keys.len() / 2 && count % (keys.len() / 2 / LOOKS) == 0 {
                 let arena = (arena.allocated_bytes() - had) as f64;
-                sum += (counted::live(&region.change()) - arena) / keys as f64;
+                sum += (counted::live(&region.change()) - arena) / count as f64;
             }
         }
         counted::stop(&region);
         meter.ops += 1;
         meter.live += sum / LOOKS as f64;
+        if FUTURE {
+            meter.live += size_of_val(&*leads[0]) as f64;
+        }
         // Nobody asks how long this took.
         meter.took(Duration::from_secs(1));
     }
@@ -143,7 +121,11 @@ pub const LARGE: [&str; 2] = ["moka", "moka tuned"];
 
 fn group<Q: Question + 'static>(key: &str, n: u64, heap: Heap) -> Group {
     let mut cases = cases::<Keys<Q>>(n);
-    cases.retain(|case| case.who.kind != Kind::Limit && case.who.name != "oneflight work");
+    cases.retain(|case| case.who.kind != Kind::Limit);
+    if heap != Heap::Only {
+        // A begin is judged by the guard.
+        cases.retain(|case| case.who.name != WORK);
+    }
     if n > 100_000 {
         cases.retain(|case| !LARGE.contains(&case.who.name));
     }
@@ -160,21 +142,19 @@ fn group<Q: Question + 'static>(key: &str, n: u64, heap: Heap) -> Group {
 /// Up to a million.
 pub fn groups(scale: Scale) -> Vec<Make> {
     let mut all: Vec<Make> = Vec::new();
-    for n in sizes(
-        scale,
-        &[100_000],
-        &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
-    ) {
+    for n in sizes(scale, &[100_000], &[1_000, 10_000, 100_000, 1_000_000]) {
         all.push(Box::new(move || group::<Begin>("begin", n, Heap::Hidden)));
     }
     for n in sizes(scale, &[100_000], &[1_000_000]) {
         all.push(Box::new(move || {
             group::<Worst>("worst-begin", n, Heap::Hidden)
         }));
-        all.push(Box::new(move || group::<Drain>("drain", n, Heap::Hidden)));
-    }
-    for n in sizes(scale, &[100_000], &[1_000, 10_000, 100_000, 1_000_000]) {
-        all.push(Box::new(move || group::<Held>("heap", n, Heap::Only)));
+        all.push(Box::new(move || {
+            group::<Held<false>>("heap", n, Heap::Only)
+        }));
+        all.push(Box::new(move || {
+            group::<Held<true>>("heap and future", n, Heap::Only)
+        }));
     }
     all
 }

@@ -1,18 +1,21 @@
 //! `threads`: calls from two threads at once, each with keys of its own, and all with one key.
 
+use std::future::ready;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::Instant;
 
 use futures_lite::future::block_on;
 
 use super::flight::{Maker, cases};
-use super::{Make, Scale, VALUE};
+use super::{KEY, Make, Scale, VALUE};
 use crate::contenders::limits::{FLOOR, Floor};
-use crate::contenders::{Contender, Key, Kind, Who};
+use crate::contenders::{Contender, Kind, who};
 use crate::meter::Meter;
+use crate::poll::ready_or_later;
 use crate::rounds::{Case, Group, Heap};
 
 /// Calls of each thread in a run.
@@ -57,8 +60,10 @@ impl Maker for Distinct {
         let contender = C::new();
         move |meter| {
             together(n, meter, |thread, turn| {
-                let key = u64::nth(thread * KEYS + turn % KEYS);
-                black_box(contender.solo(black_box(&key), VALUE));
+                let key = thread * KEYS + turn % KEYS;
+                let call = contender.call(black_box(&key), ready(VALUE));
+                let mut cx = Context::from_waker(Waker::noop());
+                black_box(ready_or_later(call, &mut cx));
             });
         }
     }
@@ -74,7 +79,7 @@ impl Maker for Hot {
         move |meter| {
             RUNS.store(0, Ordering::Relaxed);
             together(n, meter, |_, _| {
-                let call = contender.call(u64::nth(7), async {
+                let call = contender.call(&KEY, async {
                     RUNS.fetch_add(1, Ordering::Relaxed);
                     VALUE
                 });
@@ -90,19 +95,18 @@ impl Maker for Hot {
 fn distinct(n: u64) -> Vec<Case> {
     let mut cases = cases::<Distinct>(n);
     cases.retain(|case| case.who.kind != Kind::Limit);
-    let who = Who {
-        name: FLOOR,
-        kind: Kind::Limit,
-    };
     // One table for all: what a single lock costs two threads. Shards are what the contenders have over it.
     let floor = Floor::new();
     let run = Box::new(move |meter: &mut Meter| {
         together(n, meter, |thread, turn| {
-            let key = u64::nth(thread * KEYS + turn % KEYS);
-            black_box(floor.solo(black_box(&key), VALUE));
+            let key = thread * KEYS + turn % KEYS;
+            black_box(floor.guard(black_box(&key), VALUE));
         });
     });
-    cases.push(Case { who, run });
+    cases.push(Case {
+        who: who(FLOOR, Kind::Limit),
+        run,
+    });
     cases
 }
 

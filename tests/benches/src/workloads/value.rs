@@ -5,8 +5,8 @@ use std::hint::black_box;
 use bumpalo::boxed::Box as Bumped;
 
 use super::flight::{Stage, lead, sizes};
-use super::{Make, Scale};
-use crate::contenders::{self, Contender, Key, Visitor, Who};
+use super::{KEY, Make, Scale};
+use crate::contenders::{self, Contender, Visitor, Who};
 use crate::meter::Meter;
 use crate::op;
 use crate::poll::{finish, park};
@@ -26,12 +26,12 @@ impl Visitor<u64, Vec<u8>> for Cases {
         let mut stage = Stage::new();
         let size = self.size as usize;
         let run = Box::new(move |meter: &mut Meter| {
-            op::shut(C::WAKING);
+            op::shut();
             let (arena, mut cx) = stage.clear();
-            let mut lead = lead(&contender, u64::nth(7), vec![7; size], arena, &mut cx);
+            let mut lead = lead(&contender, &KEY, vec![7; size], arena, &mut cx);
             let waiters: Vec<_> = (0..WAITERS)
                 .map(|_| {
-                    let mut waiter = Bumped::pin_in(contender.join(u64::nth(7)), arena);
+                    let mut waiter = Bumped::pin_in(contender.join(&KEY), arena);
                     park(waiter.as_mut(), &mut cx);
                     waiter
                 })
@@ -66,11 +66,7 @@ pub fn groups(scale: Scale) -> Vec<Make> {
             cases: cases.cases,
         }
     };
-    let sizes = sizes(
-        scale,
-        &[8, 1 << 20],
-        &[8, 64, 512, 4_096, 32_768, 262_144, 1 << 20],
-    );
+    let sizes = sizes(scale, &[8, 1 << 20], &[8, 512, 32_768, 1 << 20]);
     sizes
         .into_iter()
         .map(|size| Box::new(move || group(size)) as Make)
