@@ -60,7 +60,7 @@ fn a_try_work_that_joins_while_the_last_participant_leaves_runs_its_own() {
 
 #[test]
 fn a_work_that_joins_while_the_flight_settles_shares_its_outcome_or_begins_the_next() {
-    bounded_model(4, || {
+    bounded_model(3, || {
         let group = group::<u32>();
         let first = group.work(1, || ready(7));
         let settle = thread::spawn(move || assert_eq!(*block_on(first).unwrap(), 7));

@@ -80,7 +80,7 @@ fn an_outcome_retained_while_the_last_handle_goes_is_freed() {
 
 #[test]
 fn a_late_participant_and_the_settle_meet_in_the_window() {
-    bounded_model(2, || {
+    bounded_model(1, || {
         let group = retaining::<u32>(&Hand::default());
         let first = group.work(1, || async { 7 });
         let thread = thread::spawn(move || *loom::future::block_on(first).unwrap());
