@@ -3,9 +3,11 @@
 //! A thread that waits by a `work` or a `try_work` takes part and drives, as a task would. The
 //! waker that it leaves behind unparks it.
 
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use core::future::Future;
 use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::error::Error;
@@ -13,15 +15,19 @@ use crate::flight::Settled;
 use crate::flight::reentry::Parking;
 use crate::policy::spawn::Caller;
 use crate::policy::{Spawned, TryWork, Work};
-use crate::sync::{Arc, Event, Wakeable, Wakes, park, waker};
+use crate::sync::{Event, park};
 
 /// What the waker of a parked thread notifies.
 struct Unpark {
     event: Event,
 }
 
-impl Wakes for Unpark {
-    fn wakes(&self) {
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
         self.event.notify(usize::MAX);
     }
 }
@@ -32,10 +38,10 @@ fn drive<F: Future + ?Sized>(
     mut future: Pin<&mut F>,
     deadline: Option<Instant>,
 ) -> Option<F::Output> {
-    let unpark = Arc::new(Wakeable(Unpark {
+    let unpark = Arc::new(Unpark {
         event: Event::new(),
-    }));
-    let waker = waker(unpark.clone());
+    });
+    let waker = Waker::from(unpark.clone());
     let mut cx = Context::from_waker(&waker);
     let _parking = Parking::new(&waker);
     loop {

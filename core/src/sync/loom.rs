@@ -8,8 +8,6 @@ pub(crate) use event_listener::{Event, EventListener};
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::{Arc, atomic};
 
-use crate::sync::{Wakeable, Wakes};
-
 /// As the one of `std`. Loom's own knows no constant initialisers: it runs them.
 macro_rules! local {
     (static $name:ident: $t:ty = const $init:block;) => {
@@ -35,19 +33,6 @@ pub(super) mod lock {
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut raw.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
-}
-
-/// Loom's `Arc` cannot be a waker, so an ordinary one holds it.
-pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
-    struct Holder<W>(Arc<Wakeable<W>>);
-
-    impl<W: Wakes> alloc::task::Wake for Holder<W> {
-        fn wake(self: alloc::sync::Arc<Self>) {
-            self.0.0.wakes();
-        }
-    }
-
-    alloc::sync::Arc::new(Holder(target)).into()
 }
 
 /// Parks the calling thread until `listener` is notified. With a deadline it looks once: here time

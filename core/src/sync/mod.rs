@@ -4,12 +4,10 @@
 //! for real machines (`std`, `no_std`, targets whose atomics come from `portable-atomic`), `loom`
 //! and `shuttle` are for the two model checkers.
 //!
-//! Three shapes differ from those of `std`, because not every platform can offer more:
+//! Two shapes differ from those of `std`, because not every platform can offer more:
 //! - [`Mutex::with`] takes a closure and gives out no guard (a critical section has no guard that
 //!   is safe to hold). It also makes the locked region visible: nothing of the user's is called
 //!   inside one.
-//! - [`waker`] makes a `Waker` from an [`Arc`] of a [`Wakeable`]. No code relies on an unsized
-//!   `Arc`.
 //! - [`thread_local`] has `try_with` only. Without `std` there are no thread locals and it always
 //!   fails, as it does in `std` while a thread is torn down.
 
@@ -22,7 +20,7 @@ mod platform;
 pub(crate) use platform::Absent;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 pub(crate) use platform::park;
-pub(crate) use platform::{Arc, Event, EventListener, UnsafeCell, atomic, thread_local, waker};
+pub(crate) use platform::{Arc, Event, EventListener, UnsafeCell, atomic, thread_local};
 
 use platform::lock;
 
@@ -64,23 +62,6 @@ pub(crate) trait Section<T> {
 #[cfg(any(loom, shuttle, not(feature = "std")))]
 fn enter<T, S: Section<T>>(raw: &lock::Raw<T>, section: S) -> S::Output {
     lock::with(raw, |value| section.run(value))
-}
-
-/// What a [`Wakeable`] does when its waker is woken. It can be called from any thread, at any time,
-/// and more than once.
-pub(crate) trait Wakes: Send + Sync + 'static {
-    fn wakes(&self);
-}
-
-/// A value whose `Arc` can be turned into a `Waker` without another allocation.
-pub(crate) struct Wakeable<W>(pub(crate) W);
-
-impl<W> core::ops::Deref for Wakeable<W> {
-    type Target = W;
-
-    fn deref(&self) -> &W {
-        &self.0
-    }
 }
 
 /// Whether this thread unwinds. Without `std` this cannot be found out, and the answer is no.

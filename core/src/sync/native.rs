@@ -16,8 +16,6 @@ pub(crate) use {alloc::sync::Arc, core::sync::atomic};
 #[cfg(feature = "portable-atomic")]
 pub(crate) use {portable_atomic as atomic, portable_atomic_util::Arc};
 
-use crate::sync::{Wakeable, Wakes};
-
 #[cfg(feature = "std")]
 pub(super) mod lock {
     pub(in crate::sync) type Raw<T> = parking_lot::Mutex<T>;
@@ -127,33 +125,6 @@ impl<T> UnsafeCell<T> {
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
     }
-}
-
-#[cfg(not(feature = "portable-atomic"))]
-impl<W: Wakes> alloc::task::Wake for Wakeable<W> {
-    fn wake(self: Arc<Self>) {
-        self.0.wakes();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.wakes();
-    }
-}
-
-#[cfg(feature = "portable-atomic")]
-impl<W: Wakes> portable_atomic_util::task::Wake for Wakeable<W> {
-    fn wake(this: Arc<Self>) {
-        this.0.wakes();
-    }
-
-    fn wake_by_ref(this: &Arc<Self>) {
-        this.0.wakes();
-    }
-}
-
-/// The waker of `target`: the same one (by `will_wake`) at every call.
-pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
-    target.into()
 }
 
 /// Parks the calling thread until `listener` is notified. Returns false if `deadline` came first.

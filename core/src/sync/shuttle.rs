@@ -14,8 +14,6 @@ use core::task::{Context, Poll};
 pub(crate) use shuttle::sync::{Arc, atomic};
 pub(crate) use shuttle::thread_local;
 
-use crate::sync::{Wakeable, Wakes};
-
 /// A moment at which another thread may run.
 fn step() {
     atomic::AtomicBool::new(false).load(atomic::Ordering::SeqCst);
@@ -100,21 +98,6 @@ impl Future for EventListener {
         step();
         Pin::new(&mut self.0).poll(cx)
     }
-}
-
-impl<W: Wakes> alloc::task::Wake for Wakeable<W> {
-    fn wake(self: Arc<Self>) {
-        self.0.wakes();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.wakes();
-    }
-}
-
-/// The waker of `target`: the same one (by `will_wake`) at every call.
-pub(crate) fn waker<W: Wakes>(target: Arc<Wakeable<W>>) -> core::task::Waker {
-    target.into()
 }
 
 /// Parks the calling thread until `listener` is notified. With a deadline it lets others run and
