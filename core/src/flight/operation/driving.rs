@@ -14,7 +14,7 @@ pub(in crate::flight) struct Driving {
     pub(super) stage: Stage,
     /// For which cause the last of the runs ended, if one has, in *Rerun*.
     pub(super) last: Option<Cause>,
-    /// Whether there is a participant that is a [`task`], in *Continue*.
+    /// Whether there is a participant that is a [task](super::task), in *Continue*.
     pub(super) has_task: bool,
     /// The participant that polled the operation last, if it has not left. In *Continue* none
     /// while the operation is polled.
@@ -37,10 +37,10 @@ pub(super) enum Stage {
 }
 
 impl Driving {
-    /// With one participant. It makes the operation, which counts as polling it, and then [hands it
-    /// in](Shared::hand_in). Until then the flight is in the hand of one caller, as a guard is: if
-    /// that caller is lost in its begin, it is lost as a guard. If it waits for a gate, it has no
-    /// `turn`: that is its first [wake](Shared::wakes), since nobody has a waker before a poll.
+    /// With one participant. It makes the operation, which counts as polling it, and then hands it
+    /// in. Until then the flight is in the hand of one caller, as a guard is: if that caller is
+    /// lost in its begin, it is lost as a guard. If it waits for a gate, it has no `turn`: that is
+    /// its first wake, since nobody has a waker before a poll.
     #[inline(always)]
     pub(in crate::flight) fn new(policy: Policy, turn: bool) -> Self {
         Self {
