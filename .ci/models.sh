@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Races, explored: the real code of the core under a scheduler that chooses which thread goes on.
-#     bash .ci/models.sh [loom|shuttle]...      both when none is named; two minutes each from cold
+#     bash .ci/models.sh [loom|shuttle]...      both when none is named; loom takes six minutes from cold, shuttle two
 # loom      every interleaving of two or three threads and every ordering that the memory model allows (core/tests/loom)
 # shuttle   random and PCT schedules of five to seven threads (core/tests/shuttle). SHUTTLE_SCHEDULES is how many each test
 #           runs, SHUTTLE_RANDOM_SEED chooses others.
