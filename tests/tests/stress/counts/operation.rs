@@ -156,31 +156,43 @@ impl Kind {
         }
     }
 
-    /// True if a `try_work` has left its flight: its operation has failed, or panicked.
-    pub(crate) fn poll(&mut self, waker: &Waker, ledger: &Ledger) -> bool {
+    /// What a poll has come to.
+    pub(crate) fn poll(&mut self, waker: &Waker, ledger: &Ledger) -> Polled {
+        let pending = |pending: bool| {
+            if pending {
+                Polled::Pending
+            } else {
+                Polled::Over
+            }
+        };
         let poll = AssertUnwindSafe(|| match self {
-            Self::Waiter(waiter) => {
-                let _pending = poll(waiter, waker);
-                false
-            }
-            Self::Work(work) => {
-                let _pending = poll(work, waker);
-                false
-            }
-            Self::TryWork(_, Some(_)) => false,
+            Self::Waiter(waiter) => pending(poll(waiter, waker).is_pending()),
+            Self::Work(work) => pending(poll(work, waker).is_pending()),
+            Self::TryWork(_, Some(_)) => Polled::Over,
             Self::TryWork(call, outcome) => {
                 let told = match poll(call, waker) {
-                    Poll::Pending => return false,
-                    Poll::Ready(Err(Failure::Own)) => return true,
+                    Poll::Pending => return Polled::Pending,
+                    Poll::Ready(Err(Failure::Own)) => return Polled::Gone,
                     Poll::Ready(Err(Failure::OfFlight(why))) => Err(why),
                     Poll::Ready(Ok(settled)) => Ok(settled),
                 };
                 *outcome = Some(judge(told, ledger));
-                false
+                Polled::Over
             }
         });
-        catch_unwind(poll).unwrap_or(matches!(self, Self::TryWork(..)))
+        catch_unwind(poll).unwrap_or(match self {
+            Self::TryWork(..) => Polled::Gone,
+            _ => Polled::Over,
+        })
     }
+}
+
+pub(crate) enum Polled {
+    /// It is parked. By now its flight may have ended.
+    Pending,
+    Over,
+    /// A `try_work` has left its flight: its operation has failed, or panicked.
+    Gone,
 }
 
 fn judge(outcome: Result<Settled<u8, u64>, Error>, ledger: &Ledger) -> Outcome {
@@ -212,8 +224,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn poll(&mut self, ledger: &Ledger) {
         if !self.gone {
-            self.gone = self.future.poll(self.bell.waker(), ledger);
-            self.parked |= self.future.outcome(ledger).is_none();
+            match self.future.poll(self.bell.waker(), ledger) {
+                Polled::Pending => self.parked = true,
+                Polled::Over => {}
+                Polled::Gone => self.gone = true,
+            }
         }
     }
 
