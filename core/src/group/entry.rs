@@ -227,45 +227,31 @@ impl<'a, G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'a, G, Q> {
     ) -> R {
         let Self {
             of,
+            key,
             fingerprint,
             mode,
-            ..
         } = self;
-        match self.key {
-            EntryKey::Owned(key) => {
-                let hash = of.hash(&key);
-                let shard = of.shard(hash);
-                if !G::HAS_LINE && fingerprint.is_none() && shard.rules().is_none() {
-                    return short(shard, hash, key, call);
-                }
-                let key = EntryKey::Owned(key);
-                long(
-                    Sought {
-                        of,
-                        shard,
-                        hash,
-                        key,
-                        fingerprint,
-                        mode,
-                    },
-                    call,
-                )
+        let hash = match &key {
+            EntryKey::Owned(key) => of.hash(key),
+            EntryKey::Borrowed(from, _) => of.hash(*from),
+        };
+        let shard = of.shard(hash);
+        match key {
+            EntryKey::Owned(key)
+                if !G::HAS_LINE && fingerprint.is_none() && shard.rules().is_none() =>
+            {
+                short(shard, hash, key, call)
             }
-            EntryKey::Borrowed(from, make) => {
-                let hash = of.hash(from);
-                let shard = of.shard(hash);
-                let key = EntryKey::Borrowed(from, make);
-                long(
-                    Sought {
-                        of,
-                        shard,
-                        hash,
-                        key,
-                        fingerprint,
-                        mode,
-                    },
-                    call,
-                )
+            key => {
+                let sought = Sought {
+                    of,
+                    shard,
+                    hash,
+                    key,
+                    fingerprint,
+                    mode,
+                };
+                long(sought, call)
             }
         }
     }

@@ -138,15 +138,15 @@ impl<K, T> Primary<K, T> {
     ///
     /// | waiters | 10,000 | 100,000 | 1,000,000 |
     /// |---|---|---|---|
-    /// | tokio, one thread | 0.14 | 1.5 | 25 |
-    /// | tokio, two workers | 0.23 | 3 | 100 |
-    /// | smol | 0.3 | 3.3 | 50 |
-    /// | async-std | 0.5 | 5 | 75 |
+    /// | tokio, one thread | 0.13 | 1.5 | 19 |
+    /// | tokio, two workers | 0.2 | 3 | 50 |
+    /// | smol | 0.3 | 3.2 | 32 |
+    /// | async-std | 0.4 | 5 | 54 |
     /// | wakers that do nothing | 0.06 | 0.6 | 6 |
     ///
-    /// It takes up to five times as long if the tasks are not in the processor's caches, for
-    /// example if they lie scattered in memory. After this call the executor has to run the tasks,
-    /// too. If the call is too long for your service:
+    /// These are figures of `BENCHMARKS.md`. It takes several times as long if the tasks are not in
+    /// the processor's caches, for example if they lie scattered in memory. After this call the
+    /// executor has to run the tasks, too. If the call is too long for your service:
     ///
     /// - Set [`max_waiters`](crate::GroupBuilder::max_waiters), which bounds it. In a group that
     ///   retains outcomes, a caller that was rejected can come back and get the outcome.
@@ -154,8 +154,8 @@ impl<K, T> Primary<K, T> {
     ///   On tokio this caller continues after some microseconds, however many waiters there are. If
     ///   it waits for the outcome instead, it can wait as long as the call takes.
     /// - In a runtime with one thread, that task still delays all others. tokio's `spawn_blocking`
-    ///   takes the call off that thread. But then the call takes twice as long, and the last waiter
-    ///   resumes about a fifth later, because the wakes come from outside of the runtime.
+    ///   takes the call off that thread. But then the call takes longer and the last waiter resumes
+    ///   later, because the wakes come from outside of the runtime.
     ///
     /// A channel for each key is not faster: `send` of tokio's `watch` and `broadcast` wakes the
     /// receivers in the call, too.

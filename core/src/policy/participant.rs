@@ -227,11 +227,14 @@ impl<K, T> Participant<K, T> {
     pub(super) fn leave(&mut self, run: Option<Cause>) {
         let was = self.marked;
         self.marked.mark(LEFT, 0);
+        if was.has(LEFT) {
+            return;
+        }
         if was.has(IN_HAND) {
             return self.lose();
         }
         let state = self.flight.cell.snapshot();
-        if was.has(LEFT) || (state.is_told() && run.is_none()) {
+        if state.is_told() && run.is_none() {
             return;
         }
         if was.has(OUTSIDE) {

@@ -1,4 +1,4 @@
-//! What is behind a flight that participants drive: who holds it, and who has the operation.
+//! What is behind a flight that participants drive, and who holds it.
 
 use alloc::boxed::Box;
 use core::future::Future;
@@ -146,7 +146,8 @@ unsafe fn free_behind<K, T, F>(head: NonNull<Head<T>>) {
     // SAFETY: it is behind a flight, so this is where `allocate` has put the allocation.
     unsafe {
         let whole = head.cast::<Whole<T, F>>().as_ptr();
-        // Nobody uses it any more, not even unordered before: a model checker sees that.
+        // An access of the place that is not ordered before this is a fault. With this a model
+        // checker finds it.
         (*whole).operation.with_mut(|_| ());
         drop_in_place(&raw mut (*whole).head);
         let memory = head.cast::<u8>().sub(behind::<K, T>());
