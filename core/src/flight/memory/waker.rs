@@ -31,16 +31,22 @@ impl Deref for OwnWaker<'_> {
     }
 }
 
-/// Each clone of it holds the memory.
-fn raw_waker<T: 'static>(head: NonNull<Head<T>>) -> RawWaker {
-    let vtable: &'static RawWakerVTable = const {
-        &RawWakerVTable::new(
-            clone_waker::<T>,
-            wake::<T>,
-            wake_by_ref::<T>,
-            drop_waker::<T>,
-        )
-    };
+/// Each clone of it holds the memory. The argument of each function is a head of this kind.
+pub(super) const fn vtable<T>() -> RawWakerVTable {
+    RawWakerVTable::new(
+        clone_waker::<T>,
+        wake::<T>,
+        wake_by_ref::<T>,
+        drop_waker::<T>,
+    )
+}
+
+/// # Safety
+///
+/// The memory is held by what the waker borrows or owns.
+unsafe fn raw_waker<T>(head: NonNull<Head<T>>) -> RawWaker {
+    // SAFETY: held. The kind is a constant, and it is never written again.
+    let vtable: &'static RawWakerVTable = unsafe { &(*(*head.as_ptr()).kind.as_ptr()).waker };
     RawWaker::new(head.as_ptr().cast_const().cast(), vtable)
 }
 
@@ -54,24 +60,25 @@ unsafe fn shared<T>(head: *const ()) -> ManuallyDrop<Shared<T>> {
     }))
 }
 
-unsafe fn clone_waker<T: 'static>(head: *const ()) -> RawWaker {
-    // SAFETY: of a waker that lives. The clone of it stays in the new waker.
+unsafe fn clone_waker<T>(head: *const ()) -> RawWaker {
+    // SAFETY: of a waker that lives.
     let held = unsafe { shared::<T>(head) };
-    raw_waker(ManuallyDrop::new(Shared::clone(&held)).0)
+    // SAFETY: the clone of it stays in the new waker.
+    unsafe { raw_waker(ManuallyDrop::new(Shared::clone(&held)).0) }
 }
 
-unsafe fn wake<T: 'static>(head: *const ()) {
+unsafe fn wake<T>(head: *const ()) {
     // SAFETY: of a waker that is used up here.
     let held = ManuallyDrop::into_inner(unsafe { shared::<T>(head) });
     held.wakes();
 }
 
-unsafe fn wake_by_ref<T: 'static>(head: *const ()) {
+unsafe fn wake_by_ref<T>(head: *const ()) {
     // SAFETY: of a waker that lives.
     unsafe { shared::<T>(head) }.wakes();
 }
 
-unsafe fn drop_waker<T: 'static>(head: *const ()) {
+unsafe fn drop_waker<T>(head: *const ()) {
     // SAFETY: of a waker that is dropped here.
     drop(ManuallyDrop::into_inner(unsafe { shared::<T>(head) }));
 }

@@ -7,9 +7,10 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ops::Deref;
 use core::pin::Pin;
 use core::ptr::{NonNull, drop_in_place};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, RawWakerVTable};
 
 use crate::flight::memory::lay::{Fresh, Lay, OPEN};
+use crate::flight::memory::waker::vtable;
 use crate::flight::memory::{Memory, behind};
 use crate::flight::operation::{Driving, Policy};
 use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -39,6 +40,9 @@ pub(super) struct Kind<T> {
     pub(super) poll: unsafe fn(NonNull<Head<T>>, &mut Context<'_>) -> Poll<T>,
     pub(super) drop: unsafe fn(NonNull<Head<T>>),
     free: unsafe fn(NonNull<Head<T>>),
+    /// The wakers have it from here, so that two of one operation wake the same for `will_wake`: a
+    /// constant has an address of its own in each part of a program that is compiled apart.
+    pub(super) waker: RawWakerVTable,
 }
 
 /// Stands for an operation where each participant has its own.
@@ -95,6 +99,7 @@ impl<T> Kind<T> {
                     poll: poll::<T, F>,
                     drop: drop_operation::<T, F>,
                     free: free_behind::<K, T, F>,
+                    waker: vtable::<T>(),
                 }
             },
         )
@@ -107,6 +112,7 @@ impl<T> Kind<T> {
                     poll: poll::<T, F>,
                     drop: drop_operation::<T, F>,
                     free: free_alone::<T, F>,
+                    waker: vtable::<T>(),
                 }
             },
         )
