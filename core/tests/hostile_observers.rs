@@ -27,6 +27,7 @@ use outcome::cause_of;
 /// Panics at the calls it is told to, once each.
 #[derive(Clone, Default)]
 struct Hostile {
+    at_span: Arc<AtomicBool>,
     at_enter: Arc<AtomicBool>,
     at_event: Arc<AtomicBool>,
     at_exit: Arc<AtomicBool>,
@@ -45,6 +46,7 @@ impl Subscriber for Hostile {
         metadata.target() == "oneflight"
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
+        self.panics(&self.at_span, "span");
         Id::from_u64(1)
     }
     fn record(&self, _: &Id, _: &Record<'_>) {}
@@ -112,7 +114,7 @@ fn a_participant_whose_join_panics_is_not_counted_in() {
 fn a_participant_whose_begin_panics_leaves_nothing() {
     under(|hostile| {
         for group in groups() {
-            hostile.at_event.store(true, Ordering::SeqCst);
+            hostile.at_span.store(true, Ordering::SeqCst);
             panics(|| group.work("k", pending));
             let stats = group.stats();
             assert_eq!((stats.in_flight, stats.ending), (0, 0));
