@@ -168,7 +168,7 @@ impl<T, B> RawCell<T, B> {
         let _told = OnDrop(|| {
             let _nothing_to_shed = self.state.set_told();
         });
-        self.room().tell();
+        self.tell_those_in_room();
     }
 
     #[cold]
@@ -180,13 +180,30 @@ impl<T, B> RawCell<T, B> {
                 self.shed();
             }
         });
-        if before.has_registered() {
-            self.with_room(before, WaitingRoom::tell);
+        if !before.has_registered() {
+            return;
+        }
+        if let Some(_inside) = self.enter(before) {
+            self.tell_those_in_room();
+        }
+    }
+
+    /// For a call that is inside. Without a room, who has registered waits elsewhere.
+    fn tell_those_in_room(&self) {
+        if let Some(room) = self.made_room() {
+            room.tell();
         }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.state.load()
+    }
+
+    /// Announces somebody who waits elsewhere, and whom the ender has to tell. Returns false if the
+    /// cell has ended: then the ender may not come. `state` is any that the cell has had.
+    #[inline(always)]
+    pub(crate) fn announce(&self, state: Snapshot) -> bool {
+        state.has_registered() || !self.state.register().ended()
     }
 
     pub(crate) fn join(&self, most: usize) -> Join {

@@ -34,7 +34,7 @@ mod watch;
 
 pub use settled::{Settled, Success};
 
-pub(crate) use memory::{FlightRef, Fresh, Operation, OwnWaker, Polled, Shared, fits};
+pub(crate) use memory::{FlightRef, Fresh, Operation, OwnWaker, Polled, Seat, Shared, Two, fits};
 pub(crate) use wanted::{EndUnwanted, Wanted};
 pub(crate) use watch::Watch;
 
@@ -158,6 +158,20 @@ impl<K, T> FlightRef<K, T> {
         }
     }
 
+    /// As [`with_shared`](Self::with_shared), for a participant that parks there: it is announced
+    /// before, so that the ender comes and tells it. Not if the flight has ended.
+    #[inline(always)]
+    pub(crate) fn with_shared_to_park<R>(
+        &self,
+        state: Snapshot,
+        f: impl FnOnce(&Shared<T>) -> R,
+    ) -> Option<R> {
+        if !self.cell.announce(state) {
+            return None;
+        }
+        self.with_shared(state, f)
+    }
+
     /// Whether it has nothing but its outcome and its waiting room.
     #[inline(always)]
     pub(crate) fn is_plain(&self, state: Snapshot) -> bool {
@@ -173,11 +187,18 @@ impl<K, T> FlightRef<K, T> {
             return shared.end();
         }
         let found = self.cell.with_attached(before, |it| it.end()).flatten();
-        found.unwrap_or(Found {
-            operation: None,
-            parked: false,
-            reruns: 0,
-        })
+        found.unwrap_or(Found::nothing())
+    }
+
+    /// As [`end_attached`](Self::end_attached), for the driver that settles a flight.
+    #[inline(always)]
+    pub(crate) fn settle_attached(&self, before: Snapshot) -> Found<T> {
+        if before.is_driven() && !before.has_registered() {
+            // Its driver has the operation. Nobody has parked, or will: and so nobody has run
+            // another one.
+            return Found::nothing();
+        }
+        self.end_attached(before)
     }
 
     /// Lets its operation count a participant of this policy. Returns false if the flight has
@@ -185,8 +206,9 @@ impl<K, T> FlightRef<K, T> {
     /// of this policy do not drive it, or if it has ended and has shed its operation.
     #[inline(always)]
     pub(crate) fn join_operation(&self, policy: Policy) -> Option<bool> {
-        self.with_shared(self.cell.snapshot(), |shared| {
-            (shared.policy() == policy).then(|| shared.join())
+        let state = self.cell.snapshot();
+        self.with_shared(state, |shared| {
+            (shared.policy() == policy).then(|| !state.ended() && shared.join())
         })?
     }
 

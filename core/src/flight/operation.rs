@@ -102,6 +102,16 @@ pub(crate) struct Found<T> {
     pub(crate) reruns: usize,
 }
 
+impl<T> Found<T> {
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            operation: None,
+            parked: false,
+            reruns: 0,
+        }
+    }
+}
+
 /// What a participant leaves behind.
 pub(crate) struct LeftBehind<T> {
     /// The flight cannot continue: the caller has to end it, for this cause.

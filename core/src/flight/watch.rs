@@ -9,66 +9,67 @@ use std::time::Instant;
 use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
 use crate::flight::reentry::leads_back;
-use crate::flight::{FlightRef, Settled};
+use crate::flight::{FlightRef, Seat, Settled, Two};
 
 const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
 
-pub(crate) struct Watch<K, T> {
-    flight: FlightRef<K, T>,
-    /// [`Place::LEFT`] when it has left because it would wait for itself.
-    place: Place,
-    /// It is one of the flight's duplicates, and takes its count back when it leaves.
-    counted: bool,
-    /// The flight had settled when it came.
-    replayed: bool,
-}
+/// Its place is [`Place::LEFT`] when it has left because it would wait for itself.
+pub(crate) struct Watch<K, T>(Seat<K, T>);
+
+/// It is one of the flight's duplicates, and takes its count back when it leaves.
+const COUNTED: u32 = 1;
+/// The flight had settled when it came.
+const REPLAYED: u32 = 1 << 1;
 
 impl<K, T> Watch<K, T> {
+    /// Of a caller that is not counted as a duplicate.
     #[inline]
-    pub(crate) fn new(flight: FlightRef<K, T>, counted: bool) -> Self {
-        Self {
-            flight,
-            place: Place::NONE,
-            counted,
-            replayed: false,
-        }
+    pub(crate) fn uncounted(handles: Two<K, T>) -> Self {
+        Self(Seat::of_two(handles, 0))
+    }
+
+    /// Of a duplicate.
+    #[inline(always)]
+    pub(crate) fn counted(handles: Two<K, T>) -> Self {
+        Self(Seat::of_two(handles, COUNTED))
     }
 
     /// Of a duplicate that came after the flight had settled.
-    pub(crate) fn replayed(flight: FlightRef<K, T>) -> Self {
-        let mut watch = Self::new(flight, true);
-        watch.replayed = true;
-        watch
+    #[inline]
+    pub(crate) fn replayed(handles: Two<K, T>) -> Self {
+        Self(Seat::of_two(handles, COUNTED | REPLAYED))
     }
 
     pub(crate) fn is_replayed(&self) -> bool {
-        self.replayed
+        self.0.has(REPLAYED)
     }
 
+    #[inline(always)]
     pub(crate) fn flight(&self) -> &FlightRef<K, T> {
-        &self.flight
+        self.0.flight()
     }
 
+    #[inline(always)]
     pub(crate) fn is_counted(&self) -> bool {
-        self.counted
+        self.0.has(COUNTED)
     }
 
     /// From here on its drop leaves the count as it is.
     pub(crate) fn uncount(&mut self) {
-        self.counted = false;
+        self.0.mark(0, COUNTED);
     }
 
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
-        if self.place == Place::LEFT {
+        if self.has_left() {
             return Some(Err(REENTRANT));
         }
-        self.flight.get()
+        self.flight().get()
     }
 
     /// Ready with the outcome, at every poll after the end; otherwise parked.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        let mut state = self.flight.cell.snapshot();
+        let mut state = self.flight().cell.snapshot();
         if !state.ended() {
             state = match self.park(state, cx) {
                 Some(state) if state.ended() => state,
@@ -76,17 +77,17 @@ impl<K, T> Watch<K, T> {
                 None => return Poll::Ready(Err(REENTRANT)),
             };
         }
-        if self.place.is_taken() {
+        if self.0.place().is_taken() {
             if state.is_told() {
                 // No waker of this watch is left anywhere, and the end has frozen the count. So its
                 // drop has nothing to do.
-                self.place = Place::NONE;
-                self.counted = false;
+                self.0.with_place(|_, place| *place = Place::NONE);
+                self.uncount();
             }
-        } else if self.place == Place::LEFT {
+        } else if self.has_left() {
             return Poll::Ready(Err(REENTRANT));
         }
-        Poll::Ready(self.flight.outcome(state))
+        Poll::Ready(self.0.outcome(state))
     }
 
     /// Parks the task, unless the flight has ended meanwhile. Returns the state as it was found, or
@@ -96,19 +97,22 @@ impl<K, T> Watch<K, T> {
         if self.waits_for_itself(|flight| leads_back(flight, cx.waker())) {
             return None;
         }
-        Some(self.flight.cell.park(state, &mut self.place, cx.waker()))
+        Some(
+            self.0
+                .with_place(|flight, place| flight.cell.park(state, place, cx.waker())),
+        )
     }
 
     /// Parks the calling thread until the flight ends, or until `deadline`.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub(crate) fn block(&mut self, deadline: Option<Instant>) -> Result<Settled<K, T>, Error> {
         self.leave_if_inside();
-        if self.place == Place::LEFT {
+        if self.has_left() {
             return Err(REENTRANT);
         }
-        let state = self.flight.cell.block(deadline);
+        let state = self.flight().cell.block(deadline);
         if state.ended() {
-            self.flight.outcome(state)
+            self.0.outcome(state)
         } else {
             Err(Error::TimedOut)
         }
@@ -117,7 +121,7 @@ impl<K, T> Watch<K, T> {
     /// Before the thread parks. If it would wait for itself, it leaves, for good.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub(crate) fn leave_if_inside(&mut self) {
-        if !self.flight.cell.snapshot().ended() {
+        if !self.flight().cell.snapshot().ended() {
             self.waits_for_itself(crate::flight::reentry::is_inside);
         }
     }
@@ -126,10 +130,10 @@ impl<K, T> Watch<K, T> {
     /// good.
     #[inline]
     fn waits_for_itself(&mut self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) -> bool {
-        if self.place == Place::LEFT {
+        if self.has_left() {
             return true;
         }
-        let certain = certain(&self.flight);
+        let certain = certain(self.flight());
         if certain {
             self.leave_for_good();
         }
@@ -139,24 +143,29 @@ impl<K, T> Watch<K, T> {
     #[cold]
     fn leave_for_good(&mut self) {
         // First, since the drop of its waker is the user's, and so is a subscriber.
-        let mut place = mem::replace(&mut self.place, Place::LEFT);
-        if self.counted {
+        let mut place = self
+            .0
+            .with_place(|_, place| mem::replace(place, Place::LEFT));
+        if self.is_counted() {
             self.leave_by(&mut place);
         }
-        self.flight.cell.vacate(&mut place);
-        let name = self.flight.observed.name();
+        let flight = self.flight();
+        flight.cell.vacate(&mut place);
+        let name = flight.observed.name();
         name.report_rejected(Rejected::Reentrant);
     }
 
     /// Whether it has left for good, since it would wait for itself.
     pub(crate) fn has_left(&self) -> bool {
-        self.place == Place::LEFT
+        self.0.place() == Place::LEFT
     }
 
     /// Takes its count back. Returns false if the flight's end has counted it.
     #[cold]
     pub(crate) fn leave(&mut self) -> bool {
-        let mut place = mem::replace(&mut self.place, Place::NONE);
+        let mut place = self
+            .0
+            .with_place(|_, place| mem::replace(place, Place::NONE));
         self.leave_by(&mut place)
     }
 
@@ -166,27 +175,30 @@ impl<K, T> Watch<K, T> {
     pub(crate) fn disown(&mut self) {
         let mut place = Place::NONE;
         if !self.has_left() {
-            mem::swap(&mut place, &mut self.place);
+            self.0.with_place(|_, own| mem::swap(&mut place, own));
         }
-        self.flight.disown(&mut place);
-        self.flight.cell.vacate(&mut place);
+        self.flight().disown(&mut place);
+        self.flight().cell.vacate(&mut place);
     }
 
     /// As [`leave`](Self::leave), and gives `place` back if the leaving may have to end the flight.
     #[inline]
     fn leave_by(&mut self, place: &mut Place) -> bool {
-        self.counted = false;
-        self.flight.cell.leave() || self.flight.leave_slowly(place)
+        self.uncount();
+        self.flight().cell.leave() || self.flight().leave_slowly(place)
     }
 }
 
 impl<K, T> Drop for Watch<K, T> {
     #[inline]
     fn drop(&mut self) {
-        // Before it gives its waker back, whose drop is the user's.
-        if self.counted && !self.flight.cell.leave() {
-            self.flight.leave_slowly(&mut self.place);
-        }
-        self.flight.cell.vacate(&mut self.place);
+        let counted = self.is_counted();
+        self.0.with_place(|flight, place| {
+            // Before it gives its waker back, whose drop is the user's.
+            if counted && !flight.cell.leave() {
+                flight.leave_slowly(place);
+            }
+            flight.cell.vacate(place);
+        });
     }
 }

@@ -90,7 +90,7 @@ impl<K, T> Primary<K, T> {
         if self.flight().cell.begin() {
             return Begin::Primary(self);
         }
-        let waiter = Waiter::uncounted(self.flight().clone());
+        let waiter = Waiter::uncounted(self.flight().clone_two());
         drop(self);
         Begin::Waiter(waiter)
     }
@@ -122,7 +122,7 @@ impl<K, T> Primary<K, T> {
 
     /// A watch on the flight's end that is not counted as a waiter.
     pub(crate) fn watch(&self) -> Watch<K, T> {
-        Watch::new(self.flight().clone(), false)
+        Watch::uncounted(self.flight().clone_two())
     }
 
     /// Records the outcome and wakes every waiter.

@@ -7,7 +7,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::error::Error;
-use crate::flight::{FlightId, FlightRef, Settled, Watch};
+use crate::flight::{FlightId, FlightRef, Settled, Two, Watch};
 
 /// A duplicate: it waits for the outcome of a flight that another caller drives.
 ///
@@ -57,23 +57,23 @@ pub struct Waiter<K, T> {
 impl<K, T> Waiter<K, T> {
     /// For a flight that has counted it.
     #[inline]
-    pub(crate) fn new(flight: FlightRef<K, T>) -> Self {
+    pub(crate) fn new(handles: Two<K, T>) -> Self {
         Self {
-            watch: Watch::new(flight, true),
+            watch: Watch::counted(handles),
         }
     }
 
     /// For a call from inside of the flight, which has not counted it.
-    pub(crate) fn uncounted(flight: FlightRef<K, T>) -> Self {
+    pub(crate) fn uncounted(handles: Two<K, T>) -> Self {
         Self {
-            watch: Watch::new(flight, false),
+            watch: Watch::uncounted(handles),
         }
     }
 
     /// For a call that came after the flight had settled.
-    pub(crate) fn replayed(flight: FlightRef<K, T>) -> Self {
+    pub(crate) fn replayed(handles: Two<K, T>) -> Self {
         Self {
-            watch: Watch::replayed(flight),
+            watch: Watch::replayed(handles),
         }
     }
 

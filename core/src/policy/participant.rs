@@ -4,11 +4,11 @@ use core::future::Future;
 use core::mem;
 use core::task::Waker;
 
-use crate::cell::{MarkedPlace, Place, Snapshot};
+use crate::cell::{Place, Snapshot};
 use crate::error::{Cause, Error, Rejected};
 use crate::flight::operation::RunIsOver;
 use crate::flight::reentry::leads_back;
-use crate::flight::{FlightId, FlightRef, Fresh, Operation, Settled, Shared, loss};
+use crate::flight::{FlightId, FlightRef, Fresh, Operation, Seat, Settled, Shared, loss};
 use crate::group::Waiter;
 use crate::group::shard::{InHand, Shard};
 use crate::sync::Arc;
@@ -30,11 +30,13 @@ pub(crate) enum Other<K, T> {
     Rejected(Rejected),
 }
 
+/// In this order the word of the place and the flags, which is written last, is moved by itself: see
+/// [`MarkedPlace`](crate::cell::MarkedPlace).
+#[repr(C)]
 pub(crate) struct Participant<K, T> {
-    pub(crate) flight: FlightRef<K, T>,
     pub(crate) shard: Arc<Shard<K, T>>,
-    /// Its place at the operation, and flags.
-    pub(super) marked: MarkedPlace,
+    /// With its place at the operation.
+    pub(super) seat: Seat<K, T>,
 }
 
 /// This call began the flight.
@@ -60,15 +62,16 @@ impl<K, T> Role<K, T> {
         Role::Other(Other::Rejected(Rejected::Closed))
     }
 
-    /// Makes it a participant, which is a guard from here on.
+    /// Makes it a participant, which is a guard from here on. The seat is made where it stays: see
+    /// [`MarkedPlace`](crate::cell::MarkedPlace).
     #[inline(always)]
     pub(super) fn set(
         &mut self,
-        flight: FlightRef<K, T>,
+        seat: impl FnOnce() -> Seat<K, T>,
         shard: &Arc<Shard<K, T>>,
-        flags: u32,
     ) -> &mut Participant<K, T> {
-        *self = Role::Participant(Participant::new(flight, shard.clone(), flags));
+        let shard = shard.clone();
+        *self = Role::Participant(Participant::new(seat(), shard));
         match self {
             Role::Participant(participant) => participant,
             Role::Other(_) => unreachable!("written above"),
@@ -100,7 +103,7 @@ impl<K, T> Role<K, T> {
     fn leave_if(&mut self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) {
         if let Role::Participant(participant) = self {
             if participant.waits_for_itself(certain) {
-                let name = participant.flight.observed.name().clone();
+                let name = participant.flight().observed.name().clone();
                 // The drop of the participant is the user's. It has left by then, also if that
                 // panics.
                 *self = Role::Other(Other::Rejected(Rejected::Reentrant));
@@ -111,7 +114,7 @@ impl<K, T> Role<K, T> {
 
     pub(crate) fn id(&self) -> Option<FlightId> {
         match self {
-            Role::Participant(participant) => Some(participant.flight.id),
+            Role::Participant(participant) => Some(participant.flight().id),
             Role::Other(Other::Waiter(waiter)) => Some(waiter.id()),
             Role::Other(Other::Rejected(_)) => None,
         }
@@ -127,7 +130,7 @@ impl<K, T> Role<K, T> {
 
     pub(crate) fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
         match self {
-            Role::Participant(participant) => participant.flight.get(),
+            Role::Participant(participant) => participant.flight().get(),
             Role::Other(Other::Waiter(waiter)) => waiter.get(),
             Role::Other(Other::Rejected(why)) => Some(Err(Error::Rejected(*why))),
         }
@@ -144,35 +147,43 @@ impl<K, T> Role<K, T> {
 
 impl<K, T> Participant<K, T> {
     #[inline(always)]
-    pub(super) fn new(flight: FlightRef<K, T>, shard: Arc<Shard<K, T>>, flags: u32) -> Self {
-        Self {
-            flight,
-            shard,
-            marked: MarkedPlace::new(flags),
-        }
+    pub(super) fn new(seat: Seat<K, T>, shard: Arc<Shard<K, T>>) -> Self {
+        Self { seat, shard }
+    }
+
+    #[inline(always)]
+    pub(crate) fn flight(&self) -> &FlightRef<K, T> {
+        self.seat.flight()
     }
 
     /// Of a `spawn`, for which the operation has counted it.
     pub(super) fn task(flight: FlightRef<K, T>, shard: Arc<Shard<K, T>>) -> Self {
-        Self::new(flight, shard, TASK)
+        Self::new(Seat::new(flight, TASK), shard)
+    }
+
+    /// The outcome, if the flight has ended.
+    #[inline(always)]
+    pub(super) fn outcome(&mut self) -> Option<Result<Settled<K, T>, Error>> {
+        let state = self.flight().cell.snapshot();
+        state.ended().then(|| self.seat.outcome(state))
     }
 
     pub(super) fn report_joined(&self) {
-        let flight = &self.flight;
+        let flight = self.flight();
         flight.observed.report_joined(flight.id, false);
     }
 
     /// Hands over its place in the count to a waiter. The operation has not counted it.
     fn into_waiter(mut self) -> Waiter<K, T> {
-        let waiter = Waiter::new(self.flight.clone());
-        self.marked.mark(LEFT, COUNTED);
+        let waiter = Waiter::new(self.flight().clone_two());
+        self.seat.mark(LEFT, COUNTED);
         waiter
     }
 
     /// Takes over the waiter's place in the count.
     pub(super) fn duplicate(mut self, waiter: Waiter<K, T>) -> Self {
         waiter.disarm();
-        self.marked.mark(COUNTED, 0);
+        self.seat.mark(COUNTED, 0);
         self
     }
 
@@ -184,18 +195,31 @@ impl<K, T> Participant<K, T> {
         state: Snapshot,
         f: impl FnOnce(&Shared<T>, &mut Place) -> R,
     ) -> Option<R> {
-        let Self { flight, marked, .. } = self;
-        flight.with_shared(state, |shared| marked.with_place(|place| f(shared, place)))
+        self.seat
+            .with_place(|flight, place| flight.with_shared(state, |shared| f(shared, place)))
+    }
+
+    /// As [`with_operation`](Self::with_operation), if the participant can park there. Not if the
+    /// flight has ended.
+    #[inline(always)]
+    pub(super) fn with_operation_to_park<R>(
+        &mut self,
+        state: Snapshot,
+        f: impl FnOnce(&Shared<T>, &mut Place) -> R,
+    ) -> Option<R> {
+        self.seat.with_place(|flight, place| {
+            flight.with_shared_to_park(state, |shared| f(shared, place))
+        })
     }
 
     /// Takes the operation, or the right to run one, if this call has begun the flight and nobody
     /// else has come since.
     #[inline(always)]
     pub(super) fn first_turn(&mut self, state: Snapshot) -> Option<Operation<T>> {
-        if !self.is_first() || self.marked.place().is_taken() {
+        if !self.is_first() || self.seat.place().is_taken() {
             return None;
         }
-        self.flight
+        self.flight()
             .with_shared(state, |shared| shared.first_turn())?
     }
 
@@ -205,18 +229,20 @@ impl<K, T> Participant<K, T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let gone = OnDrop(|| self.shard.gone(&self.flight));
-        let operation = self.shard.guarded(&self.flight, None, || fresh.put(make()));
+        let gone = OnDrop(|| self.shard.gone(self.flight()));
+        let operation = self
+            .shard
+            .guarded(self.flight(), None, || fresh.put(make()));
         mem::forget(gone);
         self.hand_in(operation);
     }
 
     /// Hands in the operation of a flight that this call began.
     pub(super) fn hand_in(&self, operation: Operation<T>) {
-        let mut in_hand = InHand::new(&self.shard, &self.flight, Some(operation));
+        let mut in_hand = InHand::new(&self.shard, self.flight(), Some(operation));
         // It stays in hand if the flight has ended.
-        let state = self.flight.cell.snapshot();
-        self.flight.with_shared(state, |shared| {
+        let state = self.flight().cell.snapshot();
+        self.flight().with_shared(state, |shared| {
             shared.hand_in(&mut in_hand.operation);
         });
     }
@@ -225,30 +251,29 @@ impl<K, T> Participant<K, T> {
     /// flight, which has ended for this cause, and has dropped its operation. What it leaves behind
     /// is dropped last: its drop is the user's.
     pub(super) fn leave(&mut self, run: Option<Cause>) {
-        let was = self.marked;
-        self.marked.mark(LEFT, 0);
-        if was.has(LEFT) {
+        if self.has_left() {
             return;
         }
-        if was.has(IN_HAND) {
+        self.seat.mark(LEFT, 0);
+        if self.seat.has(IN_HAND) {
             return self.lose();
         }
-        let state = self.flight.cell.snapshot();
+        let state = self.flight().cell.snapshot();
         if state.is_told() && run.is_none() {
             return;
         }
-        if was.has(OUTSIDE) {
+        if self.seat.has(OUTSIDE) {
             // It is a waiter still, of any kind of flight: that may have to be wanted.
-            return drop(Waiter::new(self.flight.clone()));
+            return drop(Waiter::new(self.flight().clone_two()));
         }
-        if was.has(COUNTED) {
-            self.flight.cell.leave();
+        if self.seat.has(COUNTED) {
+            self.flight().cell.leave();
         }
         // One that had the run has to say that it is gone.
-        if state.ended() && !was.place().is_taken() && run.is_none() {
+        if state.ended() && !self.seat.place().is_taken() && run.is_none() {
             return;
         }
-        if was.has(TASK) {
+        if self.seat.has(TASK) {
             self.with_operation(state, |shared, _| shared.task_leaves());
         }
         let run_is_over = run.map(|cause| RunIsOver {
@@ -261,23 +286,23 @@ impl<K, T> Participant<K, T> {
         let left = self.with_operation(state, |shared, place| shared.leave(place, run_is_over));
         let Some(left) = left else {
             if run.is_some() {
-                self.shard.gone(&self.flight);
+                self.shard.gone(self.flight());
             }
             return;
         };
         let _waker = left.waker;
         match left.end {
             Some(cause) if left.operation.is_some() => {
-                let _in_hand = InHand::new(&self.shard, &self.flight, left.operation);
-                self.shard.abort(&self.flight, cause);
+                let _in_hand = InHand::new(&self.shard, self.flight(), left.operation);
+                self.shard.abort(self.flight(), cause);
             }
-            Some(cause) if run.is_some() => self.shard.lose(&self.flight, cause),
+            Some(cause) if run.is_some() => self.shard.lose(self.flight(), cause),
             // `max_reruns` is used up: the caller that had the last run ends the flight at this
             // moment. Only that one says that the run is gone.
             Some(cause) => {
-                self.shard.abort(&self.flight, cause);
+                self.shard.abort(self.flight(), cause);
             }
-            None if left.gone => self.shard.gone(&self.flight),
+            None if left.gone => self.shard.gone(self.flight()),
             None => {}
         }
     }
@@ -285,20 +310,20 @@ impl<K, T> Participant<K, T> {
     #[cold]
     #[inline(never)]
     fn lose(&self) {
-        self.shard.lose(&self.flight, loss());
+        self.shard.lose(self.flight(), loss());
     }
 
     /// Whether it waits for its own flight from inside of it, as it does if `certain` says so.
     fn waits_for_itself(&self, certain: impl FnOnce(&FlightRef<K, T>) -> bool) -> bool {
-        certain(&self.flight) && !self.flight.cell.snapshot().ended()
+        certain(self.flight()) && !self.flight().cell.snapshot().ended()
     }
 
     pub(super) fn is_first(&self) -> bool {
-        self.marked.has(BEGAN)
+        self.seat.has(BEGAN)
     }
 
     pub(super) fn has_left(&self) -> bool {
-        self.marked.has(LEFT)
+        self.seat.has(LEFT)
     }
 }
 

@@ -8,9 +8,9 @@ use equivalent::Equivalent;
 
 use crate::cell::Snapshot;
 use crate::flight::operation::Policy;
-use crate::flight::{Attached, Flight, FlightRef, Fresh, Operation, Shared};
+use crate::flight::{Attached, Flight, FlightRef, Fresh, Operation, Seat, Shared};
 use crate::group::rules::Rules;
-use crate::group::shard::{Call, Shard};
+use crate::group::shard::{Call, Met, Shard};
 use crate::group::{Begin, Entry, Registry, Waiter};
 use crate::policy::participant::{BEGAN, COUNTED, IN_HAND, OUTSIDE, Other, Participant, Role};
 use crate::sync::Arc;
@@ -41,7 +41,10 @@ impl<K, T, F: Future<Output = T>> Call<K, T> for Participate<K, T, F> {
         let joined = flight.join_operation(self.policy) == Some(true);
         if joined {
             // A guard at once: a subscriber is told of the join before this call has the waiter.
-            self.joined = Some(Participant::new(flight.clone(), shard.clone(), 0));
+            self.joined = Some(Participant::new(
+                Seat::new(flight.clone(), 0),
+                shard.clone(),
+            ));
         }
         joined || shares(flight, self.policy)
     }
@@ -115,17 +118,17 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
         let mut unused = Some(key);
         let found = Shard::join_or_begin(shard, hash, &mut unused, self);
         match (found, unused) {
-            (Some(flight), None) => {
-                let first = role.set(flight, shard, BEGAN | IN_HAND);
-                shard.report_begun(&first.flight);
-                first.marked.mark(0, IN_HAND);
+            (Some(Met::Begun(flight)), None) => {
+                let first = role.set(|| Seat::new(flight, BEGAN | IN_HAND), shard);
+                shard.report_begun(first.flight());
+                first.seat.mark(0, IN_HAND);
                 self.hand_in_right(first);
             }
-            (Some(flight), Some(key)) => {
-                let joined = role.set(flight, shard, COUNTED | OUTSIDE);
-                let is_same = joined.flight.key == key;
-                if is_same && joined.flight.join_operation(self.policy) == Some(true) {
-                    joined.marked.mark(0, OUTSIDE);
+            (Some(Met::Joined(two)), Some(key)) => {
+                let joined = role.set(|| Seat::of_two(two, COUNTED | OUTSIDE), shard);
+                let is_same = joined.flight().key == key;
+                if is_same && joined.flight().join_operation(self.policy) == Some(true) {
+                    joined.seat.mark(0, OUTSIDE);
                     // It is a guard by now, and the drop of the key is the user's.
                     drop(key);
                     joined.report_joined();
@@ -134,7 +137,7 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
                 }
             }
             (None, Some(key)) => self.begin_otherwise(role, shard, hash, key, None),
-            (None, None) => unreachable!("a key is taken for a flight only"),
+            _ => unreachable!("a key is taken for a flight only"),
         }
     }
 
@@ -186,7 +189,7 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
         *role = match begin(self) {
             Begin::Primary(primary) => {
                 let shard = primary.shard().clone();
-                let first = Participant::new(primary.into_flight(), shard, BEGAN);
+                let first = Participant::new(Seat::new(primary.into_flight(), BEGAN), shard);
                 self.hand_in_right(&first);
                 Role::Participant(first)
             }

@@ -190,7 +190,7 @@ struct DropThenLeave<'a, K, T, F> {
 
 impl<K, T, F> Drop for DropThenLeave<'_, K, T, F> {
     fn drop(&mut self) {
-        let flight = self.participant.flight.clone();
+        let flight = self.participant.flight().clone();
         let _then = OnDrop(|| {
             let cause = if self.failed { Cause::Failed } else { loss() };
             self.participant.leave(Some(cause));
@@ -266,7 +266,7 @@ impl<K, T> Participant<K, T> {
         M: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,
     {
-        let state = self.flight.cell.snapshot();
+        let state = self.flight().cell.snapshot();
         if !state.ended() {
             if self.has_left() {
                 // Polled again after its operation panicked: there is nothing left to run.
@@ -278,7 +278,7 @@ impl<K, T> Participant<K, T> {
                 Some((true, Fragile(None)))
             } else {
                 let has_run = operation.is_some();
-                self.with_operation(state, |shared, place| {
+                self.with_operation_to_park(state, |shared, place| {
                     if has_run {
                         return (true, shared.repark(place, cx.waker()));
                     }
@@ -286,43 +286,51 @@ impl<K, T> Participant<K, T> {
                     (step.is_some(), old)
                 })
             };
-            let mut error = Fragile(None);
+            let (mut error, mut settled) = (Fragile(None), None);
             // `_old` is dropped last: its drop is the user's.
             if let Some((true, _old)) = stepped {
                 // The first run begins a flight that has waited for a gate, if that has not ended.
-                if state.has_begun() || self.flight.cell.begin() {
-                    error.0 = self.poll_own(make, operation.as_mut(), cx);
+                if state.has_begun() || self.flight().cell.begin() {
+                    match self.poll_own(make, operation.as_mut(), cx) {
+                        Ok(outcome) => settled = outcome,
+                        Err(own) => error.0 = Some(own),
+                    }
                 }
                 if first && operation.is_some() {
                     // It is pending, and has to be woken if the flight is ended from outside.
-                    let parked = self
-                        .with_operation(state, |shared, place| shared.repark(place, cx.waker()));
+                    let parked = self.with_operation_to_park(state, |shared, place| {
+                        shared.repark(place, cx.waker())
+                    });
                     drop(parked);
                 }
             }
             if let Some(error) = error.0.take() {
                 return Err(error);
             }
+            if let Some(settled) = settled {
+                return Ok(Poll::Ready(Ok(settled)));
+            }
         }
-        let Some(outcome) = self.flight.get() else {
+        let Some(outcome) = self.outcome() else {
             return Ok(Poll::Pending);
         };
         if operation.is_some() {
             // The flight was ended from outside. The operation is not needed any more.
-            let _then = OnDrop(|| self.shard.gone(&self.flight));
+            let _then = OnDrop(|| self.shard.gone(self.flight()));
             operation.set(None);
         }
         Ok(Poll::Ready(outcome))
     }
 
     /// Polls this caller's own operation once. Makes it first, if it is new. Drops it when it is
-    /// ready. Returns its error, when this participant has left.
+    /// ready. Returns its error, when this participant has left, or the outcome if that has settled
+    /// the flight.
     fn poll_own<M, F, E>(
         &mut self,
         make: &mut Option<M>,
         mut operation: Pin<&mut Option<F>>,
         cx: &mut Context<'_>,
-    ) -> Option<E>
+    ) -> Result<Option<Settled<K, T>>, E>
     where
         M: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,
@@ -332,7 +340,7 @@ impl<K, T> Participant<K, T> {
             participant: self,
             failed: false,
         };
-        let entered = Entered::new(&guard.participant.flight, Some([cx.waker(); 2]));
+        let entered = Entered::new(guard.participant.flight(), Some([cx.waker(); 2]));
         if let Some(make) = make.take() {
             guard.operation.set(Some(make()));
         }
@@ -347,16 +355,19 @@ impl<K, T> Participant<K, T> {
             let mut error = Fragile(Some(error));
             guard.failed = true;
             drop(guard);
-            return error.0.take();
+            return match error.0.take() {
+                Some(error) => Err(error),
+                None => unreachable!("put there above"),
+            };
         }
         // It did not panic, so this participant keeps driving.
         core::mem::forget(guard);
         if let Poll::Ready(Ok(value)) = poll {
             // Dropped after the settle.
             let _operation = FragilePin(operation);
-            drop(self.shard.settle(&self.flight, value));
+            return Ok(self.shard.settle_for_outcome(self.flight(), value));
         }
-        None
+        Ok(None)
     }
 }
 

@@ -195,7 +195,7 @@ where
             if self.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            let state = self.flight.cell.snapshot();
+            let state = self.flight().cell.snapshot();
             let again = self.with_operation(state, |shared, place| shared.lead(*place));
             if again != Some(true) {
                 return Poll::Pending;
@@ -204,40 +204,47 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
-        let state = self.flight.cell.snapshot();
+        let state = self.flight().cell.snapshot();
         if !state.ended() {
-            match self.first_turn(state) {
+            let settled = match self.first_turn(state) {
                 Some(operation) => self.drive((operation, Fragile(None)), cx.waker()),
                 None => self.step(state, cx.waker()),
+            };
+            if let Some(settled) = settled {
+                return Poll::Ready(Ok(settled));
             }
         }
-        match self.flight.get() {
+        match self.outcome() {
             Some(outcome) => Poll::Ready(outcome),
             None => Poll::Pending,
         }
     }
 
+    /// Takes the operation if it is ready, and drives it. Otherwise parks this participant.
     #[inline(never)]
-    fn step(&mut self, state: Snapshot, waker: &Waker) {
+    fn step(&mut self, state: Snapshot, waker: &Waker) -> Option<Settled<K, T>> {
         // Then its waker is cloned only if the operation is pending again.
-        if self.marked.has(DROVE) {
+        if self.seat.has(DROVE) {
             let ready = self.with_operation(state, |shared, place| shared.take_ready(place));
             if let Some(Some((operation, _old))) = ready {
                 return self.drive((operation, Fragile(None)), waker);
             }
         }
-        let stepped = self.with_operation(state, |shared, place| shared.step(place, waker));
+        let stepped = self.with_operation_to_park(state, |shared, place| shared.step(place, waker));
         // `_old` is dropped last: its drop is the user's, and the operation must have been put back
         // before.
-        if let Some((Some(drive), _old)) = stepped {
-            self.drive(drive, waker);
+        match stepped {
+            Some((Some(drive), _old)) => self.drive(drive, waker),
+            _ => None,
         }
     }
 
-    /// Polls the operation once, as the driver, which is polled with `outer`.
+    /// Polls the operation once, as the driver, which is polled with `outer`. Returns the outcome
+    /// if that has settled the flight.
     #[inline(always)]
-    fn drive(&mut self, (operation, mut own): Drive<T>, outer: &Waker) {
-        let (flight, shard) = (&self.flight, &self.shard);
+    fn drive(&mut self, (operation, mut own): Drive<T>, outer: &Waker) -> Option<Settled<K, T>> {
+        let Self { seat, shard } = self;
+        let (flight, mut marks) = seat.split();
         let mut in_hand = InHand::new(shard, flight, Some(operation));
         let (operation, waker) = in_hand.polled();
         // On a panic the others are woken first, and then the operation is dropped.
@@ -254,19 +261,19 @@ where
                 let operation = in_hand.operation.take();
                 // It fails only if the flight was ended from outside. Then that is the outcome, for
                 // this caller too.
-                drop(shard.settle(flight, value));
+                let settled = shard.settle_for_outcome(flight, value);
                 if let Some(operation) = operation {
                     flight.drop_operation(operation);
                 }
+                settled
             }
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
-                let (state, marked) = (flight.cell.snapshot(), &mut self.marked);
-                marked.mark(DROVE, 0);
-                flight.with_shared(state, |shared| {
-                    marked
-                        .with_place(|place| shared.pause(place, &mut in_hand.operation, &mut own));
+                marks.mark(DROVE, 0);
+                flight.with_shared_to_park(flight.cell.snapshot(), |shared| {
+                    marks.with_place(|place| shared.pause(place, &mut in_hand.operation, &mut own));
                 });
+                None
             }
         }
     }

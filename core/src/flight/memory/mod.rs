@@ -34,9 +34,11 @@
 //! | `mod` | the allocation; the handles of a flight |
 //! | `whole` | what is behind a flight, and who holds it |
 //! | `lay` | where the operation is, and who owns it |
+//! | `seat` | the handles of a caller that waits |
 //! | `waker` | the wakers of an operation |
 
 mod lay;
+mod seat;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod waker;
@@ -58,6 +60,7 @@ use whole::{Behind, Head, Kind, Never, Whole};
 
 pub(super) use lay::{At, Lay};
 pub(crate) use lay::{Fresh, Operation, Polled};
+pub(crate) use seat::{Seat, Two};
 pub(crate) use waker::OwnWaker;
 pub(crate) use whole::{Shared, fits};
 
@@ -209,6 +212,44 @@ impl<K, T> FlightRef<K, T> {
         }
     }
 
+    /// Counts some more handles. Returns one of them; the others are the caller's to account for.
+    #[inline(always)]
+    fn count_more(&self, more: usize) -> Self {
+        if self.handles().fetch_add(more, Ordering::Relaxed) > usize::MAX / 2 {
+            overflow();
+        }
+        // SAFETY: counted.
+        unsafe { self.another() }
+    }
+
+    /// Another handle, which is not counted here.
+    ///
+    /// # Safety
+    ///
+    /// It has been counted.
+    #[inline(always)]
+    unsafe fn another(&self) -> Self {
+        Self {
+            memory: self.memory,
+            _owns: PhantomData,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is one of so many handles, which are all given back here.
+    #[inline(always)]
+    unsafe fn give_back(&mut self, count: usize) {
+        // Releases what these handles have done, and the last one acquires it from all of them. If
+        // there are no others, nobody can make another, so nothing has to be taken off.
+        let handles = self.handles();
+        if handles.load(Ordering::Acquire) == count
+            || handles.fetch_sub(count, Ordering::AcqRel) == count
+        {
+            self.drop_flight();
+        }
+    }
+
     #[inline(always)]
     fn handles(&self) -> &AtomicUsize {
         // SAFETY: as in `deref`.
@@ -229,24 +270,14 @@ impl<K, T> Deref for FlightRef<K, T> {
 impl<K, T> Clone for FlightRef<K, T> {
     #[inline(always)]
     fn clone(&self) -> Self {
-        if self.handles().fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
-            overflow();
-        }
-        Self {
-            memory: self.memory,
-            _owns: PhantomData,
-        }
+        self.count_more(1)
     }
 }
 
 impl<K, T> Drop for FlightRef<K, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        // Releases what this handle has done, and the last one acquires it from all of them. If
-        // this is the only one, nobody can make another, so nothing has to be taken off.
-        let handles = self.handles();
-        if handles.load(Ordering::Acquire) == 1 || handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.drop_flight();
-        }
+        // SAFETY: it is gone after this.
+        unsafe { self.give_back(1) };
     }
 }

@@ -34,7 +34,7 @@ use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::operation::Found;
 use crate::flight::reentry::Entered;
-use crate::flight::{EndUnwanted, FlightId, FlightRef};
+use crate::flight::{EndUnwanted, FlightId, FlightRef, Settled};
 use crate::group::shard::Shard;
 use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::extras::Drain;
@@ -73,14 +73,41 @@ impl<K, T> Shard<K, T> {
         flight: &FlightRef<K, T>,
         value: T,
     ) -> Result<bool, SettleError<T>> {
+        self.settle_with(flight, value, drop)
+    }
+
+    /// The same, for a caller that keeps its own handle. It makes the outcome of the one that the
+    /// table had, so that none has to be counted.
+    #[inline(always)]
+    pub(crate) fn settle_for_outcome(
+        &self,
+        flight: &FlightRef<K, T>,
+        value: T,
+    ) -> Option<Settled<K, T>> {
+        let mut removed = None;
+        self.settle_with(flight, value, |handle| removed = Some(handle))
+            .ok()?;
+        Some(Settled::new(removed.unwrap_or_else(|| flight.clone())))
+    }
+
+    /// `removed` gets the handle that the table had, if there is nothing more to do than to remove
+    /// it. The caller holds the flight too, so dropping it drops nothing of the user's.
+    #[inline(always)]
+    fn settle_with(
+        &self,
+        flight: &FlightRef<K, T>,
+        value: T,
+        removed: impl FnOnce(FlightRef<K, T>),
+    ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
             return self.settle_by_rules(flight, value);
         }
         match flight.cell.record(value) {
             Ok(before) => {
                 if !flight.is_plain(before) {
-                    Ok(self.settle_attached(flight, before))
-                } else if self.remove_settled(flight, before, 0) {
+                    Ok(self.settle_attached(flight, before, removed))
+                } else if let Some(handle) = self.remove_settled(flight, before, 0) {
+                    removed(handle);
                     let observed = &flight.observed;
                     let _reported_last = observed.report_end_on_drop(None, before, || 0);
                     flight.tell(before, false);
@@ -95,12 +122,19 @@ impl<K, T> Shard<K, T> {
 
     /// The steps after the outcome is recorded, for a flight of `work`, `try_work` or
     /// `spawn_while_wanted`.
-    fn settle_attached(&self, flight: &FlightRef<K, T>, before: Snapshot) -> bool {
+    #[inline(always)]
+    fn settle_attached(
+        &self,
+        flight: &FlightRef<K, T>,
+        before: Snapshot,
+        removed: impl FnOnce(FlightRef<K, T>),
+    ) -> bool {
         // Its operation, if it has one, is with its driver, who settles it.
-        let found = flight.end_attached(before);
-        if !self.remove_settled(flight, before, found.reruns) {
+        let found = flight.settle_attached(before);
+        let Some(handle) = self.remove_settled(flight, before, found.reruns) else {
             return self.free_and_tell_found(flight, before, End::Settled(Place::NotWanted), found);
-        }
+        };
+        removed(handle);
         let observed = &flight.observed;
         let _reported_last = observed.report_end_on_drop(None, before, || found.reruns);
         flight.tell(before, found.parked);
@@ -216,15 +250,18 @@ impl<K, T> Shard<K, T> {
 
     /// Removes a settled flight and counts it, if nothing else is to be done.
     #[inline(always)]
-    fn remove_settled(&self, flight: &FlightRef<K, T>, before: Snapshot, reruns: usize) -> bool {
-        // The caller holds the flight too, so dropping the table's handle drops nothing of the
-        // user's.
+    fn remove_settled(
+        &self,
+        flight: &FlightRef<K, T>,
+        before: Snapshot,
+        reruns: usize,
+    ) -> Option<FlightRef<K, T>> {
         let section = RemoveSettled {
             flight,
             before,
             reruns,
         };
-        self.table.enter(section).is_some()
+        self.table.enter(section)
     }
 
     /// Counts the end of a flight and takes its key. Removes the flight, unless it is retained or

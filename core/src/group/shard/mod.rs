@@ -46,6 +46,7 @@ pub(crate) use in_hand::InHand;
 pub use line::Mode;
 pub(crate) use line::Ticket;
 pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
+pub(crate) use table::Met;
 
 use crate::cell::Snapshot;
 use crate::flight::observe::Label;
@@ -162,28 +163,28 @@ impl<K, T> Shard<K, T> {
         let mut unused = Some(key);
         let found = Self::join_or_begin(this, hash, &mut unused, call);
         match (found, unused) {
-            (Some(flight), None) => {
+            (Some(Met::Begun(flight)), None) => {
                 let primary = Primary::new(flight, this.clone());
                 this.report_begun(primary.flight());
                 Begin::Primary(primary)
             }
-            (found, Some(key)) => {
-                Self::finish_short_way(this, hash, key, found.map(Waiter::new), call)
+            (Some(Met::Joined(two)), Some(key)) => {
+                Self::finish_short_way(this, hash, key, Some(Waiter::new(two)), call)
             }
-            (None, None) => unreachable!("a key is taken for a flight only"),
+            (None, Some(key)) => Self::finish_short_way(this, hash, key, None, call),
+            _ => unreachable!("a key is taken for a flight only"),
         }
     }
 
-    /// The critical section of the short way. Takes the key if it begins a flight, and returns
-    /// that. Otherwise returns the flight with this hash, which has counted the call, or `None` if
-    /// the call has to take the long way.
+    /// The critical section of the short way. Takes the key if it begins a flight. Returns `None`
+    /// if the call has to take the long way.
     #[inline(always)]
     pub(crate) fn join_or_begin(
         this: &Arc<Self>,
         hash: u64,
         key: &mut Option<K>,
         call: &mut impl Call<K, T>,
-    ) -> Option<FlightRef<K, T>> {
+    ) -> Option<Met<K, T>> {
         this.table.enter(JoinOrBegin {
             shard: this,
             hash,

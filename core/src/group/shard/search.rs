@@ -274,7 +274,7 @@ impl<'a, K, T> Search<'a, K, T> {
         if is_inside(flight) && !flight.cell.snapshot().ended() {
             // It counts for no limit and in no figure, since nothing may depend on it.
             self.request.record_fingerprint(table, flight);
-            let waiter = Waiter::uncounted(flight.clone());
+            let waiter = Waiter::uncounted(flight.clone_two());
             return Look::Answer(Begin::Waiter(waiter));
         }
         match self.shard.admit(table, flight) {

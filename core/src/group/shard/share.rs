@@ -98,11 +98,11 @@ impl<K, T> Shard<K, T> {
         match flight.cell.join(max_waiters) {
             Join::Open(waiting) => {
                 table.counts.join(waiting);
-                Ok(Waiter::new(flight.clone()))
+                Ok(Waiter::new(flight.clone_two()))
             }
             Join::Ended(state) if state.settled() => {
                 table.counts.join_settled();
-                Ok(Waiter::replayed(flight.clone()))
+                Ok(Waiter::replayed(flight.clone_two()))
             }
             refused => Err(refused),
         }

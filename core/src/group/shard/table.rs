@@ -18,7 +18,7 @@ use hashbrown::hash_table::Entry;
 use crate::cell::{Join, RawCell, Snapshot};
 use crate::flight::observe::Observed;
 use crate::flight::reentry::is_nested;
-use crate::flight::{Flight, FlightId, FlightRef};
+use crate::flight::{Flight, FlightId, FlightRef, Two};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -65,7 +65,7 @@ pub(super) struct JoinOrBegin<'a, K, T, C> {
 }
 
 impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
-    type Output = Option<FlightRef<K, T>>;
+    type Output = Option<Met<K, T>>;
 
     #[inline(always)]
     fn run(self, table: &mut Table<K, T>) -> Self::Output {
@@ -95,18 +95,26 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
                 if table.counts.begun % BETWEEN_LOOKS == 0 {
                     table.shrink();
                 }
-                Some(flight)
+                Some(Met::Begun(flight))
             }
             Entry::Occupied(_) if is_nested() => None,
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);
-                    Some(entry.get().flight.clone())
+                    Some(Met::Joined(entry.get().flight.clone_two()))
                 }
                 _ => None,
             },
         }
     }
+}
+
+/// What a begin has come to by the short way.
+pub(crate) enum Met<K, T> {
+    /// It has begun a flight, and the key is taken.
+    Begun(FlightRef<K, T>),
+    /// It has joined the flight with this hash, whose key has not been compared.
+    Joined(Two<K, T>),
 }
 
 /// The critical section of every settle that has nothing more to do than to remove the flight and
