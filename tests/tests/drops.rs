@@ -430,3 +430,59 @@ fn a_key_that_was_only_asked_for_is_never_kept() {
     assert!(matches!(world.group.begin(world.key(1)), Begin::Primary(_)));
     world.assert_gone((4, 0, 0));
 }
+
+#[test]
+fn nothing_but_its_outcome_is_left_of_a_flight_whose_driver_has_left() {
+    let values = Census::default();
+    let group: Group<u8, Counted> = Group::new();
+    let value = values.make();
+    let mut work = group.work(1, || std::future::ready(value));
+    let Poll::Ready(Ok(settled)) = poll_idly(&mut work) else {
+        panic!("it is ready at once")
+    };
+    let settled = settled.try_unwrap().err().expect("its driver is here");
+    drop(work);
+    let value = settled.try_unwrap().ok().expect("the last handle");
+    assert_eq!(values.alive(), 1);
+    drop(value);
+    assert_eq!(values.alive(), 0);
+}
+
+/// It was parked with that waker, and drives when it is polled with another one.
+#[test]
+fn a_driver_whose_old_waker_panics_in_its_drop_leaks_no_outcome() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a waker that panics in its drop");
+        }
+    }
+    let values = Census::default();
+    let group: Group<u8, Counted> = Group::new();
+    let mut value = Some(values.make());
+    let kept = Arc::new(std::sync::Mutex::new(None::<Waker>));
+    let own = kept.clone();
+    let mut first = group.work(1, || {
+        std::future::poll_fn(
+            move |cx| match own.lock().unwrap().replace(cx.waker().clone()) {
+                None => Poll::Pending,
+                Some(_) => Poll::Ready(value.take().expect("polled twice")),
+            },
+        )
+    });
+    assert!(poll_idly(&mut first).is_pending());
+    let mut second = group.work(1, pending);
+    let waker = Waker::from(Arc::new(Panics));
+    let polled = Pin::new(&mut second).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    // The last one is that of the place.
+    drop(waker);
+    let wakes = kept.lock().unwrap().clone();
+    wakes.expect("it was polled").wake();
+    assert!(panics(|| drop(poll_idly(&mut second))));
+    drop((first, second));
+    assert_eq!(values.alive(), 0);
+}

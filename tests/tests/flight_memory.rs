@@ -217,3 +217,16 @@ fn a_panic_in_the_drop_of_key_value_or_operation_leaks_no_memory() {
         assert_eq!(again.count_current, 0, "{at}");
     }
 }
+
+#[test]
+fn nothing_but_its_outcome_is_left_of_a_flight_whose_driver_has_left() {
+    let group: Group<u8, &str> = Group::new();
+    let mut work = Box::pin(group.work(1, || ready("paid")));
+    let polled = poll_idly(&mut work);
+    let Poll::Ready(Ok(settled)) = polled else {
+        panic!("it is ready at once")
+    };
+    let settled = settled.try_unwrap().expect_err("its driver is here");
+    drop(work);
+    assert_eq!(settled.try_unwrap(), Ok("paid"));
+}

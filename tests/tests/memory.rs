@@ -388,14 +388,41 @@ fn what_a_call_allocates() {
             }
         })
     };
-    let calls: [(&str, &dyn Fn()); 8] = [
+    // Woken each time that its driver has parked, and perhaps has been polled once more.
+    let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<std::task::Waker>));
+    let pending_often = |polls: usize| {
+        let (kept, mut left) = (waker.clone(), 100);
+        let mut work = group.work(1, || {
+            std::future::poll_fn(move |cx| {
+                *kept.lock().unwrap() = Some(cx.waker().clone());
+                left -= 1;
+                let ready = std::task::Poll::Ready(7);
+                if left == 0 {
+                    ready
+                } else {
+                    std::task::Poll::Pending
+                }
+            })
+        });
+        while (0..polls).all(|_| poll_idly(&mut work).is_pending()) {
+            waker.lock().unwrap().take().unwrap().wake();
+        }
+    };
+    let calls: [(&str, &dyn Fn()); 11] = [
         ("begin", &|| drop(primary(&group, 1).settle(7))),
+        ("begin and run, pending once", &|| {
+            let mut run = primary(&group, 1).run(once());
+            assert!(poll_idly(&mut run).is_pending());
+            assert!(poll_idly(&mut run).is_ready());
+        }),
         ("work", &|| drop(poll_idly(&mut group.work(1, operation)))),
         ("work, pending once", &|| {
             let mut work = group.work(1, once);
             assert!(poll_idly(&mut work).is_pending());
             assert!(poll_idly(&mut work).is_ready());
         }),
+        ("work, pending often", &|| pending_often(1)),
+        ("work, pending often, polled twice", &|| pending_often(2)),
         ("try_work", &|| {
             let make = || std::future::ready(Ok::<_, oneflight_core::Error>(7));
             drop(poll_idly(&mut std::pin::pin!(group.try_work(1, make))));
@@ -414,8 +441,11 @@ fn what_a_call_allocates() {
         counted,
         [
             ("begin", 1),
+            ("begin and run, pending once", 2),
             ("work", 1),
             ("work, pending once", 1),
+            ("work, pending often", 1),
+            ("work, pending often, polled twice", 1),
             ("try_work", 1),
             ("spawn", 1),
             ("spawn_while_wanted", 3),

@@ -2,7 +2,8 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `settle_cell` | the value, and how long what hangs on it lives; with `unsafe` |
+//! | `settle_cell` | the value, the settler, how long what hangs on it lives; with `unsafe` |
+//! | `settle_cell/waits` | who waits at a cell, and how they are told |
 //! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
 //! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
@@ -25,7 +26,7 @@ mod wake;
 pub use standalone::{SettleCell, Wait};
 
 pub(crate) use settle_cell::RawCell;
-pub(crate) use slab::{Few, MarkedPlace, Place};
+pub(crate) use slab::{Few, MarkedPlace, Place, Slab, Slot};
 pub(crate) use state::{Join, Left, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
 

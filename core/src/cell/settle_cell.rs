@@ -1,11 +1,20 @@
 //! [`RawCell`]: a value that is recorded once, and read by reference from then on. A
 //! [`SettleCell`](crate::SettleCell) is one, and each flight has one.
 //!
-//! With `flight/memory` the only place of the product with `unsafe`. It argues three things, each a
+//! With `flight/memory` the only place of the product with `unsafe`. It argues four things, each a
 //! consequence of `state`: the value slot is written under a claim that exactly one caller gets; it
-//! is read only after publication; and what hangs on a cell (its waiting room, and what is attached
-//! to it) is used only by calls that are inside of the cell, and freed where none can be inside any
-//! more.
+//! is read only after publication; a slot that is reserved is used by one of the settler and the
+//! ender at a time; and what hangs on a cell (its waiting room, and what is attached to it) is used
+//! only by calls that are inside of the cell, and freed where none can be inside any more. `waits`
+//! has who waits there, and how they are told.
+//!
+//! # The settler
+//! A value's place can be reserved for one caller, the settler. It records the outcome in one
+//! exchange. Until then the place is free, so that is where its waker is parked.
+//!
+//! An ender reads the place only if its abort has found the settler parked, and only after it has
+//! taken `PARKED` off. So the settler writes it only if it has taken that off itself, or has seen
+//! the cell open and itself not parked, in one state: no ender can find it parked after that.
 //!
 //! # What hangs on a cell, and when it is freed
 //! A flight that is retained lives long after its end, when nothing that hangs on it is of use any
@@ -14,18 +23,20 @@
 //! 4). Only there does a call count itself when it enters. Every other cell keeps both to its end,
 //! so that entering it changes nothing.
 
+#[deny(unsafe_code)]
+mod waits;
+
 use alloc::boxed::Box;
 use core::convert::Infallible;
-use core::mem::MaybeUninit;
-use core::task::{Context, Poll, Waker};
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::task::Waker;
 
-use crate::cell::slab::Place;
 use crate::cell::state::{Join, Snapshot, State};
 use crate::cell::waiting_room::{self, WaitingRoom};
 use crate::error::Cause;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, Ordering};
-use crate::unwind::OnDrop;
+use crate::unwind::isolate;
 
 /// A value that is recorded once. `B` is what can be attached to it.
 pub(crate) struct RawCell<T, B = Infallible> {
@@ -34,14 +45,20 @@ pub(crate) struct RawCell<T, B = Infallible> {
     room: AtomicPtr<WaitingRoom>,
     /// `None` after the cell has shed.
     attached: UnsafeCell<Option<B>>,
-    /// Initialised exactly while the state is settled.
-    value: UnsafeCell<MaybeUninit<T>>,
+    /// A value exactly while the state is settled, and a waker exactly while it is parked.
+    value: UnsafeCell<MaybeUninit<Content<T>>>,
+}
+
+/// What can be in the value's place: the value, or the waker of the one caller that settles.
+union Content<T> {
+    value: ManuallyDrop<T>,
+    settler: ManuallyDrop<Box<Waker>>,
 }
 
 // SAFETY: `T` and `B` are `Sync`, since many threads read both by reference at once, and `Send`,
 // since any of them moves a value in (`record`) or drops what is attached (`shed`).
-// - The value: written only under a claim (one caller, before publication), read only after
-//   publication; `State` orders the two (release on publish, acquire on load).
+// - The value: written only by one caller, before publication, and read only after it; `State`
+//   orders the two (release on publish, acquire on load). A settler's waker there is `Send`, too.
 // - The attachment: read only inside, taken only by the one call that sheds, after all of these;
 //   `State` orders the two (release on exit, acquire by the step that sheds).
 // - The waiting room is shared and moved with the cell: the check below.
@@ -52,6 +69,14 @@ const _: fn() = || {
     fn is_send_and_sync<R: Send + Sync>() {}
     is_send_and_sync::<WaitingRoom>();
 };
+
+impl<T> Content<T> {
+    const fn of(value: T) -> Self {
+        Self {
+            value: ManuallyDrop::new(value),
+        }
+    }
+}
 
 impl<T, B> RawCell<T, B> {
     /// A cell with this state, which is open. If it sheds, what hangs on it is freed when all have
@@ -87,7 +112,7 @@ impl<T, B> RawCell<T, B> {
                 //   taken back by `take` alone, which has the cell to itself.
                 // - Not aliased by a writer: a claim is given once, and it has been used.
                 // - Lives long enough: the reference borrows `self`, and the slot is inside it.
-                unsafe { (*slot).assume_init_ref() }
+                unsafe { &*(*slot).assume_init_ref().value }
             })
         })
     }
@@ -99,7 +124,7 @@ impl<T, B> RawCell<T, B> {
                 // - Initialised: the state says settled.
                 // - Exclusive, and lives long enough: the reference borrows `self` mutably, and the
                 //   slot is inside it.
-                unsafe { (*slot).assume_init_mut() }
+                unsafe { &mut *(*slot).assume_init_mut().value }
             })
         })
     }
@@ -114,7 +139,7 @@ impl<T, B> RawCell<T, B> {
             // - Initialised: the state says settled.
             // - Read once: the state says open before anything else is done, and the cell is
             //   borrowed mutably.
-            unsafe { (*slot).assume_init_read() }
+            unsafe { ManuallyDrop::into_inner((*slot).assume_init_read().value) }
         });
         self.state = State::new(Snapshot::open(false));
         self.free_room();
@@ -131,68 +156,101 @@ impl<T, B> RawCell<T, B> {
             // - Exclusive: `claim` is true for one caller only, and nobody reads before
             //   publication.
             // - The slot holds nothing yet, so overwriting it drops nothing.
-            unsafe { (*slot).write(value) };
+            unsafe { (*slot).write(Content::of(value)) };
         });
         Ok(self.state.publish())
+    }
+
+    /// As [`record`](Self::record), in one step, where the value's place is reserved.
+    ///
+    /// # Safety
+    ///
+    /// - The caller is the settler, and makes no other call as the settler meanwhile.
+    /// - `state` says that the place is reserved. It was read after the settler's last such call.
+    #[inline(always)]
+    pub(crate) unsafe fn record_reserved(&self, state: Snapshot, value: T) -> Result<Snapshot, T> {
+        if state.is_parked() {
+            // SAFETY: the caller's contract.
+            let Some(waker) = (unsafe { self.unpark_settler() }) else {
+                // It was aborted, and the ender takes the waker out of this place.
+                return Err(value);
+            };
+            // Its panic must not come between the record and what the caller has to do after it.
+            isolate(|| drop(waker));
+        }
+        self.value.with_mut(|slot| {
+            // SAFETY:
+            // - Exclusive: nobody claims a place that is reserved, nobody reads before publication,
+            //   and no ender can find a waker there (see the head).
+            // - The slot holds nothing, so overwriting it drops nothing.
+            unsafe { (*slot).write(Content::of(value)) };
+        });
+        match self.state.publish_reserved() {
+            Some(before) => Ok(before),
+            // SAFETY: written above, and read once: the state is aborted.
+            None => Err(self.value.with_mut(|slot| unsafe {
+                ManuallyDrop::into_inner((*slot).assume_init_read().value)
+            })),
+        }
+    }
+
+    /// Parks the settler in the value's place. Returns the waker if the cell has ended meanwhile.
+    /// If another call aborts the cell, that wakes it.
+    ///
+    /// # Safety
+    ///
+    /// - The caller is the settler, and makes no other call as the settler meanwhile.
+    /// - It has read a state, after its last such call, that says that the place is reserved and
+    ///   that it is not parked.
+    pub(crate) unsafe fn park_settler(&self, waker: Box<Waker>) -> Result<(), Box<Waker>> {
+        self.value.with_mut(|slot| {
+            let settler = ManuallyDrop::new(waker);
+            // SAFETY: as in `record_reserved`.
+            unsafe { (*slot).write(Content { settler }) };
+        });
+        if self.state.set_parked() {
+            Ok(())
+        } else {
+            // SAFETY: written above, and not published.
+            Err(unsafe { self.read_waker() })
+        }
+    }
+
+    /// Takes the waker back, unless an ender does. A settler that is awake needs no wake: it looks
+    /// at the state before it parks again.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the settler, and makes no other call as the settler meanwhile.
+    pub(crate) unsafe fn unpark_settler(&self) -> Option<Box<Waker>> {
+        // SAFETY: this has taken `PARKED` off.
+        let waker = || unsafe { self.read_waker() };
+        self.state.unset_parked().then(waker)
+    }
+
+    /// For the call that has aborted the cell: takes the settler's waker, if it is parked. `before`
+    /// is the state that the abort found.
+    #[inline(always)]
+    fn take_settler(&self, before: Snapshot) -> Option<Box<Waker>> {
+        // SAFETY: this has taken `PARKED` off.
+        let waker = || unsafe { self.read_waker() };
+        (before.is_parked() && self.state.unset_parked()).then(waker)
+    }
+
+    /// # Safety
+    ///
+    /// There is a waker in the place, and it is the caller's, who has written it or has taken
+    /// `PARKED` off (that acquires it), or has the cell to itself. It is read once.
+    unsafe fn read_waker(&self) -> Box<Waker> {
+        self.value.with_mut(|slot| {
+            // SAFETY: the caller's contract.
+            unsafe { ManuallyDrop::into_inner((*slot).assume_init_read().settler) }
+        })
     }
 
     /// Ends the cell without a value. Wakes nobody. Returns `None` if another end was first.
     pub(crate) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         self.state.abort(cause)
-    }
-
-    /// Wakes everybody who waits, and sheds. `before` is the state that the end returned.
-    pub(crate) fn tell(&self, before: Snapshot) {
-        // Nobody has registered, so nobody is told; a notify would allocate for nothing.
-        if before.has_registered_or_sheds() {
-            self.tell_room(before);
-        }
-    }
-
-    /// As [`tell`](Self::tell), and marks in any case that all have been told: no waker is left in
-    /// what is attached.
-    pub(crate) fn tell_last(&self, before: Snapshot) {
-        if before.has_registered_or_sheds() {
-            self.tell_room(before);
-        } else {
-            let _nothing_to_shed = self.state.set_told();
-        }
-    }
-
-    #[inline(never)]
-    fn tell_room(&self, before: Snapshot) {
-        if before.sheds() {
-            return self.tell_and_shed(before);
-        }
-        // Also if a waker panics: by then the others have been fired.
-        let _told = OnDrop(|| {
-            let _nothing_to_shed = self.state.set_told();
-        });
-        self.tell_those_in_room();
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn tell_and_shed(&self, before: Snapshot) {
-        // Also if a waker panics, as above.
-        let _told = OnDrop(|| {
-            if self.state.set_told() {
-                self.shed();
-            }
-        });
-        if !before.has_registered() {
-            return;
-        }
-        if let Some(_inside) = self.enter(before) {
-            self.tell_those_in_room();
-        }
-    }
-
-    /// For a call that is inside. Without a room, who has registered waits elsewhere.
-    fn tell_those_in_room(&self) {
-        if let Some(room) = self.made_room() {
-            room.tell();
-        }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -213,91 +271,6 @@ impl<T, B> RawCell<T, B> {
     /// See [`State::leave`].
     pub(crate) fn leave(&self) -> bool {
         self.state.leave()
-    }
-
-    /// Ready with the state once the cell has ended. Until then the task is parked in `place`.
-    #[inline]
-    pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
-        let mut state = self.state.load();
-        if !state.ended() {
-            state = self.park(state, place, cx.waker());
-            if !state.ended() {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(state)
-    }
-
-    /// Parks a task, unless the cell has ended since `state`. Returns the state as it was found.
-    #[inline]
-    pub(crate) fn park(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
-        match self.made_room() {
-            Some(room) if !state.sheds() => room.park(&self.state, place, waker),
-            _ => self.park_slowly(state, place, waker),
-        }
-    }
-
-    #[inline(never)]
-    fn park_slowly(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
-        if !state.sheds() {
-            return self.room().park(&self.state, place, waker);
-        }
-        let found = self.with_room(state, |room| room.park(&self.state, place, waker));
-        found.unwrap_or_else(|| self.state.load())
-    }
-
-    /// Gives the place back, so that no waker of it is kept.
-    #[inline]
-    pub(crate) fn vacate(&self, place: &mut Place) {
-        if place.is_taken() {
-            self.vacate_taken(place);
-        }
-        *place = Place::NONE;
-    }
-
-    fn vacate_taken(&self, place: &mut Place) {
-        let state = self.state.load();
-        if state.is_told_or_sheds() {
-            self.vacate_slowly(state, place);
-        } else if let Some(room) = self.made_room() {
-            room.vacate(place);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn vacate_slowly(&self, state: Snapshot, place: &mut Place) {
-        if !state.is_told() {
-            self.with_room(state, |room| room.vacate(place));
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn has_room(&self) -> bool {
-        self.made_room().is_some()
-    }
-
-    /// Whether something is attached. `state` is any that the cell has had.
-    #[inline(always)]
-    pub(crate) fn has_attached(&self, state: Snapshot) -> bool {
-        self.with_attached(state, |_| ()).is_some()
-    }
-
-    /// Calls `f` with what is attached, unless that has been shed. `state` is any that the cell has
-    /// had.
-    #[inline(always)]
-    pub(crate) fn with_attached<R>(&self, state: Snapshot, f: impl FnOnce(&B) -> R) -> Option<R> {
-        let _inside = self.enter(state)?;
-        self.attachment().map(f)
-    }
-
-    /// As [`with_attached`](Self::with_attached), with the waiting room.
-    pub(super) fn with_room<R, F>(&self, state: Snapshot, f: F) -> Option<R>
-    where
-        F: FnOnce(&WaitingRoom) -> R,
-    {
-        let _inside = self.enter(state)?;
-        Some(f(self.room()))
     }
 
     /// Enters the cell. Returns `None` if it sheds and all have been told.
@@ -406,7 +379,7 @@ impl<T> RawCell<T> {
             state: State::new(Snapshot::SETTLED),
             room: AtomicPtr::new(core::ptr::null_mut()),
             attached: UnsafeCell::new(None),
-            value: UnsafeCell::new(MaybeUninit::new(value)),
+            value: UnsafeCell::new(MaybeUninit::new(Content::of(value))),
         }
     }
 }
@@ -414,13 +387,17 @@ impl<T> RawCell<T> {
 impl<T, B> Drop for RawCell<T, B> {
     fn drop(&mut self) {
         self.free_room();
-        if self.state.load().settled() {
+        let state = self.state.load();
+        if state.settled() {
             self.value.with_mut(|slot| {
                 // SAFETY:
                 // - Initialised: the state says settled.
                 // - Dropped once: the cell is being dropped.
-                unsafe { (*slot).assume_init_drop() };
+                unsafe { ManuallyDrop::drop(&mut (*slot).assume_init_mut().value) };
             });
+        } else if state.is_parked() {
+            // SAFETY: parked, and read once: the cell is being dropped.
+            drop(unsafe { self.read_waker() });
         }
     }
 }

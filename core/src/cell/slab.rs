@@ -55,16 +55,18 @@ pub(crate) struct Place(u32);
 impl Place {
     /// Not parked yet.
     pub(crate) const NONE: Place = Place(u32::MAX);
-    const FIRST: Place = Place(0);
+    pub(crate) const FIRST: Place = Place(0);
     /// Its owner has left, has no waker here, and will not park again.
     pub(crate) const LEFT: Place = Place(u32::MAX - 1);
+    /// Its owner has parked under no lock. Which place that is is seen under the lock.
+    pub(crate) const ALONE: Place = Place(u32::MAX - 2);
 
     /// # Panics
     ///
     /// Panics when there are no more places: the slab then holds 64 gigabytes of wakers.
     fn at(index: usize) -> Self {
         match u32::try_from(index) {
-            Ok(index) if Self(index).is_taken() => Self(index),
+            Ok(index) if index < Self::ALONE.0 => Self(index),
             _ => panic!("more than four thousand million wait for one flight"),
         }
     }
@@ -128,6 +130,12 @@ impl MarkedPlace {
     #[inline(always)]
     pub(crate) fn mark(&mut self, set: u32, clear: u32) {
         self.0 = (self.0 | (set as u64) << 32) & !((clear as u64) << 32);
+    }
+
+    /// Makes the place none, and clears these flags.
+    #[inline(always)]
+    pub(crate) fn leave_place(&mut self, clear: u32) {
+        self.0 = (self.0 | Place::NONE.0 as u64) & !((clear as u64) << 32);
     }
 
     /// Calls `f` with the place, which it can change, also if it unwinds then.

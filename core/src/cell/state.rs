@@ -6,20 +6,23 @@
 //! | `CLAIMED`            | one settler owns the value slot       | claim          | its publish |
 //! | `CLAIMED \| SETTLED` | the value is in place, forever        | publish        | nobody |
 //! | `CLAIMED \| ABORTED` | ended without a value   | abort, the last who wants it | nobody |
-//! | `REGISTERED`         | a task or a thread has registered     | register       | nobody |
+//! | `REGISTERED`         | somebody is to be told: in the room, or elsewhere | register | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
 //! | `UNBEGUN`            | none of the caller's code has run     | creation, a spawn | begin |
 //! | `WHILE_WANTED`       | it ends when nobody wants it any more | creation       | keep |
 //! | `DRIVEN`             | who drives it is behind its flight    | creation       | nobody |
 //! | `OWNED`              | `WHILE_WANTED`, and who began it is here | creation   | disown, keep |
+//! | `PARKED`             | the settler's waker is in the value's place | park     | unpark, tell |
+//! | `RESERVED`           | that place is the settler's; not with `ABORTED` | creation | abort |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
-//! | inside (3 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
+//! | inside (2 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
 //! 1. The first three bits go from open to one of the two ends and never back: a settle goes
-//!    through `CLAIMED`, an abort ends an open cell at once.
+//!    through `CLAIMED`, an abort ends an open cell at once. If the value's place is `RESERVED`,
+//!    nobody claims it: the settler writes the value, and one exchange claims and publishes it.
 //! 2. Once the state is ended, the count no longer changes: `join` and `leave` refuse. So the ender
 //!    (its read-modify-write returns the count) knows exactly how many duplicates the end concerns,
 //!    and so does `stats`, which can read the state before the end has been counted.
@@ -35,10 +38,12 @@
 //!    leaving that would break this ends the cell in the same exchange. So a join comes before that
 //!    exchange and keeps the cell open, or it finds the end. A caller that is counted can `keep`
 //!    it: then it cannot end in between.
+//! 8. `PARKED` is set only in an open cell that is `RESERVED`, by its settler. Who takes it off has
+//!    the waker: the settler, or the ender after an abort. A settled cell is not `PARKED`.
 //!
 //! # How much it counts
 //! With 32 bits 16 are left for the count: at most 65,535 duplicates wait for one flight, and one
-//! more is refused. With 64 bits 35 are left. Calls inside are there briefly, and a count of them
+//! more is refused. With 64 bits 34 are left. Calls inside are there briefly, and a count of them
 //! that is too small for a moment only keeps memory (invariant 5), so they have few bits.
 //!
 //! # Orderings
@@ -64,10 +69,14 @@ const UNBEGUN: usize = 1 << 6;
 const WHILE_WANTED: usize = 1 << 7;
 const OWNED: usize = 1 << 8;
 const DRIVEN: usize = 1 << 9;
-const CAUSE_SHIFT: u32 = 10;
+const PARKED: usize = 1 << 10;
+const CAUSE_SHIFT: u32 = 11;
 const CAUSE_MASK: usize = 0b111;
+const CAUSE: usize = CAUSE_MASK << CAUSE_SHIFT;
+/// One of the bits of the cause, which an abort writes.
+const RESERVED: usize = 1 << CAUSE_SHIFT;
 const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
-const INSIDE_BITS: u32 = if usize::BITS < 64 { 3 } else { 16 };
+const INSIDE_BITS: u32 = if usize::BITS < 64 { 2 } else { 16 };
 const ONE_INSIDE: usize = 1 << INSIDE_SHIFT;
 const INSIDE: usize = ((1 << INSIDE_BITS) - 1) << INSIDE_SHIFT;
 const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
@@ -107,9 +116,10 @@ impl State {
     }
 
     /// Takes the right to write the value. Returns true for exactly one caller, and for none after
-    /// an abort.
+    /// an abort, or if the value's place is reserved.
     pub(super) fn claim(&self) -> bool {
-        self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
+        self.update(|word| (word & (CLAIMED | RESERVED) == 0).then_some(word | CLAIMED))
+            .is_ok()
     }
 
     /// Publishes the value written under a claim. Returns the state before. The bit is known to be
@@ -118,11 +128,30 @@ impl State {
         Snapshot(self.0.fetch_add(SETTLED, Ordering::AcqRel))
     }
 
+    /// Publishes the value that the settler has written into the place that is reserved for it.
+    /// Returns the state before, or `None` if another end was first.
+    #[inline(always)]
+    pub(super) fn publish_reserved(&self) -> Option<Snapshot> {
+        self.update(|word| (word & CLAIMED == 0).then_some(word | CLAIMED | SETTLED))
+            .ok()
+    }
+
     /// Ends an open cell without a value. Returns the state before, or `None` if another end was
     /// first.
     pub(super) fn abort(&self, cause: Cause) -> Option<Snapshot> {
-        self.update(|word| (word & CLAIMED == 0).then_some(word | aborted_as(cause)))
+        self.update(|word| (word & CLAIMED == 0).then(|| aborted_as(word, cause)))
             .ok()
+    }
+
+    /// The settler's waker is in the value's place. Returns false if the cell has ended.
+    pub(super) fn set_parked(&self) -> bool {
+        self.update(|word| (word & CLAIMED == 0).then_some(word | PARKED))
+            .is_ok()
+    }
+
+    /// Takes the right to the settler's waker, if it is there (invariant 8).
+    pub(super) fn unset_parked(&self) -> bool {
+        self.0.fetch_and(!PARKED, Ordering::AcqRel) & PARKED != 0
     }
 
     /// Registers that somebody is to be told. Returns the state before: if that had ended, the
@@ -213,9 +242,9 @@ impl State {
     }
 }
 
-/// What an end without a value sets.
-fn aborted_as(cause: Cause) -> usize {
-    CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT)
+/// An open word that ends without a value.
+fn aborted_as(word: usize, cause: Cause) -> usize {
+    word & !CAUSE | CLAIMED | ABORTED | ((cause as usize) << CAUSE_SHIFT)
 }
 
 /// `next`, unless the count of calls inside is stuck (invariant 5).
@@ -246,6 +275,24 @@ impl Snapshot {
     /// Of a new cell, whose flight participants drive and have their shared operation behind it.
     pub(crate) const fn driven(self) -> Self {
         Self(self.0 | DRIVEN)
+    }
+
+    /// Of a new cell that has a settler.
+    pub(crate) const fn reserved(self) -> Self {
+        Self(self.0 | RESERVED)
+    }
+
+    /// Whether the cell is open and the value's place is for the settler alone. After a settle that
+    /// place is everybody's, to read.
+    #[inline(always)]
+    pub(crate) fn is_reserved(self) -> bool {
+        self.0 & (SETTLED | ABORTED | RESERVED) == RESERVED
+    }
+
+    /// Whether the settler's waker is in the value's place.
+    #[inline(always)]
+    pub(crate) fn is_parked(self) -> bool {
+        self.0 & PARKED != 0
     }
 
     /// Whether there is a shared operation behind the flight. It is so from its creation on, or
@@ -292,8 +339,8 @@ impl Snapshot {
     }
 
     /// Whether the ender has anything more to do than to publish.
-    pub(super) fn has_registered_or_sheds(self) -> bool {
-        self.0 & (REGISTERED | SHEDS) != 0
+    pub(super) fn has_more_to_do(self) -> bool {
+        self.0 & (REGISTERED | SHEDS | PARKED) != 0
     }
 
     /// How many duplicates have joined and not left; frozen by the end.

@@ -34,7 +34,10 @@ mod watch;
 
 pub use settled::{Settled, Success};
 
-pub(crate) use memory::{FlightRef, Fresh, Operation, OwnWaker, Polled, Seat, Shared, Two, fits};
+pub(crate) use memory::{
+    Driver, FlightRef, Fresh, Operation, OwnWaker, Pair, Polled, Records, Seat, Settler, Shared,
+    Two, fits,
+};
 pub(crate) use wanted::{EndUnwanted, Wanted};
 pub(crate) use watch::Watch;
 

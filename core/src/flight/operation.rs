@@ -19,22 +19,35 @@
 //! The end of the flight and the leaving of the last participant lead from every stage to `Ended`.
 //!
 //! # The short way of the first one
-//! Most flights have one participant. It makes the operation, polls it, and the flight ends, and
-//! for that it takes no lock: it goes by the [`Lay`] of the operation, one atomic word in `memory`.
+//! Most flights have one participant. It makes the operation, polls it until it is ready, and the
+//! flight ends. For that it takes no lock: it goes by the [`Lay`] of the operation, one atomic word
+//! in `memory`. It parks alone in the first place of those that are parked.
 //!
 //! | lay      | the stage that opening makes of it | left without the lock by |
 //! |----------|-----------------------|---------------------------------------|
 //! | `Making` | `Polling`             | the maker: to `Made`; the end: to `Ended` |
-//! | `Made`   | `Ready`               | the first poll: to `Polled`; the end  |
-//! | `Polled` | `Polling`             | the end                               |
+//! | `Made`   | `Ready`               | its poll: to `Polled`; the end: to `Ended` |
+//! | `Polled` | `Polling`             | its poll was pending: to `Parked`; the end: to `Ended` |
+//! | `Parked` | `Parked`, with its driver in the first place | a wake: to `Waking` |
+//! | `Waking` | `Ready`, without a driver | that wake, with the waker: to `Made` |
 //! | `Ended`  | `Ended`               | nobody                                |
 //! | open     | what the stage says   | nobody                                |
 //!
 //! Everything else is done under the lock, and opens first. Each step of this table is a
 //! read-modify-write of the one word. So it either comes before the opening, which makes the stage
-//! of it, or it fails and is then taken under the lock. In particular, a participant that opens
-//! after the end finds the end and does not park. An end after the opening takes the lock, and
-//! finds who has parked.
+//! of it, or it fails and is then taken under the lock. `Ended` is here the end from outside. It
+//! takes the lock if it finds `Parked`, `Waking` or open, and finds who has parked.
+//!
+//! A wake that finds `Made` or `Waking` leaves it as it is, and writes it all the same: so the poll
+//! that comes then sees what came before that wake.
+//!
+//! # The end by the driver
+//! The driver that settles the flight has the operation, so it does not come here if nobody has
+//! parked. A participant that parks under the lock is announced in the cell's state before that.
+//! If the announcement comes before the record of the outcome, the driver comes here, under the
+//! lock, and finds who has parked. If it comes after, the participant finds the outcome and does
+//! not park. One that has parked alone is not announced: it is the driver, or it has been woken
+//! when it lost the operation, or the one that leads in its stead is announced.
 //!
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
@@ -51,16 +64,19 @@
 //!    call that set `Ready`. `Ready` with a driver means that the driver has been woken; if it
 //!    leaves, everybody is woken then. So a participant is woken for it in any case.
 //! 4. After `Ended` nobody parks. `Ended` is set only when the cell has ended, or by the last
-//!    participant. So a participant that finds `Ended` finds the outcome.
+//!    participant. So a participant that finds `Ended` finds the outcome. An end by the driver may
+//!    not set it; then a participant finds the outcome when it is announced.
 //!
 //! # Deadlock safety
 //! No other lock is taken under this one, and nothing of the user's runs under it: the operation is
 //! polled and dropped outside, wakers are cloned before and fired and dropped after.
 
 mod driving;
+mod end;
 mod task;
 
 pub(super) use driving::Driving;
+pub(crate) use end::Found;
 
 use core::task::Waker;
 
@@ -91,27 +107,6 @@ pub(crate) struct RunIsOver {
     pub(crate) max_reruns: usize,
 }
 
-/// What the end of a flight finds here.
-pub(crate) struct Found<T> {
-    /// The operation, to be dropped, unless a participant polls it: that one drops it when the poll
-    /// returns.
-    pub(crate) operation: Option<Operation<T>>,
-    /// Whether there are participants to be [told](Shared::tell).
-    pub(crate) parked: bool,
-    /// How often an operation was run again.
-    pub(crate) reruns: usize,
-}
-
-impl<T> Found<T> {
-    pub(crate) const fn nothing() -> Self {
-        Self {
-            operation: None,
-            parked: false,
-            reruns: 0,
-        }
-    }
-}
-
 /// What a participant leaves behind.
 pub(crate) struct LeftBehind<T> {
     /// The flight cannot continue: the caller has to end it, for this cause.
@@ -126,7 +121,7 @@ pub(crate) struct LeftBehind<T> {
 
 impl<T> Shared<T> {
     /// The critical section of everything but the short way, which is closed by it.
-    fn at_drivers<R>(&self, f: impl FnOnce(&mut Driving, &At<'_, T>) -> R) -> R {
+    fn at_drivers<R>(&self, f: impl FnOnce(&mut Driving, &mut At<'_, T>) -> R) -> R {
         self.locked(|driving, at, found| {
             match found {
                 // The stage says where it is.
@@ -138,6 +133,13 @@ impl<T> Shared<T> {
                         driving.count_run();
                     }
                 }
+                Some(Lay::Parked) => {
+                    driving.stage = Stage::Parked;
+                    driving.driver = Place::FIRST;
+                    driving.alone = true;
+                }
+                // Its driver is being woken, and is the driver no more.
+                Some(Lay::Waking) => driving.stage = Stage::Ready,
                 Some(Lay::Ended) => driving.stage = Stage::Ended,
             }
             f(driving, at)
@@ -172,7 +174,7 @@ impl<T> Shared<T> {
         let anybody = self.at_drivers(|driving, at| {
             let turn = driving.stage != Stage::Polling { woken: false };
             driving.put_back(at, operation, turn);
-            turn && driving.parked.len() > 0
+            turn && driving.parked(at).len() > 0
         });
         if operation.is_none() && anybody {
             self.wake_everyone();
@@ -196,6 +198,7 @@ impl<T> Shared<T> {
     pub(crate) fn step(&self, place: &mut Place, waker: &Waker) -> (Option<Drive<T>>, TakenWaker) {
         let own = waker.clone();
         self.at_drivers(|driving, at| {
+            driving.find_place(place);
             if driving.stage == Stage::Ended {
                 return (None, Fragile(Some(own)));
             }
@@ -203,10 +206,11 @@ impl<T> Shared<T> {
                 let (operation, old) = driving.take_to_poll(at, place);
                 return (Some((operation, Fragile(Some(own)))), old);
             }
-            let spare = Fragile(if driving.parked.will_wake(*place, waker) {
+            let mut parked = driving.parked(at);
+            let spare = Fragile(if parked.will_wake(*place, waker) {
                 Some(own)
             } else {
-                driving.parked.park(place, own)
+                parked.park(place, own)
             });
             if driving.stage == Stage::Ready {
                 driving.driver = *place;
@@ -222,9 +226,26 @@ impl<T> Shared<T> {
     /// otherwise this does nothing.
     pub(crate) fn take_ready(&self, place: &mut Place) -> Option<(Operation<T>, TakenWaker)> {
         self.at_drivers(|driving, at| {
+            driving.find_place(place);
             let ready = driving.stage == Stage::Ready;
             ready.then(|| driving.take_to_poll(at, place))
         })
+    }
+
+    /// The driver's poll was pending: parks the driver and puts the operation back, if nobody else
+    /// has come. Otherwise returns false, and [`pause`](Self::pause) does it.
+    #[inline(always)]
+    pub(crate) fn pause_alone(
+        &self,
+        place: &mut Place,
+        operation: &mut Option<Operation<T>>,
+        waker: &mut TakenWaker,
+    ) -> bool {
+        let parked = self.park_alone(operation, &mut waker.0);
+        if parked {
+            *place = Place::ALONE;
+        }
+        parked
     }
 
     /// The driver's poll was pending: parks the driver and puts the operation back. If the
@@ -237,16 +258,17 @@ impl<T> Shared<T> {
         waker: &mut TakenWaker,
     ) {
         let driver = self.at_drivers(|driving, at| {
+            driving.find_place(place);
             let woken = driving.stage == Stage::Polling { woken: true };
             driving.put_back(at, operation, woken);
             if operation.is_none() {
                 if let Some(own) = waker.0.take() {
-                    waker.0 = driving.parked.park(place, own);
+                    waker.0 = driving.parked(at).park(place, own);
                 }
-                driving.driver = driving.leader(*place);
+                driving.driver = driving.leader(at, *place);
             }
             if woken {
-                driving.take_driver_waker()
+                driving.take_driver_waker(at)
             } else {
                 None
             }
@@ -261,11 +283,15 @@ impl<T> Shared<T> {
     /// ended from outside.
     pub(crate) fn repark(&self, place: &mut Place, waker: &Waker) -> TakenWaker {
         let own = waker.clone();
-        self.at_drivers(|driving, _| {
-            if driving.stage == Stage::Ended || driving.parked.will_wake(*place, waker) {
+        self.at_drivers(|driving, at| {
+            if driving.stage == Stage::Ended {
                 return Fragile(Some(own));
             }
-            let old = driving.parked.park(place, own);
+            let mut parked = driving.parked(at);
+            if parked.will_wake(*place, waker) {
+                return Fragile(Some(own));
+            }
+            let old = parked.park(place, own);
             driving.driver = *place;
             Fragile(old)
         })
@@ -276,9 +302,10 @@ impl<T> Shared<T> {
     pub(crate) fn leave(&self, place: &mut Place, run: Option<RunIsOver>) -> LeftBehind<T> {
         let mut everyone = false;
         let left = self.at_drivers(|driving, at| {
+            driving.find_place(place);
             let drove = run.is_some() || (place.is_taken() && driving.driver == *place);
             let waker = if place.is_taken() {
-                driving.parked.vacate(place)
+                driving.parked(at).vacate(place)
             } else {
                 None
             };
@@ -320,83 +347,14 @@ impl<T> Shared<T> {
         left
     }
 
-    /// The flight has ended: nobody parks any more, and nobody takes the operation.
-    #[inline(always)]
-    pub(crate) fn end(&self) -> Found<T> {
-        match self.end_shortly() {
-            Ok(operation) => Found {
-                operation,
-                parked: false,
-                reruns: 0,
-            },
-            Err(()) => self.end_slowly(),
-        }
-    }
-
-    #[inline(never)]
-    fn end_slowly(&self) -> Found<T> {
-        self.at_drivers(|driving, at| Found {
-            operation: driving.take_for_good(at),
-            parked: driving.parked.has_wakers(),
-            reruns: self.reruns_of(driving),
-        })
-    }
-
-    /// How often an operation was run again.
-    pub(crate) fn reruns(&self) -> usize {
-        match self.unopened() {
-            Some(_) => 0,
-            None => self.at_drivers(|driving, _| self.reruns_of(driving)),
-        }
-    }
-
-    fn reruns_of(&self, driving: &Driving) -> usize {
-        match self.policy() {
-            Policy::Continue => 0,
-            Policy::Rerun => driving.runs().saturating_sub(1),
-        }
-    }
-
-    /// Whether no caller holds the operation outside, so that it can be dropped at once.
-    pub(crate) fn is_idle(&self) -> bool {
-        match self.unopened() {
-            Some(lay) => lay == Lay::Made,
-            None => self.at_drivers(|driving, _| driving.is_idle()),
-        }
-    }
-
-    /// Ends the flight by `abort`, if no caller holds the operation outside. Returns what that
-    /// returned, and the operation, to be dropped under no lock.
-    ///
-    /// `abort` is called in this critical section: a participant that finds [`Stage::Ended`] must
-    /// find the outcome (invariant 4), and one that takes the operation before must keep the
-    /// flight.
-    pub(crate) fn end_if_idle<R>(
-        &self,
-        abort: impl FnOnce() -> Option<R>,
-    ) -> Option<(R, Operation<T>)> {
-        self.at_drivers(|driving, at| {
-            if !driving.is_idle() {
-                return None;
-            }
-            let ended = abort()?;
-            Some((ended, driving.take_for_good(at)?))
-        })
-    }
-
-    /// After [`end`](Self::end): wakes every participant.
-    pub(crate) fn tell(&self) {
-        fire(|batch| {
-            self.driving()
-                .with(|driving| driving.parked.take_rest(batch))
-        });
-    }
-
     /// The operation's waker, and its turn at a gate: marks it ready and wakes the driver, or every
     /// participant if there is no driver.
     pub(crate) fn wakes(&self) {
+        if let Ok(driver) = self.wake_alone() {
+            return driver.map_or((), fire_one);
+        }
         let mut everyone = false;
-        let driver_waker = self.at_drivers(|driving, _| {
+        let driver_waker = self.at_drivers(|driving, at| {
             match &mut driving.stage {
                 Stage::Parked => {}
                 // Its poller looks when the poll returns.
@@ -409,7 +367,7 @@ impl<T> Shared<T> {
             }
             driving.stage = Stage::Ready;
             everyone = !driving.driver.is_taken();
-            driving.take_driver_waker()
+            driving.take_driver_waker(at)
         });
         if let Some(waker) = driver_waker {
             fire_one(waker);
@@ -425,8 +383,8 @@ impl<T> Shared<T> {
     fn wake_everyone(&self) {
         let mut places = None;
         fire(|batch| {
-            self.driving().with(|driving| {
-                let parked = &mut driving.parked;
+            self.at_drivers(|driving, at| {
+                let mut parked = driving.parked(at);
                 let places = places.get_or_insert(0..parked.len());
                 parked.take_some(places, batch)
             })

@@ -227,7 +227,7 @@ mod tests {
 
     fn flights<const N: usize>() -> [FlightRef<usize, u8>; N] {
         core::array::from_fn(|count| {
-            let [flight, _] = FlightRef::pair(|| Flight {
+            let (_, flight) = FlightRef::pair(|| Flight {
                 cell: RawCell::new(None, Snapshot::open(false)),
                 key: count,
                 hash: 0,

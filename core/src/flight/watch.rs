@@ -81,8 +81,7 @@ impl<K, T> Watch<K, T> {
             if state.is_told() {
                 // No waker of this watch is left anywhere, and the end has frozen the count. So its
                 // drop has nothing to do.
-                self.0.with_place(|_, place| *place = Place::NONE);
-                self.uncount();
+                self.0.leave_place(COUNTED);
             }
         } else if self.has_left() {
             return Poll::Ready(Err(REENTRANT));

@@ -1,12 +1,14 @@
 //! [`Primary`]: the caller that executes.
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::task::Waker;
 
 use crate::error::{Cause, SettleError};
 use crate::flight::reentry::Entered;
-use crate::flight::{FlightId, FlightRef, Settled, Watch, loss};
+use crate::flight::{FlightId, FlightRef, Settled, Settler, Watch, loss};
 use crate::group::begin::Begin;
 use crate::group::run::Run;
 use crate::group::shard::Shard;
@@ -57,31 +59,53 @@ use crate::unwind::OnDrop;
 #[must_use = "dropping the primary aborts its flight; settle it, or run an operation"]
 pub struct Primary<K, T> {
     /// Taken out by `settle` and `into_flight`, so that the drop after them has nothing to do.
-    flight: Option<FlightRef<K, T>>,
+    settler: Option<Settler<K, T>>,
     shard: Arc<Shard<K, T>>,
 }
 
 impl<K, T> Primary<K, T> {
     #[inline]
-    pub(crate) fn new(flight: FlightRef<K, T>, shard: Arc<Shard<K, T>>) -> Self {
+    pub(crate) fn new(settler: Settler<K, T>, shard: Arc<Shard<K, T>>) -> Self {
         Self {
-            flight: Some(flight),
+            settler: Some(settler),
             shard,
         }
     }
 
     #[inline(always)]
     pub(crate) fn flight(&self) -> &FlightRef<K, T> {
-        self.flight
-            .as_ref()
+        self.settler
+            .as_deref()
             .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
     }
 
     /// Gives up the guard: from here on the caller has to end the flight.
-    pub(crate) fn into_flight(mut self) -> FlightRef<K, T> {
-        self.flight
+    pub(crate) fn into_flight(self) -> FlightRef<K, T> {
+        self.into_settler().into_handle()
+    }
+
+    #[inline(always)]
+    pub(super) fn into_settler(mut self) -> Settler<K, T> {
+        self.settler
             .take()
             .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
+    }
+
+    fn settler(&mut self) -> &mut Settler<K, T> {
+        self.settler
+            .as_mut()
+            .unwrap_or_else(|| unreachable!("whatever takes it consumes the primary"))
+    }
+
+    /// Parks the caller until something else ends the flight. Returns the waker if that has
+    /// happened already.
+    pub(crate) fn park(&mut self, waker: Box<Waker>) -> Result<(), Box<Waker>> {
+        self.settler().park(waker)
+    }
+
+    /// Takes its waker back, unless it is woken.
+    pub(crate) fn unpark(&mut self) -> Option<Box<Waker>> {
+        self.settler().unpark()
     }
 
     /// Its turn at a gate has come. If the flight was ended while it waited, this call gets that
@@ -110,7 +134,7 @@ impl<K, T> Primary<K, T> {
     /// connection that the operation still holds. Meanwhile this thread counts as inside of the
     /// flight, since a drop that waits for its own key would wait for itself.
     pub(crate) fn lose<O>(mut self, cause: Cause, operation: O) {
-        let Some(flight) = self.flight.take() else {
+        let Some(flight) = self.settler.take() else {
             unreachable!("whatever takes it consumes the primary")
         };
         let _then = OnDrop(|| self.shard.lose(&flight, cause));
@@ -213,14 +237,14 @@ impl<K, T> Primary<K, T> {
     /// ```
     #[inline(always)]
     pub fn settle_registered(mut self, value: T) -> Result<(Settled<K, T>, bool), SettleError<T>> {
-        let Some(flight) = self.flight.take() else {
+        let Some(mut settler) = self.settler.take() else {
             unreachable!("a primary settles once")
         };
-        match self.shard.settle(&flight, value) {
-            Ok(registered) => Ok((Settled::new(flight), registered)),
+        match self.shard.settle(&mut settler, value) {
+            Ok(registered) => Ok((Settled::new(settler.into_handle()), registered)),
             Err(late) => {
                 // This can be the last handle. A panic of its key drops the value, too.
-                drop(flight);
+                drop(settler);
                 Err(late)
             }
         }
@@ -237,7 +261,7 @@ impl<K, T> Primary<K, T> {
     /// assert!(!group.contains("k"));
     /// ```
     pub fn abort(mut self) {
-        if let Some(flight) = self.flight.take() {
+        if let Some(flight) = self.settler.take() {
             self.shard.lose(&flight, Cause::Cancelled);
         }
     }
@@ -321,7 +345,7 @@ impl<K, T> Primary<K, T> {
 impl<K, T> Drop for Primary<K, T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(flight) = &self.flight {
+        if let Some(flight) = &self.settler {
             self.shard.lose(flight, loss());
         }
     }

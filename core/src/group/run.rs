@@ -1,18 +1,19 @@
 //! [`Run`]: executes for a primary.
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
 use crate::error::{Cause, Error};
 use crate::flight::reentry::Entered;
-use crate::flight::{Settled, Watch, loss};
+use crate::flight::{FlightRef, Settled, loss};
 use crate::group::primary::Primary;
-use crate::unwind::FragilePin;
+use crate::unwind::{Fragile, FragilePin};
 
 pin_project! {
     /// Runs an operation and settles its flight. Returned by [`Primary::run`].
@@ -31,11 +32,11 @@ pin_project! {
     /// Polling it again after it was ready panics, as it does for an `async` block.
     #[must_use = "futures do nothing unless polled or awaited; dropping this one aborts the flight"]
     pub struct Run<K, T, F> {
-        // None when it is ready, or when its operation has panicked.
+        // None when it is ready, or when its operation has panicked. While it is pending, it is
+        // parked at its flight, whose end can come from outside.
         primary: Option<Primary<K, T>>,
-        // Watches the flight's end, which can come from outside. Made when the operation is pending
-        // for the first time. After a panic of the operation a later poll gets the outcome from it.
-        watch: Option<Watch<K, T>>,
+        // After a panic of the operation a later poll gets the outcome from it.
+        lost: Option<FlightRef<K, T>>,
         #[pin]
         operation: Option<F>,
     }
@@ -44,7 +45,9 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             let operation = FragilePin(this.operation);
-            if let Some(primary) = this.primary.take() {
+            if let Some(mut primary) = this.primary.take() {
+                // It is not woken by its own end. Its waker's drop is the user's, and comes last.
+                let _waker = Fragile(primary.unpark());
                 primary.lose(loss(), operation);
             }
         }
@@ -56,7 +59,7 @@ impl<K, T, F> Run<K, T, F> {
     pub(crate) fn new(primary: Primary<K, T>, operation: F) -> Self {
         Self {
             primary: Some(primary),
-            watch: None,
+            lost: None,
             operation: Some(operation),
         }
     }
@@ -67,24 +70,26 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(primary) = this.primary.as_ref() else {
+        let Some(primary) = this.primary.as_mut() else {
             // Its operation has panicked in an earlier poll, or it was ready.
-            return match this.watch.take().and_then(|watch| watch.get()) {
+            return match this.lost.take().and_then(|flight| flight.get()) {
                 Some(Err(error)) => Poll::Ready(Err(error)),
                 _ => panic!("`Run` polled after it was ready"),
             };
         };
         let mut value = None;
+        // Its drop is the user's, and comes last: the outcome must not be lost by its panic.
+        let mut waker = Fragile(None);
         if !primary.flight().cell.snapshot().ended() {
+            waker.0 = primary.unpark();
             let polling = Polling {
                 primary: this.primary,
-                watch: this.watch,
+                lost: this.lost,
                 operation: this.operation.as_mut(),
             };
-            match (polling.poll(cx), this.primary.as_ref()) {
+            match (polling.poll(cx), this.primary.as_mut()) {
                 (Poll::Pending, Some(primary)) => {
-                    let watch = this.watch.get_or_insert_with(|| primary.watch());
-                    if watch.poll(cx).is_pending() {
+                    if park(primary, &mut waker, cx.waker()) {
                         return Poll::Pending;
                     }
                 }
@@ -92,12 +97,10 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
                 (Poll::Pending, None) => {}
             }
         }
-        // Dropped before the settle, which would wake it.
-        *this.watch = None;
         let Some(primary) = this.primary.take() else {
             unreachable!("looked at above")
         };
-        Poll::Ready(match value {
+        let outcome = match value {
             Some(value) => primary.settle(value).map_err(Error::from),
             None => {
                 // It was ended from outside.
@@ -105,14 +108,35 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
                 primary.lose(loss(), FragilePin(this.operation));
                 Err(Error::Aborted(aborted))
             }
-        })
+        };
+        // Not at the end of the block: if it panicked there, the outcome would be leaked.
+        drop(waker);
+        Poll::Ready(outcome)
+    }
+}
+
+/// Parks it, unless the flight has ended. In `parked` is the waker that it was parked with before,
+/// and afterwards a waker that is of no use any more.
+fn park<K, T>(
+    primary: &mut Primary<K, T>,
+    parked: &mut Fragile<Box<Waker>>,
+    waker: &Waker,
+) -> bool {
+    let same = parked.0.take_if(|parked| parked.will_wake(waker));
+    let own = same.unwrap_or_else(|| Box::new(waker.clone()));
+    match primary.park(own) {
+        Ok(()) => true,
+        Err(own) => {
+            drop(Fragile(Some(own)));
+            false
+        }
     }
 }
 
 /// One poll of the operation. If it is left by unwinding, the operation is lost.
 struct Polling<'a, K, T, F> {
     primary: &'a mut Option<Primary<K, T>>,
-    watch: &'a mut Option<Watch<K, T>>,
+    lost: &'a mut Option<FlightRef<K, T>>,
     operation: Pin<&'a mut Option<F>>,
 }
 
@@ -134,7 +158,7 @@ impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
 impl<K, T, F> Drop for Polling<'_, K, T, F> {
     fn drop(&mut self) {
         if let Some(primary) = self.primary.take() {
-            self.watch.get_or_insert_with(|| primary.watch());
+            *self.lost = Some(primary.flight().clone());
             primary.lose(Cause::Panicked, FragilePin(self.operation.as_mut()));
         }
     }

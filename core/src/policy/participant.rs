@@ -30,7 +30,7 @@ pub(crate) enum Other<K, T> {
     Rejected(Rejected),
 }
 
-/// In this order the word of the place and the flags, which is written last, is moved by itself: see
+/// In this order the word of place and flags, which is written last, is moved by itself: see
 /// [`MarkedPlace`](crate::cell::MarkedPlace).
 #[repr(C)]
 pub(crate) struct Participant<K, T> {
@@ -212,15 +212,19 @@ impl<K, T> Participant<K, T> {
         })
     }
 
-    /// Takes the operation, or the right to run one, if this call has begun the flight and nobody
-    /// else has come since.
+    /// Takes the operation, or the right to run one, if it is ready, this call has begun the flight
+    /// and nobody else has come since.
     #[inline(always)]
     pub(super) fn first_turn(&mut self, state: Snapshot) -> Option<Operation<T>> {
-        if !self.is_first() || self.seat.place().is_taken() {
+        let place = self.seat.place();
+        if !self.is_first() || (place.is_taken() && place != Place::ALONE) {
             return None;
         }
-        self.flight()
-            .with_shared(state, |shared| shared.first_turn())?
+        let operation = self
+            .flight()
+            .with_shared(state, |shared| shared.first_turn())??;
+        self.seat.with_place(|_, place| *place = Place::NONE);
+        Some(operation)
     }
 
     /// Makes the operation of a *Continue* flight. A panic ends the flight, as one in a poll would.

@@ -8,7 +8,7 @@ use equivalent::Equivalent;
 
 use crate::cell::Snapshot;
 use crate::flight::operation::Policy;
-use crate::flight::{Attached, Flight, FlightRef, Fresh, Operation, Seat, Shared};
+use crate::flight::{Attached, Flight, FlightRef, Fresh, Operation, Pair, Seat, Shared};
 use crate::group::rules::Rules;
 use crate::group::shard::{Call, Met, Shard};
 use crate::group::{Begin, Entry, Registry, Waiter};
@@ -60,7 +60,7 @@ impl<K, T, F: Future<Output = T>> Call<K, T> for Participate<K, T, F> {
         turn: bool,
         open: Snapshot,
         make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
-    ) -> [FlightRef<K, T>; 2] {
+    ) -> Pair<K, T> {
         if shard.rules().is_some_and(Rules::retains) {
             let shared = if self.policy == Policy::Rerun {
                 Shared::alone_with_right(turn)
@@ -71,10 +71,11 @@ impl<K, T, F: Future<Output = T>> Call<K, T> for Participate<K, T, F> {
             };
             return FlightRef::pair(|| make(Some(Box::new(Attached::Shared(shared))), open));
         }
-        let make = || make(None, open.driven());
+        let open = open.driven();
         if self.policy == Policy::Rerun {
-            return FlightRef::pair_with_right(make, turn);
+            return FlightRef::pair_with_right(|| make(None, open), turn);
         }
+        let make = || make(None, open.reserved());
         let (pair, fresh) = FlightRef::pair_with_operation(make, turn);
         self.fresh = Some(fresh);
         pair
@@ -118,8 +119,8 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
         let mut unused = Some(key);
         let found = Shard::join_or_begin(shard, hash, &mut unused, self);
         match (found, unused) {
-            (Some(Met::Begun(flight)), None) => {
-                let first = role.set(|| Seat::new(flight, BEGAN | IN_HAND), shard);
+            (Some(Met::Begun(settler)), None) => {
+                let first = role.set(|| Seat::new(settler.into_handle(), BEGAN | IN_HAND), shard);
                 shard.report_begun(first.flight());
                 first.seat.mark(0, IN_HAND);
                 self.hand_in_right(first);

@@ -14,7 +14,7 @@ use equivalent::Equivalent;
 use crate::cell::Snapshot;
 use crate::error::{Error, Rejected};
 use crate::flight::operation::Policy;
-use crate::flight::{Attached, Flight, FlightId, FlightRef, Settled, Wanted, Watch};
+use crate::flight::{Attached, Flight, FlightId, FlightRef, Pair, Settled, Wanted, Watch};
 use crate::group::shard::{Call, Shard, Ticket};
 use crate::group::{Begin, Entry, Primary, Registry, Waiter};
 use crate::policy::abort_handle::AbortHandle;
@@ -228,8 +228,9 @@ impl<K, T> Call<K, T> for ToItsEnd<K, T> {
     /// good. A flight that its last participant has left is about to end, as in `participant`.
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> bool {
         flight.cell.keep();
-        let joined = flight.with_shared(flight.cell.snapshot(), |shared| {
-            let continues = shared.policy() == Policy::Continue;
+        let state = flight.cell.snapshot();
+        let joined = flight.with_shared(state, |shared| {
+            let continues = shared.policy() == Policy::Continue && !state.ended();
             continues.then(|| shared.join_by_task())
         });
         match joined.flatten() {
@@ -260,9 +261,10 @@ where
         _turn: bool,
         open: Snapshot,
         make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
-    ) -> [FlightRef<K, T>; 2] {
+    ) -> Pair<K, T> {
         let wanted = Attached::Wanted(Wanted::new(Box::new(shard.clone())));
-        FlightRef::pair(|| make(Some(Box::new(wanted)), open.while_wanted()))
+        let open = open.while_wanted().reserved();
+        FlightRef::pair(|| make(Some(Box::new(wanted)), open))
     }
 }
 

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::error::{Aborted, Cause, Error};
 use crate::flight::operation::Policy;
 use crate::flight::reentry::Entered;
-use crate::flight::{FlightId, Settled, loss};
+use crate::flight::{Driver, FlightId, Settled, loss};
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{Other, Participant, Role};
 use crate::policy::participate::Participate;
@@ -363,9 +363,16 @@ impl<K, T> Participant<K, T> {
         // It did not panic, so this participant keeps driving.
         core::mem::forget(guard);
         if let Poll::Ready(Ok(value)) = poll {
-            // Dropped after the settle.
-            let _operation = FragilePin(operation);
-            return Ok(self.shard.settle_for_outcome(self.flight(), value));
+            // Dropped after the settle, also if that unwinds.
+            let operation = FragilePin(operation);
+            let driver = Driver {
+                flight: self.flight(),
+                operation: None,
+            };
+            let settled = self.shard.settle_for_outcome(driver, value);
+            // Not at the end of the block: if it panicked there, the outcome would be leaked.
+            drop(operation);
+            return Ok(settled);
         }
         Ok(None)
     }

@@ -14,7 +14,7 @@ use equivalent::Equivalent;
 use crate::cell::Snapshot;
 use crate::error::Error;
 use crate::flight::operation::{Drive, Policy};
-use crate::flight::{FlightId, Settled, fits};
+use crate::flight::{Driver, FlightId, Settled, fits};
 use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{DROVE, Other, Participant, Role};
@@ -226,15 +226,21 @@ where
         // Then its waker is cloned only if the operation is pending again.
         if self.seat.has(DROVE) {
             let ready = self.with_operation(state, |shared, place| shared.take_ready(place));
-            if let Some(Some((operation, _old))) = ready {
-                return self.drive((operation, Fragile(None)), waker);
+            if let Some(Some((operation, old))) = ready {
+                let settled = self.drive((operation, Fragile(None)), waker);
+                drop(old);
+                return settled;
             }
         }
         let stepped = self.with_operation_to_park(state, |shared, place| shared.step(place, waker));
-        // `_old` is dropped last: its drop is the user's, and the operation must have been put back
-        // before.
+        // `old` is dropped last: its drop is the user's, and the operation must have been put back
+        // before. Not by the end of a block: if it panicked there, the outcome would be leaked.
         match stepped {
-            Some((Some(drive), _old)) => self.drive(drive, waker),
+            Some((Some(drive), old)) => {
+                let settled = self.drive(drive, waker);
+                drop(old);
+                settled
+            }
             _ => None,
         }
     }
@@ -258,20 +264,34 @@ where
         match poll {
             Poll::Ready(value) => {
                 // It is over, and dropped after the settle, also if that unwinds.
-                let operation = in_hand.operation.take();
+                let mut operation = in_hand.operation.take();
+                let driver = Driver {
+                    flight,
+                    operation: operation.as_mut(),
+                };
                 // It fails only if the flight was ended from outside. Then that is the outcome, for
                 // this caller too.
-                let settled = shard.settle_for_outcome(flight, value);
+                let settled = shard.settle_for_outcome(driver, value);
                 if let Some(operation) = operation {
                     flight.drop_operation(operation);
                 }
+                // As in `step`.
+                drop(own);
                 settled
             }
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
                 marks.mark(DROVE, 0);
-                flight.with_shared_to_park(flight.cell.snapshot(), |shared| {
-                    marks.with_place(|place| shared.pause(place, &mut in_hand.operation, &mut own));
+                let (state, operation) = (flight.cell.snapshot(), &mut in_hand.operation);
+                marks.with_place(|place| {
+                    let alone = flight.with_shared(state, |shared| {
+                        shared.pause_alone(place, operation, &mut own)
+                    });
+                    if alone == Some(false) {
+                        flight.with_shared_to_park(state, |shared| {
+                            shared.pause(place, operation, &mut own);
+                        });
+                    }
                 });
                 None
             }

@@ -14,5 +14,6 @@ mod limit;
 mod operation_wakers;
 #[path = "../support/outcome.rs"]
 mod outcome;
+mod run;
 mod users;
 mod wakers;

@@ -1,18 +1,20 @@
 //! What an operation may do with its waker: keep it, wake it too often, too late, from everywhere
-//! at once.
+//! at once. And what is left if a waker or an operation panics when a driver that has just settled
+//! drops it: its caller gets the panic, and the outcome that it would have got is dropped.
 
 use std::future::{pending, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
-use oneflight_core::Group;
 use oneflight_core::handle::Work;
+use oneflight_core::{Error, Group};
 
-use crate::limit::{alone, lock};
+use crate::limit::{alone, lock, panics, quiet_panic};
+use crate::wakers::hooked::{Hooks, hooked};
 
 type Registry = Group<&'static str, u32>;
 
@@ -294,5 +296,106 @@ fn those_who_park_while_all_are_woken_are_not_woken_in_the_same_call() {
         keeper.waker().wake();
         assert_eq!(task.wakes.load(Ordering::SeqCst), PARKED);
         task.callers.lock().unwrap().clear();
+    });
+}
+
+/// How often it is referred to tells what is left of a flight.
+type Value = Arc<()>;
+
+/// A waker whose clones panic when they are dropped.
+fn bomb() -> Waker {
+    hooked(Hooks {
+        on_drop: Some(Box::new(|| quiet_panic())),
+        ..Hooks::default()
+    })
+}
+
+/// A `work` that is ready at this poll, and what wakes its operation.
+fn ready_at(poll: usize, group: &Group<u8, Value>, value: &Value) -> (Work<u8, Value>, impl Fn()) {
+    let kept = Arc::new(Mutex::new(None::<Waker>));
+    let (keep, value, mut polls) = (kept.clone(), value.clone(), 0);
+    let operation = poll_fn(move |cx| {
+        *lock(&keep) = Some(cx.waker().clone());
+        polls += 1;
+        if polls == poll {
+            Poll::Ready(value.clone())
+        } else {
+            Poll::Pending
+        }
+    });
+    let wake = move || {
+        let waker = lock(&kept).take();
+        waker.expect("it has been polled").wake();
+    };
+    (group.work(1, || operation), wake)
+}
+
+fn never_made() -> std::future::Ready<Value> {
+    unreachable!("never made")
+}
+
+#[test]
+fn a_clone_that_was_of_no_use_panics_and_nothing_is_kept() {
+    alone(|| {
+        let (group, value) = (Group::<u8, Value>::builder().build(), Value::default());
+        let (mut first, wake) = ready_at(2, &group, &value);
+        let mut second = group.work(1, never_made);
+        assert!(!poll(&mut first, Waker::noop()).is_ready());
+        wake();
+        let waker = bomb();
+        assert!(panics(|| _ = poll(&mut second, &waker).is_ready()));
+        assert!(
+            poll(&mut first, Waker::noop()).is_ready()
+                && poll(&mut second, Waker::noop()).is_ready()
+        );
+        drop((first, second, wake));
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
+fn a_waker_that_was_parked_panics_and_nothing_is_kept() {
+    alone(|| {
+        let (group, value) = (Group::<u8, Value>::builder().build(), Value::default());
+        let (mut first, wake) = ready_at(3, &group, &value);
+        let mut second = group.work(1, never_made);
+        assert!(!poll(&mut first, Waker::noop()).is_ready());
+        wake();
+        // Drives from here on.
+        assert!(!poll(&mut second, Waker::noop()).is_ready());
+        assert!(!poll(&mut first, &bomb()).is_ready());
+        wake();
+        assert!(panics(|| _ = poll(&mut first, Waker::noop()).is_ready()));
+        assert!(
+            poll(&mut first, Waker::noop()).is_ready()
+                && poll(&mut second, Waker::noop()).is_ready()
+        );
+        drop((first, second, wake));
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
+fn an_operation_of_try_work_panics_and_nothing_is_kept() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            quiet_panic();
+        }
+    }
+    alone(|| {
+        let (group, value) = (Group::<u8, Value>::builder().build(), Value::default());
+        let (inner, bomb) = (value.clone(), Bomb);
+        let operation = || {
+            poll_fn(move |_| {
+                let _in_it = &bomb;
+                Poll::Ready(Ok::<_, Error>(inner.clone()))
+            })
+        };
+        assert!(panics(|| {
+            let call = pin!(group.try_work(1, operation));
+            let _ready = call.poll(&mut Context::from_waker(Waker::noop()));
+        }));
+        assert_eq!(Arc::strong_count(&value), 1);
     });
 }

@@ -17,15 +17,16 @@ use oneflight_core::Group;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Work;
 
+use crate::shed::retaining;
 use crate::work::Signal;
 use crate::{Counter, Fixed, Hand, Registry, Shelf, bounded_model, cause_of, group, primary};
 
 /// How many operations or values are there. Loom does not see it: it is read where all threads have been joined.
 #[derive(Clone, Default)]
-struct Live(Arc<AtomicUsize>);
+pub(crate) struct Live(Arc<AtomicUsize>);
 
 impl Live {
-    fn one(&self) -> One {
+    pub(crate) fn one(&self) -> One {
         self.0.fetch_add(1, Ordering::SeqCst);
         One(self.clone())
     }
@@ -38,12 +39,12 @@ impl Live {
         }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-struct One(Live);
+pub(crate) struct One(pub(crate) Live);
 
 impl Drop for One {
     fn drop(&mut self) {
@@ -79,19 +80,16 @@ impl Future for Operation {
 }
 
 /// Both kinds of memory: behind the flight, and, in a group that retains, by itself. The latter have more to explore.
-fn of_both(bounds: [usize; 2], body: impl Fn(Registry<u32>) + Copy + Send + Sync + 'static) {
+pub(crate) fn of_both(
+    bounds: [usize; 2],
+    body: impl Fn(Registry<u32>) + Copy + Send + Sync + 'static,
+) {
     bounded_model(bounds[0], move || body(group()));
     bounded_model(bounds[1], move || body(retaining()));
 }
 
-fn retaining() -> Registry<u32> {
-    let builder = Group::<u8, u32>::builder().shards(1).hasher(Fixed);
-    let minute = Duration::from_secs(60);
-    builder.clock(Hand::default()).retain_for(minute).build()
-}
-
 /// Nothing is in flight, and every figure adds up.
-fn assert_idle(group: &Registry<u32>) {
+pub(crate) fn assert_idle(group: &Registry<u32>) {
     let stats = group.stats();
     assert_eq!((stats.in_flight, stats.waiting, stats.ending), (0, 0, 0));
     assert_eq!(stats.begun, stats.settled + stats.aborted);

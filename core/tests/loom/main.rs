@@ -6,14 +6,15 @@
 //! value that is read without being ordered after its write as a race on loom's own cell.
 #![cfg(loom)]
 
+mod alone;
 mod cell;
-mod drain;
 mod ends;
 #[path = "../support/fine.rs"]
 mod fine;
 mod fingerprint;
 mod flight;
 mod gate;
+mod handles;
 mod idle;
 mod joins;
 mod keys;
@@ -127,6 +128,10 @@ impl std::task::Wake for Counter {
 }
 
 impl Counter {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
         let waker = std::sync::Arc::new(self.clone()).into();
         Pin::new(future).poll(&mut Context::from_waker(&waker))

@@ -13,7 +13,7 @@ use oneflight_core::handle::Work;
 
 use crate::{Counter, Fixed, Hand, Registry, Shelf, bounded_model, primary, waiter};
 
-fn retaining<T>() -> Registry<T> {
+pub(crate) fn retaining<T>() -> Registry<T> {
     Group::<u8, T>::builder()
         .shards(1)
         .hasher(Fixed)

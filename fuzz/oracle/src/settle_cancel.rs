@@ -180,6 +180,8 @@ impl Schedule {
             "polled while it is needed"
         );
         if before.is_none() {
+            // It is not parked while it is polled.
+            world.book.parked.leave(Room::Flight(flight), who);
             inside(world, &self.hand, flight, act);
         }
         let after = world.book.flights[flight].outcome;
@@ -208,7 +210,6 @@ impl Schedule {
             return;
         }
         let serial = self.hand.cues().made;
-        world.book.parked.leave(Room::Flight(flight), who);
         let won = world.book.settle(flight, serial, None);
         world.agree_on_panic(real.is_none());
         match real {
@@ -242,7 +243,8 @@ impl Schedule {
         };
         let Seated { flight, who, it } = self.runs.swap_remove(index);
         let world = &mut self.world;
-        // Everyone is told, whoever holds the run included.
+        // It is not woken by its own end.
+        world.book.parked.leave(Room::Flight(flight), who);
         world.book.abort(
             flight,
             if panics {
@@ -251,7 +253,6 @@ impl Schedule {
                 Cause::Dropped
             },
         );
-        world.book.parked.leave(Room::Flight(flight), who);
         world.book.flights[flight].handles -= 1;
         let done = if panics {
             world.book.parked.provoked();

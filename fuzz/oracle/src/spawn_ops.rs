@@ -309,14 +309,14 @@ impl Office {
             }
         }
         assert!(polled, "not polled");
+        // It is not parked while it is polled.
+        world.book.parked.leave(Room::Flight(flight), job.who);
         inside(world, hand, flight, act);
         if world.book.flights[flight].outcome.is_some() {
             world.book.let_go(flight);
             return false;
         }
         if act == Act::Finish {
-            let room = Room::Flight(flight);
-            world.book.parked.leave(room, job.who);
             let window = world.window(Wish::Keep).unwrap_or_default();
             world.book.settle(flight, hand.cues().made, window);
             return false;
@@ -336,8 +336,9 @@ impl Office {
         } else {
             Cause::Dropped
         };
-        book.abort(job.flight, cause);
+        // It is not woken by its own end.
         book.parked.leave(Room::Flight(job.flight), job.who);
+        book.abort(job.flight, cause);
         book.flights[job.flight].handles -= 1;
         if panics {
             dropped_by_a_panic(job.task);

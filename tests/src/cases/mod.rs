@@ -33,6 +33,7 @@ pub mod waiting;
 pub mod wanted;
 pub mod wanted_ends;
 pub mod work;
+pub mod work_alone;
 pub mod work_ends;
 
 /// The group that nearly every case needs.

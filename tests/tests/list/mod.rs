@@ -270,6 +270,13 @@ macro_rules! on {
                     duplicates_that_come_while_the_operation_is_made_take_it_over
                     an_idle_driver_does_not_stall_a_participant_that_is_polled
                     an_operation_that_wakes_itself_is_polled_again;
+                work_alone:
+                    a_lone_driver_that_is_polled_for_nothing_is_woken
+                    a_lone_driver_is_woken_once_for_each_time_that_it_parks
+                    a_lone_driver_is_woken_by_the_task_that_polled_it_last
+                    a_lone_driver_that_leaves_leaves_nothing
+                    a_lone_driver_is_told_of_an_end_from_outside
+                    a_newcomer_goes_on_with_what_a_lone_driver_was_woken_for;
                 work_ends:
                     the_last_participant_to_leave_ends_the_flight
                     a_newcomer_after_the_end_starts_its_own

@@ -39,7 +39,7 @@ impl State {
         let left = self.update(|word| {
             let word = open(word).then(|| less(word))?;
             Some(if unwanted(word) {
-                word | aborted_as(Cause::Dropped)
+                aborted_as(word, Cause::Dropped)
             } else {
                 word
             })

@@ -4,8 +4,9 @@ use core::future::Future;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
+use crate::cell::Slot;
 use crate::flight::FlightRef;
 use crate::flight::memory::waker::OwnWaker;
 use crate::flight::memory::whole::{Head, Shared, Whole};
@@ -21,6 +22,10 @@ pub(in crate::flight) enum Lay {
     Making,
     Made,
     Polled,
+    /// The driver is parked alone.
+    Parked,
+    /// The same, and its waker is being taken out.
+    Waking,
     Ended,
 }
 
@@ -31,6 +36,8 @@ impl Lay {
             0 => Lay::Making,
             1 => Lay::Made,
             2 => Lay::Polled,
+            3 => Lay::Parked,
+            4 => Lay::Waking,
             _ => Lay::Ended,
         }
     }
@@ -39,6 +46,11 @@ impl Lay {
 /// From here on the rest of the word says whether the operation is in its place.
 pub(super) const OPEN: u8 = 1 << 7;
 const HERE: u8 = 1;
+/// And whether the first place for a waker is in use by a caller that is not under the lock: by the
+/// driver, until it puts the operation back.
+const WITH_DRIVER: u8 = 1 << 1;
+/// Or by a wake, for good.
+const AWAY: u8 = 1 << 2;
 
 impl<T> Shared<T> {
     /// Lays down the operation that has been made. Returns false if it is open or has ended.
@@ -59,10 +71,81 @@ impl<T> Shared<T> {
         self.change(Lay::Made, Lay::Polled).then(|| self.owned())
     }
 
-    /// Ends without opening. Returns the operation if it is laid down, or an error if it is open.
+    /// Parks the driver, and lays down the operation that it has picked up, if it is not open and
+    /// has not ended. Otherwise the driver keeps both.
+    #[inline(always)]
+    pub(in crate::flight) fn park_alone(
+        &self,
+        operation: &mut Option<Operation<T>>,
+        waker: &mut Option<Waker>,
+    ) -> bool {
+        // In this state the one who has the operation has picked it up.
+        let alone = self.policy() == Policy::Continue
+            && self.lay_of().load(Ordering::Relaxed) == Lay::Polled as u8
+            && operation.as_ref().is_some_and(|it| it.is_of(self));
+        let Some(own) = waker.take_if(|_| alone) else {
+            return false;
+        };
+        self.with_first(|first| *first = Slot::Parked(own));
+        let parked = self.change(Lay::Polled, Lay::Parked);
+        if parked {
+            // It is owned by the state from here on.
+            mem::forget(operation.take());
+        } else {
+            *waker = self.with_first(Self::take_first);
+        }
+        parked
+    }
+
+    /// The operation is woken. Returns the waker of a driver that is parked alone, or none if it
+    /// has been woken, or an error if the driver is not alone.
+    #[inline(always)]
+    pub(in crate::flight) fn wake_alone(&self) -> Result<Option<Waker>, ()> {
+        if !self.change(Lay::Parked, Lay::Waking) {
+            return self.wake_again();
+        }
+        let waker = self.with_first(Self::take_first);
+        // If it is open by now, it is ready since then.
+        self.change(Lay::Waking, Lay::Made);
+        Ok(waker)
+    }
+
+    /// None if it has been woken already, or has ended. This writes though it changes nothing: the
+    /// poll to come acquires that. A wake that only looked would order nothing before that poll,
+    /// which might then miss what this wake is for, and park.
+    #[inline(never)]
+    fn wake_again(&self) -> Result<Option<Waker>, ()> {
+        let as_it_is = |lay| {
+            let woken = [Lay::Made, Lay::Waking, Lay::Ended].map(|lay| lay as u8);
+            woken.contains(&lay).then_some(lay)
+        };
+        self.lay_of()
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, as_it_is)
+            .map_or(Err(()), |_| Ok(None))
+    }
+
+    fn take_first(first: &mut Slot) -> Option<Waker> {
+        let waker = first.take();
+        *first = Slot::FREE;
+        waker
+    }
+
+    /// The first place, for a caller that is not under the lock: for the driver while the operation
+    /// is `Polled`, and for the one who made it `Waking`.
+    #[inline(always)]
+    fn with_first<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
+        // SAFETY: exclusive: there is one such caller (invariant 5).
+        self.first().with_mut(|first| f(unsafe { &mut *first }))
+    }
+
+    /// Ends without opening. Returns the operation if it is laid down. Returns an error if it is
+    /// open, or if somebody is parked.
     #[inline(always)]
     pub(in crate::flight) fn end_shortly(&self) -> Result<Option<Operation<T>>, ()> {
-        let end = |lay| (lay & OPEN == 0).then_some(Lay::Ended as u8);
+        let end = |lay| {
+            let short = [Lay::Making, Lay::Made, Lay::Polled].map(|lay| lay as u8);
+            short.contains(&lay).then_some(Lay::Ended as u8)
+        };
         let ended = self
             .lay_of()
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
@@ -75,11 +158,11 @@ impl<T> Shared<T> {
     #[inline(always)]
     pub(in crate::flight) fn locked<R>(
         &self,
-        f: impl FnOnce(&mut Driving, &At<'_, T>, Option<Lay>) -> R,
+        f: impl FnOnce(&mut Driving, &mut At<'_, T>, Option<Lay>) -> R,
     ) -> R {
         self.driving().with(|driving| {
             let found = self.open();
-            f(driving, &At(self), found)
+            f(driving, &mut At::new(self), found)
         })
     }
 
@@ -90,12 +173,18 @@ impl<T> Shared<T> {
         if self.lay_of().load(Ordering::Relaxed) & OPEN != 0 {
             return None;
         }
-        let here = |lay| if lay == Lay::Made as u8 { HERE } else { 0 };
+        let open = |lay| match Lay::of(lay) {
+            Lay::Making => OPEN,
+            Lay::Made | Lay::Parked => OPEN | HERE,
+            Lay::Waking => OPEN | HERE | AWAY,
+            // In *Rerun* nobody parks alone.
+            Lay::Polled if self.policy() == Policy::Rerun => OPEN,
+            Lay::Polled => OPEN | WITH_DRIVER,
+            Lay::Ended => OPEN | AWAY,
+        };
         let opened = self
             .lay_of()
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |lay| {
-                Some(OPEN | here(lay))
-            });
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |lay| Some(open(lay)));
         opened.ok().map(Lay::of)
     }
 
@@ -124,30 +213,57 @@ impl<T> Shared<T> {
     }
 }
 
-/// The place of an operation that is open, in the critical section.
-pub(in crate::flight) struct At<'a, T>(&'a Shared<T>);
+/// The place of an operation that is open, and the first place for a waker, under the lock.
+pub(in crate::flight) struct At<'a, T> {
+    of: &'a Shared<T>,
+    /// None if it is in use by a caller that is not here.
+    pub(in crate::flight) first: Option<&'a mut Slot>,
+}
 
-impl<T> At<'_, T> {
+impl<'a, T> At<'a, T> {
+    /// Under the lock, once it is open.
+    fn new(of: &'a Shared<T>) -> Self {
+        let mut at = Self { of, first: None };
+        if at.lay() & (WITH_DRIVER | AWAY) == 0 {
+            at.find_first();
+        }
+        at
+    }
+
+    /// It is neither away nor found yet.
+    fn find_first(&mut self) {
+        // SAFETY: exclusive under the lock, since nobody else uses it (invariant 5).
+        self.first = Some(self.of.first().with_mut(|first| unsafe { &mut *first }));
+    }
+
     /// Puts the operation back.
-    pub(in crate::flight) fn put(&self, operation: Operation<T>) {
-        assert!(operation.is_of(self.0), "the operation of another flight");
+    pub(in crate::flight) fn put(&mut self, operation: Operation<T>) {
+        assert!(operation.is_of(self.of), "the operation of another flight");
         // It is owned by the state from here on.
         mem::forget(operation);
-        self.set(OPEN | HERE);
+        let lay = self.lay();
+        self.set((lay | HERE) & !WITH_DRIVER);
+        if lay & WITH_DRIVER != 0 {
+            self.find_first();
+        }
     }
 
     /// Takes the operation, if it is here.
     pub(in crate::flight) fn take(&self) -> Option<Operation<T>> {
-        let here = self.0.lay_of().load(Ordering::Relaxed) == OPEN | HERE;
-        here.then(|| {
-            self.set(OPEN);
-            self.0.owned()
+        let lay = self.lay();
+        (lay & HERE != 0).then(|| {
+            self.set(lay & !HERE);
+            self.of.owned()
         })
+    }
+
+    fn lay(&self) -> u8 {
+        self.of.lay_of().load(Ordering::Relaxed)
     }
 
     /// Once it is open, only this changes it, under the lock.
     fn set(&self, lay: u8) {
-        self.0.lay_of().store(lay, Ordering::Relaxed);
+        self.of.lay_of().store(lay, Ordering::Relaxed);
     }
 }
 
@@ -188,6 +304,12 @@ impl<T> Operation<T> {
     /// The right to run one: each participant of a *Rerun* flight has its own.
     pub(crate) fn elsewhere() -> Self {
         Self(None)
+    }
+
+    /// Whether it is the one operation that the participants of a flight share.
+    #[inline(always)]
+    pub(super) fn is_shared_of(&self, shared: &Shared<T>) -> bool {
+        self.0.as_ref().is_some_and(|of| of.0 == shared.0)
     }
 
     #[inline(always)]

@@ -25,6 +25,12 @@
 //!    it; filling it turns that into the one `Operation`. Both can be moved and not be copied. The
 //!    drop of the `Operation` drops the future where it is.
 //! 4. What is behind a flight is told by its state, from its creation on.
+//! 5. The first place for a waker is used by one caller at a time: by who is under the lock, once
+//!    the [`Lay`] is open and does not say that it is away. Before that, by the driver that has
+//!    picked up the operation, while it is `Polled`; and by the one who has made it `Waking`. What
+//!    opens in one of these two says that it is away. The driver is done with it when it puts the
+//!    operation back, since it parks alone only with that. When a wake is done is not known, so
+//!    there it stays away. Nobody uses it after the end.
 //!
 //! No other file has to keep any of this: an `Operation` may be kept, moved, or dropped anywhere.
 //! Beside `cell/settle_cell` this folder is the only place of the product with `unsafe`.
@@ -35,10 +41,12 @@
 //! | `whole` | what is behind a flight, and who holds it |
 //! | `lay` | where the operation is, and who owns it |
 //! | `seat` | the handles of a caller that waits |
+//! | `settler` | by whom an outcome is recorded |
 //! | `waker` | the wakers of an operation |
 
 mod lay;
 mod seat;
+mod settler;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 mod waker;
@@ -61,6 +69,7 @@ use whole::{Behind, Head, Kind, Never, Whole};
 pub(super) use lay::{At, Lay};
 pub(crate) use lay::{Fresh, Operation, Polled};
 pub(crate) use seat::{Seat, Two};
+pub(crate) use settler::{Driver, Records, Settler};
 pub(crate) use waker::OwnWaker;
 pub(crate) use whole::{Shared, fits};
 
@@ -71,6 +80,12 @@ struct Memory<K, T, X> {
     flight: Flight<K, T>,
     behind: X,
 }
+
+/// The handles of a new flight: of its settler, and for the registry.
+pub(crate) type Pair<K, T> = (Settler<K, T>, FlightRef<K, T>);
+
+/// The memory of a new flight, and its handles.
+type Allocated<K, T, X> = (NonNull<Memory<K, T, X>>, Pair<K, T>);
 
 /// From a flight's memory to what is behind it. An operation is not aligned to more than its head,
 /// so this is the same for every operation.
@@ -93,15 +108,16 @@ unsafe impl<K: Send + Sync, T: Send + Sync> Sync for FlightRef<K, T> {}
 impl<K, T> Unpin for FlightRef<K, T> {}
 
 impl<K, T> FlightRef<K, T> {
-    /// Two handles of a new flight, which no participant drives: its count is made, not added.
+    /// Two handles of a new flight, which no participant drives: its count is made, not added. One
+    /// is that of its settler.
     #[inline(always)]
-    pub(crate) fn pair(make: impl FnOnce() -> Flight<K, T>) -> [Self; 2] {
+    pub(crate) fn pair(make: impl FnOnce() -> Flight<K, T>) -> Pair<K, T> {
         Self::allocate::<()>(make, |_| (), false).1
     }
 
     /// The same, for a flight whose participants each have an operation of their own.
     #[inline(always)]
-    pub(crate) fn pair_with_right(make: impl FnOnce() -> Flight<K, T>, turn: bool) -> [Self; 2] {
+    pub(crate) fn pair_with_right(make: impl FnOnce() -> Flight<K, T>, turn: bool) -> Pair<K, T> {
         let kind = Kind::behind_a_flight::<K, Never<T>>();
         let whole = Whole::<T, Never<T>>::writer(kind, 1, Policy::Rerun, turn);
         Self::allocate(make, whole, true).1
@@ -112,7 +128,7 @@ impl<K, T> FlightRef<K, T> {
     pub(crate) fn pair_with_operation<F>(
         make: impl FnOnce() -> Flight<K, T>,
         turn: bool,
-    ) -> ([Self; 2], Fresh<T, F>)
+    ) -> (Pair<K, T>, Fresh<T, F>)
     where
         F: Future<Output = T>,
     {
@@ -133,7 +149,7 @@ impl<K, T> FlightRef<K, T> {
         make: impl FnOnce() -> Flight<K, T>,
         behind: impl FnOnce(*mut X),
         driven: bool,
-    ) -> (NonNull<Memory<K, T, X>>, [Self; 2]) {
+    ) -> Allocated<K, T, X> {
         let mut memory = Box::<Memory<K, T, X>>::new_uninit();
         let at = memory.as_mut_ptr();
         // SAFETY: each field is written, once, into memory that is valid and owned. If a closure
@@ -151,7 +167,7 @@ impl<K, T> FlightRef<K, T> {
             memory: memory.cast(),
             _owns: PhantomData,
         };
-        (memory, [handle(), handle()])
+        (memory, (Settler::new(handle()), handle()))
     }
 
     /// What is behind the flight, if participants drive it. It is not counted: the flight holds it

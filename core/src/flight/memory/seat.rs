@@ -95,6 +95,12 @@ impl<K, T> Seat<K, T> {
         marks.with_place(|place| f(flight, place))
     }
 
+    /// It is in no place any more. Clears these flags.
+    #[inline(always)]
+    pub(crate) fn leave_place(&mut self, clear: u32) {
+        self.marked.leave_place(clear & !HAS_TWO);
+    }
+
     /// The outcome, given the state of an ended flight.
     #[inline(always)]
     pub(crate) fn outcome(&mut self, state: Snapshot) -> Result<Settled<K, T>, Error> {
@@ -127,7 +133,7 @@ impl Marks<'_> {
 impl<K, T> Drop for Seat<K, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        let count = if self.marked.has(HAS_TWO) { 2 } else { 1 };
+        let count = 1 + usize::from(self.marked.has(HAS_TWO));
         // SAFETY: it has so many, and is gone after this.
         unsafe { self.flight.give_back(count) };
     }

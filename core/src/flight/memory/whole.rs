@@ -9,6 +9,7 @@ use core::pin::Pin;
 use core::ptr::{NonNull, drop_in_place};
 use core::task::{Context, Poll, RawWakerVTable};
 
+use crate::cell::Slot;
 use crate::flight::memory::lay::{Fresh, Lay, OPEN};
 use crate::flight::memory::waker::vtable;
 use crate::flight::memory::{Memory, behind};
@@ -31,6 +32,8 @@ pub(super) struct Head<T> {
     /// A [`Lay`], until it is open.
     lay: AtomicU8,
     policy: Policy,
+    /// The first place for a waker.
+    first: UnsafeCell<Slot>,
     driving: Mutex<Driving>,
 }
 
@@ -75,6 +78,7 @@ impl<T, F: Future<Output = T>> Whole<T, F> {
                 (&raw mut (*head).holds).write(AtomicU32::new(holds));
                 (&raw mut (*head).lay).write(AtomicU8::new(lay));
                 (&raw mut (*head).policy).write(policy);
+                (&raw mut (*head).first).write(UnsafeCell::new(Slot::FREE));
                 (&raw mut (*head).driving).write(Mutex::new(Driving::new(policy, turn)));
                 // Empty. It is written because a model checker's cell is more than its value.
                 let empty = UnsafeCell::new(MaybeUninit::uninit());
@@ -194,6 +198,7 @@ impl<T> Deref for Behind<'_, T> {
 const _: fn() = || {
     fn is_send_and_sync<R: Send + Sync>() {}
     is_send_and_sync::<Mutex<Driving>>();
+    is_send_and_sync::<Slot>();
 };
 
 // SAFETY: it leads to what is under a lock, by shared reference, which the last one drops: see the
@@ -228,6 +233,12 @@ impl<T> Shared<T> {
     pub(in crate::flight) fn driving(&self) -> &Mutex<Driving> {
         // SAFETY: as above.
         unsafe { &(*self.0.as_ptr()).driving }
+    }
+
+    #[inline(always)]
+    pub(super) fn first(&self) -> &UnsafeCell<Slot> {
+        // SAFETY: as above.
+        unsafe { &(*self.0.as_ptr()).first }
     }
 
     #[inline(always)]

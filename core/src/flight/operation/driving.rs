@@ -1,8 +1,10 @@
 //! Who drives, and who can: the part that is under a lock.
 
+use alloc::boxed::Box;
+use core::mem;
 use core::task::Waker;
 
-use crate::cell::{Few, Place, TakenWaker};
+use crate::cell::{Few, Place, Slab, TakenWaker};
 use crate::error::Cause;
 use crate::flight::Operation;
 use crate::flight::memory::At;
@@ -16,6 +18,8 @@ pub(in crate::flight) struct Driving {
     pub(super) last: Option<Cause>,
     /// Whether there is a participant that is a [task](super::task), in *Continue*.
     pub(super) has_task: bool,
+    /// The first place is that of the driver, which has parked alone and does not know it yet.
+    pub(super) alone: bool,
     /// The participant that polled the operation last, if it has not left. In *Continue* none
     /// while the operation is polled.
     pub(super) driver: Place,
@@ -25,7 +29,7 @@ pub(in crate::flight) struct Driving {
     /// In *Continue* the place of the task, in *Rerun* how many participants have begun to run. In
     /// one field, since a flight of `work` is smaller by that.
     pub(super) task_or_runs: u32,
-    pub(super) parked: Few,
+    pub(super) others: Option<Box<Slab>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,13 +51,33 @@ impl Driving {
             stage: Stage::Polling { woken: turn },
             last: None,
             has_task: false,
+            alone: false,
             driver: Place::NONE,
             participants: 1,
             task_or_runs: match policy {
                 Policy::Continue => Place::NONE.number(),
                 Policy::Rerun => 0,
             },
-            parked: Few::new(),
+            others: None,
+        }
+    }
+
+    /// Those who are parked.
+    pub(super) fn parked<'a, T>(&'a mut self, at: &'a mut At<'_, T>) -> Few<'a> {
+        Few {
+            first: at.first.as_deref_mut(),
+            others: &mut self.others,
+        }
+    }
+
+    /// Tells a participant that has parked alone its place.
+    pub(super) fn find_place(&mut self, place: &mut Place) {
+        if *place == Place::ALONE {
+            *place = if mem::take(&mut self.alone) {
+                Place::FIRST
+            } else {
+                Place::NONE
+            };
         }
     }
 
@@ -80,7 +104,7 @@ impl Driving {
     /// Takes the operation back from its poller or maker, unless the flight has ended.
     pub(super) fn put_back<T>(
         &mut self,
-        at: &At<'_, T>,
+        at: &mut At<'_, T>,
         operation: &mut Option<Operation<T>>,
         ready: bool,
     ) {
@@ -125,7 +149,7 @@ impl Driving {
     /// drives from here on, and is the driver once it has put the operation back.
     pub(super) fn take_to_poll<T>(
         &mut self,
-        at: &At<'_, T>,
+        at: &mut At<'_, T>,
         place: &mut Place,
     ) -> (Operation<T>, TakenWaker) {
         let mut old = None;
@@ -133,13 +157,14 @@ impl Driving {
             if self.task() == *place {
                 self.set_task(Place::NONE);
             }
-            old = self.parked.vacate(place);
+            old = self.parked(at).vacate(place);
         }
         self.driver = Place::NONE;
         (self.take_ready(at), Fragile(old))
     }
 
-    pub(super) fn take_driver_waker(&mut self) -> Option<Waker> {
-        self.parked.take(self.driver)
+    pub(super) fn take_driver_waker<T>(&mut self, at: &mut At<'_, T>) -> Option<Waker> {
+        let driver = self.driver;
+        self.parked(at).take(driver)
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::cell::Place;
 use crate::flight::Shared;
+use crate::flight::memory::At;
 use crate::flight::operation::driving::{Driving, Stage};
 
 impl<T> Shared<T> {
@@ -33,9 +34,9 @@ impl<T> Shared<T> {
     /// driven until now. Returns true if the operation has become ready since the task parked, so
     /// that it has to be polled again: it may be that nobody has woken it.
     pub(crate) fn lead(&self, place: Place) -> bool {
-        self.at_drivers(|driving, _| {
+        self.at_drivers(|driving, at| {
             driving.set_task(place);
-            let parked = driving.parked.is_parked(place);
+            let parked = driving.parked(at).is_parked(place);
             match driving.stage {
                 Stage::Parked if parked => {
                     driving.driver = place;
@@ -61,9 +62,9 @@ impl<T> Shared<T> {
 
 impl Driving {
     /// Who drives after a poll by the participant in this place: the task, if it can be woken.
-    pub(super) fn leader(&self, poller: Place) -> Place {
+    pub(super) fn leader<T>(&mut self, at: &mut At<'_, T>, poller: Place) -> Place {
         let task = self.task();
-        if self.parked.is_parked(task) {
+        if self.parked(at).is_parked(task) {
             task
         } else {
             poller

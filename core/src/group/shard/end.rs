@@ -28,16 +28,13 @@
 //! has ended, and for no other.
 
 use core::mem;
-use core::task::Waker;
 
 use crate::cell::Snapshot;
 use crate::error::{Cause, SettleError};
 use crate::flight::operation::Found;
-use crate::flight::reentry::Entered;
-use crate::flight::{EndUnwanted, FlightId, FlightRef, Settled};
+use crate::flight::{Driver, EndUnwanted, FlightId, FlightRef, Records, Settled, Settler};
 use crate::group::shard::Shard;
 use crate::group::shard::after::{After, Superseded};
-use crate::group::shard::extras::Drain;
 use crate::group::shard::in_hand::InHand;
 use crate::group::shard::retained::Place;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
@@ -70,22 +67,22 @@ impl<K, T> Shard<K, T> {
     #[inline(always)]
     pub(crate) fn settle(
         &self,
-        flight: &FlightRef<K, T>,
+        settler: &mut Settler<K, T>,
         value: T,
     ) -> Result<bool, SettleError<T>> {
-        self.settle_with(flight, value, drop)
+        self.settle_with(settler, value, drop)
     }
 
-    /// The same, for a caller that keeps its own handle. It makes the outcome of the one that the
-    /// table had, so that none has to be counted.
+    /// The same, for a participant that drives the flight. It makes the outcome of the handle
+    /// that the table had, and keeps its own, so that none has to be counted.
     #[inline(always)]
     pub(crate) fn settle_for_outcome(
         &self,
-        flight: &FlightRef<K, T>,
+        driver: Driver<'_, K, T>,
         value: T,
     ) -> Option<Settled<K, T>> {
-        let mut removed = None;
-        self.settle_with(flight, value, |handle| removed = Some(handle))
+        let (flight, mut removed) = (driver.flight, None);
+        self.settle_with(driver, value, |handle| removed = Some(handle))
             .ok()?;
         Some(Settled::new(removed.unwrap_or_else(|| flight.clone())))
     }
@@ -95,14 +92,16 @@ impl<K, T> Shard<K, T> {
     #[inline(always)]
     fn settle_with(
         &self,
-        flight: &FlightRef<K, T>,
+        mut by: impl Records<K, T>,
         value: T,
         removed: impl FnOnce(FlightRef<K, T>),
     ) -> Result<bool, SettleError<T>> {
         if self.rules().is_some() {
-            return self.settle_by_rules(flight, value);
+            return self.settle_by_rules(by, value);
         }
-        match flight.cell.record(value) {
+        let recorded = by.record(value);
+        let flight = by.flight();
+        match recorded {
             Ok(before) => {
                 if !flight.is_plain(before) {
                     Ok(self.settle_attached(flight, before, removed))
@@ -142,7 +141,12 @@ impl<K, T> Shard<K, T> {
     }
 
     /// Settles a flight that can be retained.
-    fn settle_by_rules(&self, flight: &FlightRef<K, T>, value: T) -> Result<bool, SettleError<T>> {
+    fn settle_by_rules(
+        &self,
+        mut by: impl Records<K, T>,
+        value: T,
+    ) -> Result<bool, SettleError<T>> {
+        let flight = by.flight();
         if flight.cell.snapshot().ended() {
             return Err(self.too_late(flight, value));
         }
@@ -156,7 +160,9 @@ impl<K, T> Shard<K, T> {
         let Some(value) = value.0.take() else {
             unreachable!("nobody else takes it")
         };
-        match flight.cell.record(value) {
+        let recorded = by.record(value);
+        let flight = by.flight();
+        match recorded {
             Ok(before) => Ok(self.with_place(flight, stay, |place| {
                 self.free_and_tell(flight, before, End::Settled(place))
             })),
@@ -293,41 +299,6 @@ impl<K, T> Shard<K, T> {
         });
         (had_key, after)
     }
-
-    /// Runs a part of the flight's operation. Its panic ends the flight as panicked, and a wait for
-    /// the flight's own key is detected meanwhile. If the part is a poll, `wakers` are those of
-    /// [`Entered::new`].
-    pub(crate) fn guarded<R>(
-        &self,
-        flight: &FlightRef<K, T>,
-        wakers: Option<[&Waker; 2]>,
-        part: impl FnOnce() -> R,
-    ) -> R {
-        // It is forgotten when the part returns, so it works without `std` too: it does not have to
-        // ask whether the thread unwinds.
-        let panicked = OnDrop(|| {
-            self.abort(flight, Cause::Panicked);
-        });
-        let entered = Entered::new(flight, wakers);
-        let result = part();
-        // Not at the end of a block: if a subscriber panicked there, the result would be leaked.
-        drop(entered);
-        mem::forget(panicked);
-        result
-    }
-
-    /// No new flight begins after this. Duplicates still join.
-    pub(crate) fn close(&self, drain: &Arc<Drain>) {
-        let mut after = After::default();
-        self.table.with(|table| {
-            let extras = table.extras_mut();
-            if !extras.closed {
-                extras.closed = true;
-                extras.drain = Some(drain.clone());
-                table.drain_if_idle(&mut after);
-            }
-        });
-    }
 }
 
 impl<K: Send + Sync, T: Send + Sync> EndUnwanted for Arc<Shard<K, T>> {
@@ -411,14 +382,6 @@ impl<K, T> Table<K, T> {
         });
         true
     }
-
-    fn drain_if_idle(&mut self, after: &mut After<K, T>) {
-        if self.extras.is_some() && self.is_idle() {
-            if let Some(drain) = self.extras_mut().drain.take() {
-                after.pending().drain = Some(drain);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -435,7 +398,8 @@ mod tests {
             unreachable!("the first call and its duplicate")
         };
         // The ender is held up between the record and the shard's lock.
-        let recorded = primary.flight().cell.record(7);
+        let mut settler = primary.into_settler();
+        let recorded = (&mut settler).record(7);
         drop(counted);
         let left = shard.figures().waiting;
         let Begin::Waiter(uncounted) = begin() else {
@@ -447,7 +411,7 @@ mod tests {
             unreachable!("no other call has settled it")
         };
         let end = End::Settled(Place::NotWanted);
-        drop(shard.free_key(primary.flight(), before, end, 0));
+        drop(shard.free_key(&settler, before, end, 0));
         assert_eq!(shard.figures().waiting, 0);
     }
 
@@ -464,9 +428,9 @@ mod tests {
                 if forgotten {
                     shard.forget(primary.flight(), None);
                 }
-                let flight = primary.into_flight();
-                let before = flight.cell.record(7).expect("it is open");
-                shard.free_and_tell(&flight, before, End::Settled(Place::Refused));
+                let mut settler = primary.into_settler();
+                let before = (&mut settler).record(7).expect("it is open");
+                shard.free_and_tell(&settler, before, End::Settled(Place::Refused));
             });
             let metrics = recorder.snapshotter().snapshot().into_vec();
             let name = "oneflight_given_up_total";

@@ -12,9 +12,11 @@ use crate::cell::SettleCell;
 use crate::fingerprint::Fingerprint;
 use crate::flight::FlightId;
 use crate::group::hasher::spread;
+use crate::group::shard::Shard;
+use crate::group::shard::after::After;
 use crate::group::shard::line::Line;
 use crate::group::shard::retained::Retained;
-use crate::group::shard::table::shrink;
+use crate::group::shard::table::{Table, shrink};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -96,6 +98,32 @@ impl<K, T> Extras<K, T> {
             .find_entry(id_hash(id), |(other, _)| *other == id)
         {
             entry.remove();
+        }
+    }
+}
+
+impl<K, T> Shard<K, T> {
+    /// No new flight begins after this. Duplicates still join.
+    pub(crate) fn close(&self, drain: &Arc<Drain>) {
+        let mut after = After::default();
+        self.table.with(|table| {
+            let extras = table.extras_mut();
+            if !extras.closed {
+                extras.closed = true;
+                extras.drain = Some(drain.clone());
+                table.drain_if_idle(&mut after);
+            }
+        });
+    }
+}
+
+impl<K, T> Table<K, T> {
+    /// If it is closed and nothing but retained flights is left, that is said after this.
+    pub(super) fn drain_if_idle(&mut self, after: &mut After<K, T>) {
+        if self.extras.is_some() && self.is_idle() {
+            if let Some(drain) = self.extras_mut().drain.take() {
+                after.pending().drain = Some(drain);
+            }
         }
     }
 }

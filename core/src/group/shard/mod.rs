@@ -163,8 +163,8 @@ impl<K, T> Shard<K, T> {
         let mut unused = Some(key);
         let found = Self::join_or_begin(this, hash, &mut unused, call);
         match (found, unused) {
-            (Some(Met::Begun(flight)), None) => {
-                let primary = Primary::new(flight, this.clone());
+            (Some(Met::Begun(settler)), None) => {
+                let primary = Primary::new(settler, this.clone());
                 this.report_begun(primary.flight());
                 Begin::Primary(primary)
             }

@@ -8,7 +8,7 @@ use equivalent::Equivalent;
 
 use crate::cell::Snapshot;
 use crate::fingerprint::Fingerprint;
-use crate::flight::{Attached, Flight, FlightRef};
+use crate::flight::{Attached, Flight, FlightRef, Pair};
 use crate::group::shard::Shard;
 use crate::group::shard::line::Mode;
 use crate::sync::Arc;
@@ -175,7 +175,7 @@ pub(crate) trait Call<K, T> {
         false
     }
 
-    /// Two handles of a new flight, which has its `turn` now or waits for that. It is called under
+    /// The handles of a new flight, which has its `turn` now or waits for that. It is called under
     /// the lock: allocates at most. `make` gets what is attached to the flight, and the state of
     /// its cell.
     #[inline(always)]
@@ -185,9 +185,9 @@ pub(crate) trait Call<K, T> {
         turn: bool,
         open: Snapshot,
         make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
-    ) -> [FlightRef<K, T>; 2] {
+    ) -> Pair<K, T> {
         let _ = (shard, turn);
-        FlightRef::pair(|| make(None, open))
+        FlightRef::pair(|| make(None, open.reserved()))
     }
 }
 

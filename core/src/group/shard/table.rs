@@ -18,7 +18,7 @@ use hashbrown::hash_table::Entry;
 use crate::cell::{Join, RawCell, Snapshot};
 use crate::flight::observe::Observed;
 use crate::flight::reentry::is_nested;
-use crate::flight::{Flight, FlightId, FlightRef, Two};
+use crate::flight::{Flight, FlightId, FlightRef, Pair, Settler, Two};
 use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
@@ -86,7 +86,7 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
                     None => unreachable!("a begin has a key"),
                 };
                 let open = Snapshot::open(false);
-                let [flight, entry] =
+                let (settler, entry) =
                     new_flight(&mut table.counts, shard, hash, key, call, true, open);
                 slot.insert(Registered {
                     hash,
@@ -95,7 +95,7 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
                 if table.counts.begun % BETWEEN_LOOKS == 0 {
                     table.shrink();
                 }
-                Some(Met::Begun(flight))
+                Some(Met::Begun(settler))
             }
             Entry::Occupied(_) if is_nested() => None,
             Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
@@ -112,7 +112,7 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
 /// What a begin has come to by the short way.
 pub(crate) enum Met<K, T> {
     /// It has begun a flight, and the key is taken.
-    Begun(FlightRef<K, T>),
+    Begun(Settler<K, T>),
     /// It has joined the flight with this hash, whose key has not been compared.
     Joined(Two<K, T>),
 }
@@ -195,7 +195,7 @@ impl<K, T> Table<K, T> {
         key: K,
         call: &mut impl Call<K, T>,
         turn: bool,
-    ) -> FlightRef<K, T> {
+    ) -> Settler<K, T> {
         // A group that retains frees what hangs on its flights when they have ended.
         let sheds = shard.rules().is_some_and(Rules::retains);
         let open = Snapshot::open(sheds);
@@ -203,7 +203,7 @@ impl<K, T> Table<K, T> {
         let begun = turn || call.makes_at_once();
         let open = if begun { open } else { open.unbegun() };
         let hash = request.hash;
-        let [flight, entry] = new_flight(&mut self.counts, shard, hash, || key, call, turn, open);
+        let (settler, entry) = new_flight(&mut self.counts, shard, hash, || key, call, turn, open);
         let aged = shard
             .rules()
             .is_some_and(|rules| rules.supersede_after.is_some());
@@ -213,7 +213,7 @@ impl<K, T> Table<K, T> {
                 fingerprint: request.fingerprint,
                 born,
             };
-            self.extras_mut().set_note(flight.id, note);
+            self.extras_mut().set_note(entry.id, note);
         }
         if request.alone {
             insert(&mut self.unregistered, entry);
@@ -228,7 +228,7 @@ impl<K, T> Table<K, T> {
         if self.counts.begun % BETWEEN_LOOKS == 0 {
             self.shrink();
         }
-        flight
+        settler
     }
 
     /// After a burst: gives back what the tables do not need any more.
@@ -406,7 +406,7 @@ fn new_flight<K, T>(
     call: &mut impl Call<K, T>,
     turn: bool,
     open: Snapshot,
-) -> [FlightRef<K, T>; 2] {
+) -> Pair<K, T> {
     counts.begun += 1;
     let id = FlightId::new(shard.first_id, counts.begun, shard.shards);
     call.allocate(shard, turn, open, |attached, open| Flight {

@@ -3,7 +3,7 @@
 
 mod act;
 mod case;
-mod hooked;
+pub(crate) mod hooked;
 mod place;
 mod setup;
 mod told;

@@ -1,0 +1,259 @@
+//! The waker of a `Primary::run` and of a task: it is where the value will be.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use oneflight_core::error::Cause;
+use oneflight_core::handle::Run;
+use oneflight_core::{Begin, Error, Group, Primary, Waiter};
+
+use crate::limit::{alone, panics, quiet_panic};
+use crate::outcome::cause_of;
+
+type Registry = Group<&'static str, u32>;
+
+/// What a waker does, beside counting its wakes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hostile {
+    No,
+    Woken,
+    Dropped,
+}
+
+struct Spy {
+    wakes: AtomicUsize,
+    hostile: Hostile,
+}
+
+impl Spy {
+    fn new(hostile: Hostile) -> Arc<Self> {
+        let wakes = AtomicUsize::new(0);
+        Arc::new(Self { wakes, hostile })
+    }
+
+    /// How often it was woken, and how many have it.
+    fn seen(self: &Arc<Self>) -> [usize; 2] {
+        [
+            self.wakes.load(Ordering::SeqCst),
+            Arc::strong_count(self) - 1,
+        ]
+    }
+}
+
+impl Wake for Spy {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        if self.hostile == Hostile::Woken {
+            quiet_panic();
+        }
+    }
+}
+
+impl Drop for Spy {
+    fn drop(&mut self) {
+        if self.hostile == Hostile::Dropped {
+            quiet_panic();
+        }
+    }
+}
+
+fn poll<F: Future + Unpin>(future: &mut F, waker: Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+fn first_two(group: &Registry) -> (Primary<&'static str, u32>, Waiter<&'static str, u32>) {
+    match (group.begin("k"), group.begin("k")) {
+        (Begin::Primary(primary), Begin::Waiter(waiter)) => (primary, waiter),
+        begun => panic!("{begun:?}"),
+    }
+}
+
+/// Pending at its first poll, and then ready with `7`.
+fn second_time() -> impl Future<Output = u32> {
+    let mut polled = false;
+    poll_fn(move |_| match std::mem::replace(&mut polled, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(7),
+    })
+}
+
+type BoxedRun<F> = Pin<Box<Run<&'static str, u32, F>>>;
+
+/// A run that was polled once, with this waker that nobody else keeps, and a waiter.
+fn parked<F: Future<Output = u32>>(
+    group: &Registry,
+    operation: F,
+    waker: Waker,
+) -> (BoxedRun<F>, Waiter<&'static str, u32>) {
+    let (primary, waiter) = first_two(group);
+    let mut run = Box::pin(primary.run(operation));
+    assert!(poll(&mut run, waker).is_pending());
+    (run, waiter)
+}
+
+fn assert_idle(group: &Registry) {
+    let stats = group.stats();
+    let left = (stats.in_flight, stats.ending, stats.waiting);
+    assert_eq!(left, (0, 0, 0), "{stats:?}");
+    assert!(group.is_empty());
+}
+
+#[test]
+fn a_waker_whose_drop_panics_does_not_cost_the_outcome() {
+    alone(|| {
+        let group = Registry::new();
+        let hostile = Waker::from(Spy::new(Hostile::Dropped));
+        let (mut run, waiter) = parked(&group, second_time(), hostile);
+        assert!(panics(|| drop(poll(&mut run, Waker::noop().clone()))));
+        let outcome = waiter.get().expect("the operation was ready");
+        assert_eq!(*outcome.expect("it has settled"), 7);
+        drop(run);
+        drop(waiter);
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn a_run_keeps_the_waker_of_its_last_poll_and_no_other() {
+    alone(|| {
+        let group = Registry::new();
+        let spies = [(); 3].map(|()| Spy::new(Hostile::No));
+        let [first, second, last] = &spies;
+        let (mut run, _waiter) = parked(&group, pending(), first.clone().into());
+        for spy in [second, second, last] {
+            assert!(poll(&mut run, spy.clone().into()).is_pending());
+        }
+        assert_eq!(spies.each_ref().map(Spy::seen), [[0, 0], [0, 0], [0, 1]]);
+        assert!(group.abort(&"k"));
+        assert_eq!(spies.each_ref().map(Spy::seen), [[0, 0], [0, 0], [1, 0]]);
+        drop(run);
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn a_run_that_is_dropped_wakes_the_others_and_not_itself() {
+    alone(|| {
+        let group = Registry::new();
+        let spies = [(); 2].map(|()| Spy::new(Hostile::No));
+        let (run, mut waiter) = parked(&group, pending(), spies[0].clone().into());
+        assert!(poll(&mut waiter, spies[1].clone().into()).is_pending());
+        drop(run);
+        assert_eq!(spies.each_ref().map(Spy::seen), [[0, 0], [1, 0]]);
+        drop(waiter);
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn a_run_that_is_leaked_is_woken_by_its_end() {
+    alone(|| {
+        let group = Registry::new();
+        let spy = Spy::new(Hostile::No);
+        let (run, waiter) = parked(&group, pending(), spy.clone().into());
+        std::mem::forget(run);
+        group.abort_all();
+        assert_eq!(spy.seen(), [1, 0]);
+        let outcome = waiter.get().expect("it has ended");
+        assert_eq!(cause_of(outcome), Cause::AbortedAll);
+        // Its operation is said to be here still.
+        assert_eq!((group.len(), group.stats().ending), (0, 1));
+    });
+}
+
+#[test]
+fn an_operation_that_panics_in_a_later_poll_leaves_no_waker_and_is_polled_no_more() {
+    alone(|| {
+        let group = Registry::new();
+        let spy = Spy::new(Hostile::No);
+        let mut polls = 0;
+        let operation = poll_fn(move |_| {
+            polls += 1;
+            match polls {
+                1 => Poll::Pending,
+                2 => quiet_panic(),
+                _ => unreachable!("it is lost"),
+            }
+        });
+        let (mut run, waiter) = parked(&group, operation, spy.clone().into());
+        assert!(panics(|| drop(poll(&mut run, Waker::noop().clone()))));
+        // It is not woken by its own end.
+        assert_eq!(spy.seen(), [0, 0]);
+        let Poll::Ready(Err(Error::Aborted(own))) = poll(&mut run, spy.clone().into()) else {
+            panic!("it has ended")
+        };
+        assert_eq!(own.cause(), Cause::Panicked);
+        assert_eq!(cause_of(waiter.get().expect("told")), Cause::Panicked);
+        assert!(panics(|| drop(poll(&mut run, Waker::noop().clone()))));
+        drop((run, waiter));
+        assert_eq!(spy.seen(), [0, 0]);
+        assert_idle(&group);
+    });
+}
+
+#[test]
+fn a_run_that_ends_its_own_flight_is_ready_in_that_poll() {
+    alone(|| {
+        let group = Registry::new();
+        let spy = Spy::new(Hostile::No);
+        let (inner, mut polls) = (group.clone(), 0);
+        let operation = poll_fn(move |_| {
+            polls += 1;
+            assert!(polls == 1 || inner.abort(&"k"));
+            Poll::Pending
+        });
+        let (mut run, _waiter) = parked(&group, operation, spy.clone().into());
+        let Poll::Ready(Err(Error::Aborted(own))) = poll(&mut run, spy.clone().into()) else {
+            panic!("it has ended")
+        };
+        assert_eq!((own.cause(), spy.seen()), (Cause::Cancelled, [0, 0]));
+        drop(run);
+        assert_idle(&group);
+    });
+}
+
+/// A second panic that gets out aborts the process.
+#[test]
+#[cfg(feature = "std")]
+fn a_task_whose_waker_panics_is_told_by_a_last_caller_that_a_panic_drops() {
+    use crate::limit::while_unwinding;
+
+    alone(|| {
+        let group = Registry::new();
+        let shelf = crate::wakers::Shelf::default();
+        let spawned = group.entry("k").spawn_while_wanted_on(&shelf, pending);
+        let spy = Spy::new(Hostile::Woken);
+        let mut task = shelf.take().pop().expect("it was spawned");
+        assert!(poll(&mut task, spy.clone().into()).is_pending());
+        while_unwinding(|| drop(spawned));
+        assert_eq!(spy.seen(), [1, 0]);
+        assert!(poll(&mut task, Waker::noop().clone()).is_ready());
+        drop(task);
+        assert_idle(&group);
+    });
+}
+
+/// A waker that panics, and one of a waiter that panics too.
+#[test]
+#[cfg(feature = "std")]
+fn those_who_wait_are_woken_though_the_wakers_of_all_panic() {
+    alone(|| {
+        let group = Registry::new();
+        let spies = [(); 3].map(|()| Spy::new(Hostile::Woken));
+        let (run, mut waiter) = parked(&group, pending(), spies[0].clone().into());
+        assert!(poll(&mut waiter, spies[1].clone().into()).is_pending());
+        let Begin::Waiter(mut other) = group.begin("k") else {
+            unreachable!("it is in flight")
+        };
+        assert!(poll(&mut other, spies[2].clone().into()).is_pending());
+        assert!(panics(|| {
+            group.abort(&"k");
+        }));
+        assert_eq!(spies.each_ref().map(Spy::seen), [[1, 0]; 3]);
+        drop((run, waiter, other));
+        assert_idle(&group);
+    });
+}
