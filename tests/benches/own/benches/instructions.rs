@@ -10,42 +10,42 @@ use oneflight_own_benches::{self as own, Ruled};
 /// work has become cheaper; raise one only with a reason in the same commit.
 mod caps {
     /// 100 calls.
-    pub const SOLO: u64 = 47_000;
+    pub const SOLO: u64 = 52_000;
     /// 100 calls with a key of 36 bytes.
-    pub const SOLO_LONG: u64 = 68_700;
+    pub const SOLO_LONG: u64 = 73_900;
     /// 100 calls by `work`; the same whose operation is pending once, and so for the others.
-    pub const WORK: u64 = 94_500;
-    pub const WORK_ONCE: u64 = 164_300;
-    pub const TRY_WORK: u64 = 90_500;
-    pub const TRY_WORK_ONCE: u64 = 190_500;
-    pub const RUN: u64 = 67_400;
-    pub const RUN_ONCE: u64 = 191_600;
+    pub const WORK: u64 = 102_600;
+    pub const WORK_ONCE: u64 = 145_400;
+    pub const TRY_WORK: u64 = 88_500;
+    pub const TRY_WORK_ONCE: u64 = 203_300;
+    pub const RUN: u64 = 74_200;
+    pub const RUN_ONCE: u64 = 113_200;
     /// 100 calls on a runtime that takes nothing itself.
-    pub const SPAWN: u64 = 98_200;
-    pub const SPAWN_WHILE_WANTED: u64 = 138_400;
+    pub const SPAWN: u64 = 105_000;
+    pub const SPAWN_WHILE_WANTED: u64 = 146_800;
     /// 100 cycles by `work`.
-    pub const WORK_CYCLE: u64 = 297_800;
+    pub const WORK_CYCLE: u64 = 317_200;
     /// 1,000 participants.
-    pub const WORK_JOIN: u64 = 477_000;
-    pub const WORK_SETTLE_RESUME: u64 = 123_300;
-    pub const WORK_CANCEL: u64 = 233_900;
+    pub const WORK_JOIN: u64 = 547_900;
+    pub const WORK_SETTLE_RESUME: u64 = 129_900;
+    pub const WORK_CANCEL: u64 = 260_700;
     /// 100 cycles of begin, one waiter, settle, resume.
-    pub const CYCLE: u64 = 165_900;
+    pub const CYCLE: u64 = 181_000;
     /// 1,000 waiters.
-    pub const JOIN: u64 = 299_500;
+    pub const JOIN: u64 = 335_700;
     /// 1,000 waiters.
-    pub const SETTLE_RESUME: u64 = 76_700;
+    pub const SETTLE_RESUME: u64 = 86_100;
     /// 1,000 waiters.
-    pub const CANCEL: u64 = 91_700;
+    pub const CANCEL: u64 = 104_100;
     /// 100 calls with a fingerprint, in a group with every rule that retains them.
-    pub const RULED_SOLO: u64 = 216_400;
+    pub const RULED_SOLO: u64 = 223_100;
     /// 1,000 waiters of such a group.
-    pub const RULED_JOIN: u64 = 1_130_700;
+    pub const RULED_JOIN: u64 = 1_153_400;
     /// 100 calls by `work` in such a group, and 1,000 participants of one.
-    pub const RULED_WORK: u64 = 307_200;
-    pub const RULED_WORK_JOIN: u64 = 1_482_000;
+    pub const RULED_WORK: u64 = 310_100;
+    pub const RULED_WORK_JOIN: u64 = 1_543_900;
     /// 100 late calls of such a group.
-    pub const REPLAY: u64 = 95_800;
+    pub const REPLAY: u64 = 97_900;
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
