@@ -162,10 +162,10 @@ impl<K, T> Primary<K, T> {
     ///
     /// | waiters | 10,000 | 100,000 | 1,000,000 |
     /// |---|---|---|---|
-    /// | tokio, one thread | 0.13 | 1.5 | 19 |
-    /// | tokio, two workers | 0.2 | 3 | 50 |
-    /// | smol | 0.3 | 3.2 | 32 |
-    /// | async-std | 0.4 | 5 | 54 |
+    /// | tokio, one thread | 0.13 | 1.5 | 18 |
+    /// | tokio, two workers | 0.2 | 2.6 | 44 |
+    /// | smol | 0.3 | 3.3 | 33 |
+    /// | async-std | 0.4 | 4.8 | 51 |
     /// | wakers that do nothing | 0.06 | 0.6 | 6 |
     ///
     /// These are figures of `BENCHMARKS.md`. It takes several times as long if the tasks are not in
