@@ -396,9 +396,18 @@ impl<T, B> Drop for RawCell<T, B> {
                 unsafe { ManuallyDrop::drop(&mut (*slot).assume_init_mut().value) };
             });
         } else if state.is_parked() {
-            // SAFETY: parked, and read once: the cell is being dropped.
-            drop(unsafe { self.read_waker() });
+            self.drop_waker();
         }
+    }
+}
+
+impl<T, B> RawCell<T, B> {
+    /// Of a settler that is parked, in a cell that is being dropped.
+    #[cold]
+    #[inline(never)]
+    fn drop_waker(&mut self) {
+        // SAFETY: parked, and read once: the cell is being dropped.
+        drop(unsafe { self.read_waker() });
     }
 }
 

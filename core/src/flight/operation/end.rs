@@ -76,7 +76,7 @@ impl<T> Shared<T> {
     /// Ends the flight by `abort`, if no caller holds the operation outside. Returns what that
     /// returned, and the operation, to be dropped under no lock.
     ///
-    /// `abort` is called in this critical section: a participant that finds [`Stage::Ended`] must
+    /// `abort` is called in this critical section: a participant that finds `Stage::Ended` must
     /// find the outcome (invariant 4), and one that takes the operation before must keep the
     /// flight.
     pub(crate) fn end_if_idle<R>(

@@ -161,19 +161,19 @@ impl<K, T> Shard<K, T> {
         K: Eq,
     {
         let mut unused = Some(key);
-        let found = Self::join_or_begin(this, hash, &mut unused, call);
-        match (found, unused) {
-            (Some(Met::Begun(settler)), None) => {
+        let joined = match Self::join_or_begin(this, hash, &mut unused, call) {
+            Some(Met::Begun(settler)) => {
                 let primary = Primary::new(settler, this.clone());
                 this.report_begun(primary.flight());
-                Begin::Primary(primary)
+                return Begin::Primary(primary);
             }
-            (Some(Met::Joined(two)), Some(key)) => {
-                Self::finish_short_way(this, hash, key, Some(Waiter::new(two)), call)
-            }
-            (None, Some(key)) => Self::finish_short_way(this, hash, key, None, call),
-            _ => unreachable!("a key is taken for a flight only"),
-        }
+            Some(Met::Joined(two)) => Some(Waiter::new(two)),
+            None => None,
+        };
+        let Some(key) = unused else {
+            unreachable!("a key is taken for a flight only")
+        };
+        Self::finish_short_way(this, hash, key, joined, call)
     }
 
     /// The critical section of the short way. Takes the key if it begins a flight. Returns `None`
