@@ -118,14 +118,19 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
     {
         let mut unused = Some(key);
         let found = Shard::join_or_begin(shard, hash, &mut unused, self);
-        match (found, unused) {
-            (Some(Met::Begun(settler)), None) => {
+        let key = |unused: Option<K>| match unused {
+            Some(key) => key,
+            None => unreachable!("a key is taken for a flight only"),
+        };
+        match found {
+            Some(Met::Begun(settler)) => {
                 let first = role.set(|| Seat::new(settler.into_handle(), BEGAN | IN_HAND), shard);
                 shard.report_begun(first.flight());
                 first.seat.mark(0, IN_HAND);
                 self.hand_in_right(first);
             }
-            (Some(Met::Joined(two)), Some(key)) => {
+            Some(Met::Joined(two)) => {
+                let key = key(unused);
                 let joined = role.set(|| Seat::of_two(two, COUNTED | OUTSIDE), shard);
                 let is_same = joined.flight().key == key;
                 if is_same && joined.flight().join_operation(self.policy) == Some(true) {
@@ -137,8 +142,7 @@ impl<K, T, F: Future<Output = T>> Participate<K, T, F> {
                     self.join_otherwise(role, shard, hash, key, is_same);
                 }
             }
-            (None, Some(key)) => self.begin_otherwise(role, shard, hash, key, None),
-            _ => unreachable!("a key is taken for a flight only"),
+            None => self.begin_otherwise(role, shard, hash, key(unused), None),
         }
     }
 
