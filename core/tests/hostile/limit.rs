@@ -25,6 +25,10 @@ thread_local! {
     static CASE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// In some cases sixty wakers each poll the next caller inline. Without optimization that takes about
+/// two megabytes.
+const STACK: usize = 16 << 20;
+
 /// Runs a case on a thread of its own; the error says what was wrong with it: it hung, or panicked.
 pub(crate) fn within_limit(
     name: &str,
@@ -33,11 +37,13 @@ pub(crate) fn within_limit(
     tell_the_case_of_a_panic();
     let (done, ended) = sync_channel::<()>(1);
     let own_name = name.to_owned();
-    let thread = thread::spawn(move || {
+    let thread = thread::Builder::new().stack_size(STACK);
+    let thread = thread.spawn(move || {
         CASE.with(|case| case.replace(own_name));
         case();
         drop(done);
     });
+    let thread = thread.expect("a thread for the case");
     match ended.recv_timeout(LIMIT) {
         // The thread can not be ended; it is left to the end of the process.
         Err(RecvTimeoutError::Timeout) => Err((Wrong::Hung, format!("{name}: dead-locked"))),
