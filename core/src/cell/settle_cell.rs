@@ -110,7 +110,7 @@ impl<T, B> RawCell<T, B> {
                 // SAFETY:
                 // - Initialised: the state says settled, which is published after the write and
                 //   taken back by `take` alone, which has the cell to itself.
-                // - Not aliased by a writer: a claim is given once, and it has been used.
+                // - Not aliased by a writer: one caller writes it, once, before publication.
                 // - Lives long enough: the reference borrows `self`, and the slot is inside it.
                 unsafe { &*(*slot).assume_init_ref().value }
             })

@@ -181,8 +181,8 @@ impl<T> Shared<T> {
         }
     }
 
-    /// The first poll of the participant that has begun the flight, if nobody else has come:
-    /// returns the operation.
+    /// A poll of the participant that has begun the flight: returns the operation if it is ready
+    /// and nobody else has come.
     #[inline(always)]
     pub(crate) fn first_turn(&self) -> Option<Operation<T>> {
         self.pick_up()
