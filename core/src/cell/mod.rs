@@ -5,7 +5,7 @@
 //! | `settle_cell` | the value, the settler, how long what hangs on it lives; with `unsafe` |
 //! | `settle_cell/waits` | who waits at a cell, and how they are told |
 //! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
-//! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one |
+//! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one; `apart`: who is parked in a place of its own |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
 //! | `slab`, `wake` | wakers in compact memory; firing them in batches, under no lock |
 //! | `blocking` | threads that park until the cell has ended |
@@ -30,6 +30,8 @@ pub(crate) use slab::{Few, MarkedPlace, Place, Slab, Slot};
 pub(crate) use state::{Join, Left, Snapshot};
 pub(crate) use wake::{TakenWaker, fire, fire_one};
 
+use state::Apart;
+
 impl<T, B> RawCell<T, B> {
     /// Marks that none of the caller's code has run yet, unless the cell has ended.
     pub(crate) fn set_unbegun(&self) {
@@ -49,6 +51,18 @@ impl<T, B> RawCell<T, B> {
     /// See [`State::disown`](state::State::disown).
     pub(crate) fn disown(&self) -> Left {
         self.state.disown()
+    }
+
+    /// The owner's waker is in its place. Returns false if the cell has ended.
+    #[inline(always)]
+    pub(crate) fn set_owner_parked(&self) -> bool {
+        self.state.set_parked(Apart::Owner)
+    }
+
+    /// Takes the right to the owner's waker, if it is in its place. For the owner and the ender.
+    #[inline(always)]
+    pub(crate) fn unset_owner_parked(&self) -> bool {
+        self.state.unset_parked(Apart::Owner)
     }
 
     /// See [`State::keep`](state::State::keep).

@@ -31,7 +31,7 @@ use core::convert::Infallible;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::task::Waker;
 
-use crate::cell::state::{Join, Snapshot, State};
+use crate::cell::state::{Apart, Join, Snapshot, State};
 use crate::cell::waiting_room::{self, WaitingRoom};
 use crate::error::Cause;
 use crate::sync::UnsafeCell;
@@ -208,7 +208,7 @@ impl<T, B> RawCell<T, B> {
             // SAFETY: as in `record_reserved`.
             unsafe { (*slot).write(Content { settler }) };
         });
-        if self.state.set_parked() {
+        if self.state.set_parked(Apart::Settler) {
             Ok(())
         } else {
             // SAFETY: written above, and not published.
@@ -225,7 +225,7 @@ impl<T, B> RawCell<T, B> {
     pub(crate) unsafe fn unpark_settler(&self) -> Option<Box<Waker>> {
         // SAFETY: this has taken `PARKED` off.
         let waker = || unsafe { self.read_waker() };
-        self.state.unset_parked().then(waker)
+        self.state.unset_parked(Apart::Settler).then(waker)
     }
 
     /// For the call that has aborted the cell: takes the settler's waker, if it is parked. `before`
@@ -234,7 +234,7 @@ impl<T, B> RawCell<T, B> {
     fn take_settler(&self, before: Snapshot) -> Option<Box<Waker>> {
         // SAFETY: this has taken `PARKED` off.
         let waker = || unsafe { self.read_waker() };
-        (before.is_parked() && self.state.unset_parked()).then(waker)
+        (before.is_parked() && self.state.unset_parked(Apart::Settler)).then(waker)
     }
 
     /// # Safety

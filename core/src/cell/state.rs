@@ -17,6 +17,8 @@
 //! | `RESERVED`           | that place is the settler's; not with `ABORTED` | creation | abort |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
 //! | inside (2 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
+//! | `OWNER_PLACE`        | its owner's place is behind its flight, only without `SHEDS` | creation | nobody |
+//! | `OWNER_PARKED`       | the owner's waker is in that place    | park           | unpark, tell |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
 //! # Invariants
@@ -40,6 +42,8 @@
 //!    it: then it cannot end in between.
 //! 8. `PARKED` is set only in an open cell that is `RESERVED`, by its settler. Who takes it off has
 //!    the waker: the settler, or the ender after an abort. A settled cell is not `PARKED`.
+//! 9. `OWNER_PARKED` is set only in an open cell with `OWNER_PLACE`, by its owner. Who takes it off
+//!    has the waker: the owner, or the ender.
 //!
 //! # How much it counts
 //! With 32 bits 16 are left for the count: at most 65,535 duplicates wait for one flight, and one
@@ -52,8 +56,10 @@
 //! made lazily, and an ender that sees `REGISTERED` acquires it. An exit releases what the call has
 //! done inside, and the step that sheds acquires it from all of them.
 
+mod apart;
 mod wanted;
 
+pub(crate) use apart::Apart;
 pub(crate) use wanted::Left;
 
 use crate::error::{Aborted, Cause};
@@ -79,6 +85,9 @@ const INSIDE_SHIFT: u32 = CAUSE_SHIFT + 3;
 const INSIDE_BITS: u32 = if usize::BITS < 64 { 2 } else { 16 };
 const ONE_INSIDE: usize = 1 << INSIDE_SHIFT;
 const INSIDE: usize = ((1 << INSIDE_BITS) - 1) << INSIDE_SHIFT;
+/// Two of the bits of that count, which a cell that does not shed has no use for.
+const OWNER_PLACE: usize = ONE_INSIDE;
+const OWNER_PARKED: usize = ONE_INSIDE << 1;
 const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
 const ONE: usize = 1 << COUNT_SHIFT;
 
@@ -141,17 +150,6 @@ impl State {
     pub(super) fn abort(&self, cause: Cause) -> Option<Snapshot> {
         self.update(|word| (word & CLAIMED == 0).then(|| aborted_as(word, cause)))
             .ok()
-    }
-
-    /// The settler's waker is in the value's place. Returns false if the cell has ended.
-    pub(super) fn set_parked(&self) -> bool {
-        self.update(|word| (word & CLAIMED == 0).then_some(word | PARKED))
-            .is_ok()
-    }
-
-    /// Takes the right to the settler's waker, if it is there (invariant 8).
-    pub(super) fn unset_parked(&self) -> bool {
-        self.0.fetch_and(!PARKED, Ordering::AcqRel) & PARKED != 0
     }
 
     /// Registers that somebody is to be told. Returns the state before: if that had ended, the
@@ -289,12 +287,6 @@ impl Snapshot {
         self.0 & (SETTLED | ABORTED | RESERVED) == RESERVED
     }
 
-    /// Whether the settler's waker is in the value's place.
-    #[inline(always)]
-    pub(crate) fn is_parked(self) -> bool {
-        self.0 & PARKED != 0
-    }
-
     /// Whether there is a shared operation behind the flight. It is so from its creation on, or
     /// never.
     #[inline(always)]
@@ -329,7 +321,7 @@ impl Snapshot {
     }
 
     /// Whether the cell gives back what hangs on it. It is so from its creation on, or never.
-    pub(super) fn sheds(self) -> bool {
+    pub(crate) fn sheds(self) -> bool {
         self.0 & SHEDS != 0
     }
 
@@ -339,8 +331,8 @@ impl Snapshot {
     }
 
     /// Whether the ender has anything more to do than to publish.
-    pub(super) fn has_more_to_do(self) -> bool {
-        self.0 & (REGISTERED | SHEDS | PARKED) != 0
+    pub(crate) fn has_more_to_do(self) -> bool {
+        self.0 & (REGISTERED | SHEDS | PARKED | OWNER_PARKED) != 0
     }
 
     /// How many duplicates have joined and not left; frozen by the end.

@@ -133,8 +133,8 @@ impl<K, T> FlightRef<K, T> {
     pub(crate) fn tell(&self, before: Snapshot, parked: bool) {
         if parked {
             self.tell_participants(before);
-        } else {
-            self.cell.tell(before);
+        } else if before.has_more_to_do() {
+            self.tell_those_who_wait(before);
         }
     }
 

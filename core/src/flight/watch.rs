@@ -10,6 +10,7 @@ use crate::cell::{Place, Snapshot};
 use crate::error::{Error, Rejected};
 use crate::flight::reentry::leads_back;
 use crate::flight::{FlightRef, Seat, Settled, Two};
+use crate::unwind::Fragile;
 
 const REENTRANT: Error = Error::Rejected(Rejected::Reentrant);
 
@@ -26,6 +27,12 @@ impl<K, T> Watch<K, T> {
     #[inline]
     pub(crate) fn uncounted(handles: Two<K, T>) -> Self {
         Self(Seat::of_two(handles, 0))
+    }
+
+    /// Of the call that began the flight and has a place of its own.
+    #[inline]
+    pub(crate) fn owner(seat: Seat<K, T>) -> Self {
+        Self(seat)
     }
 
     /// Of a duplicate.
@@ -96,6 +103,9 @@ impl<K, T> Watch<K, T> {
         if self.waits_for_itself(|flight| leads_back(flight, cx.waker())) {
             return None;
         }
+        if self.0.is_owner() {
+            return Some(self.0.park_owner(state, cx.waker()));
+        }
         Some(
             self.0
                 .with_place(|flight, place| flight.cell.park(state, place, cx.waker())),
@@ -148,6 +158,7 @@ impl<K, T> Watch<K, T> {
         if self.is_counted() {
             self.leave_by(&mut place);
         }
+        let _waker = Fragile(self.0.unpark_owner());
         let flight = self.flight();
         flight.cell.vacate(&mut place);
         let name = flight.observed.name();
@@ -176,6 +187,8 @@ impl<K, T> Watch<K, T> {
         if !self.has_left() {
             self.0.with_place(|_, own| mem::swap(&mut place, own));
         }
+        // Dropped last: its drop is the user's.
+        let _waker = Fragile(self.0.unpark_owner());
         self.flight().disown(&mut place);
         self.flight().cell.vacate(&mut place);
     }

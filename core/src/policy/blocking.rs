@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::flight::Settled;
 use crate::flight::reentry::Parking;
-use crate::policy::spawn::Caller;
+use crate::policy::spawned::Caller;
 use crate::policy::{Spawned, TryWork, Work};
 use crate::sync::{Event, park};
 

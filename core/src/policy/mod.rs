@@ -10,24 +10,23 @@
 //!
 //! `blocking` holds the threads that wait for these calls.
 //!
-//! `task` is what a runtime is given, and `abort_handle` ends it from outside.
+//! `task` is what a runtime is given, and `spawned` is the caller that waits for it, or ends it.
 //!
 //! `participant` is what `work` and `try_work` have in common: a caller that can drive the flight.
 //! `participate` is how it becomes one.
 
-mod abort_handle;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod blocking;
 mod participant;
 mod participate;
 mod spawn;
+mod spawned;
 mod task;
 mod try_work;
 mod work;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 mod work_blocking;
 
-pub use abort_handle::AbortHandle;
-pub use spawn::Spawned;
+pub use spawned::{AbortHandle, Spawned};
 pub use try_work::TryWork;
 pub use work::Work;

@@ -1,24 +1,19 @@
-//! [`Spawned`]: an operation that is a task of a runtime. It outlives every caller (policy
-//! *Detach*), or stops when the last caller that wants it has left (policy *WhileWanted*).
+//! The calls whose operation is a task of a runtime. It outlives every caller (policy *Detach*), or
+//! stops when the last caller that wants it has left (policy *WhileWanted*).
 
 use alloc::boxed::Box;
-use core::fmt;
 use core::future::Future;
 use core::hash::Hash;
-use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::pin::Pin;
-use core::task::{Context, Poll};
 
 use equivalent::Equivalent;
 
 use crate::cell::Snapshot;
-use crate::error::{Error, Rejected};
 use crate::flight::operation::Policy;
-use crate::flight::{Attached, Flight, FlightId, FlightRef, Pair, Settled, Wanted, Watch};
-use crate::group::shard::{Call, Shard, Ticket};
-use crate::group::{Begin, Entry, Primary, Registry, Waiter};
-use crate::policy::abort_handle::AbortHandle;
+use crate::flight::{Attached, Flight, FlightRef, Pair, Seat, Wanted};
+use crate::group::shard::{Call, Shard};
+use crate::group::{Entry, Registry};
 use crate::policy::participant::Participant;
+use crate::policy::spawned::Spawned;
 use crate::policy::task::{Drives, Task, Unbegun, give, wait_for_turn};
 use crate::rt::{Spawn, SpawnBlocking};
 use crate::sync::Arc;
@@ -70,6 +65,8 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// [`has_begun`](crate::error::Aborted::has_begun) of that error is false.
     ///
     /// [`work`]: crate::Group::work
+    /// [`Error::Aborted`]: crate::Error::Aborted
+    /// [`Error::Rejected`]: crate::Error::Rejected
     /// [`Cause::Dropped`]: crate::error::Cause::Dropped
     /// [`Cause::Panicked`]: crate::error::Cause::Panicked
     pub fn spawn_on<R, M, F>(self, runtime: &R, make: M) -> Spawned<G::Key, G::Value>
@@ -80,9 +77,12 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        let mut call = ToItsEnd { task: None };
+        let mut call = ToItsEnd {
+            owner: None,
+            task: None,
+        };
         let begun = self.begin_in_turn(&mut call);
-        let spawned = Spawned::start(begun, |primary, ticket| {
+        let spawned = Spawned::start(begun, call.owner, |primary, ticket| {
             give(runtime, ticket, Task::new(primary, make));
         });
         if let (Some(participant), false) = (call.task, spawned.is_replayed()) {
@@ -107,7 +107,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     ///
     /// When the last of them is dropped, the flight ends as [`Cause::Dropped`]. A
     /// [`spawn_on`](Self::spawn_on) that joins the flight makes it run to its end, as a flight of
-    /// `spawn_on`. An [`AbortHandle`] does not count as a caller.
+    /// `spawn_on`. An [`AbortHandle`](crate::handle::AbortHandle) does not count as a caller.
     ///
     /// To let the operation linger after the last caller, keep a waiter of it in a task that
     /// sleeps. The adapters provide this call as `GroupExt::spawn_while_wanted` and
@@ -134,6 +134,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// holds.
     ///
     /// [`Cause::Dropped`]: crate::error::Cause::Dropped
+    /// [`Rejected::Reentrant`]: crate::error::Rejected::Reentrant
     ///
     /// # Examples
     ///
@@ -162,8 +163,9 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        let begun = self.begin_in_turn(&mut WhileWanted);
-        Spawned::start(begun, |primary, ticket| {
+        let mut call = WhileWanted { owner: None };
+        let begun = self.begin_in_turn(&mut call);
+        Spawned::start(begun, call.owner, |primary, ticket| {
             give(runtime, ticket, Task::new(primary, make));
         })
     }
@@ -194,7 +196,9 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
     /// waits for its turn. If the holder of the gate needs a thread of that pool, the two wait for
     /// each other. Use [`spawn_on`](Self::spawn_on) with an operation that uses the pool, or
     /// [`turn`](crate::Entry::turn). Without `std` no thread can wait: the call is rejected as
-    /// [`Busy`](Rejected::Busy).
+    /// [`Busy`](crate::error::Rejected::Busy).
+    ///
+    /// [`Rejected::Reentrant`]: crate::error::Rejected::Reentrant
     pub fn spawn_blocking_on<R, F>(self, runtime: &R, call: F) -> Spawned<G::Key, G::Value>
     where
         R: SpawnBlocking,
@@ -202,7 +206,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         G::Key: Send + Sync + 'static,
         G::Value: Send + Sync + 'static,
     {
-        Spawned::start(self.begin_on_thread(), |primary, ticket| {
+        Spawned::start(self.begin_on_thread(), None, |primary, ticket| {
             let unbegun = Unbegun::new(primary, call);
             runtime.spawn_blocking(move || {
                 isolate(|| {
@@ -219,6 +223,7 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
 
 /// A call of `spawn`: the operation runs to its end, also one that it joins.
 struct ToItsEnd<K, T> {
+    owner: Option<Seat<K, T>>,
     /// The participant that its runtime is to be given, if it has joined a `work`.
     task: Option<Participant<K, T>>,
 }
@@ -245,12 +250,39 @@ impl<K, T> Call<K, T> for ToItsEnd<K, T> {
             None => flight.cell.snapshot().cause().is_none(),
         }
     }
+
+    fn allocate(
+        &mut self,
+        _shard: &Arc<Shard<K, T>>,
+        _turn: bool,
+        open: Snapshot,
+        make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
+    ) -> Pair<K, T> {
+        let (pair, owner) = allocate(open, |open| make(None, open));
+        self.owner = owner;
+        pair
+    }
+}
+
+/// A new flight, and the seat of its owner if it has a place. None of the operation's code has run.
+fn allocate<K, T>(
+    open: Snapshot,
+    make: impl FnOnce(Snapshot) -> Flight<K, T>,
+) -> (Pair<K, T>, Option<Seat<K, T>>) {
+    let open = open.unbegun();
+    if open.sheds() {
+        return (FlightRef::pair(|| make(open.reserved())), None);
+    }
+    let (pair, owner) = FlightRef::pair_with_owner(open, make);
+    (pair, Some(owner))
 }
 
 /// A call of `spawn_while_wanted`.
-struct WhileWanted;
+struct WhileWanted<K, T> {
+    owner: Option<Seat<K, T>>,
+}
 
-impl<K, T> Call<K, T> for WhileWanted
+impl<K, T> Call<K, T> for WhileWanted<K, T>
 where
     K: Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -263,185 +295,9 @@ where
         make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
     ) -> Pair<K, T> {
         let wanted = Attached::Wanted(Wanted::new(Box::new(shard.clone())));
-        let open = open.while_wanted().reserved();
-        FlightRef::pair(|| make(Some(Box::new(wanted)), open))
-    }
-}
-
-/// A caller of `spawn`, `spawn_blocking` or `spawn_while_wanted`: waits for the outcome of an
-/// operation that runs apart from it.
-///
-/// It is a future that yields `Result<Settled, Error>`. Polling it again after it was ready returns
-/// the same outcome.
-///
-/// # Cancel safety
-///
-/// Dropping it only stops waiting, and the operation continues. There is one exception: when the
-/// last caller that wants the operation of a `spawn_while_wanted` is dropped, the flight ends as
-/// [`Cause::Dropped`](crate::error::Cause::Dropped) in that drop. Then the task drops the
-/// operation.
-///
-/// # Examples
-///
-/// The adapters' `GroupExt` makes these calls shorter. See [`rt`](crate::rt) for an executor of
-/// your own.
-///
-/// ```
-/// # use oneflight_core::{Group, rt::Spawn};
-/// # struct Threads;
-/// # impl Spawn for Threads {
-/// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-/// #         std::thread::spawn(|| futures_lite::future::block_on(task));
-/// #     }
-/// # }
-/// let group: Group<&str, u32> = Group::new();
-/// let first = group.entry("k").spawn_on(&Threads, || async { 7 });
-/// assert!(first.is_primary());
-/// assert_eq!(*futures_lite::future::block_on(first).unwrap(), 7);
-/// ```
-pub struct Spawned<K, T> {
-    pub(super) caller: Caller<K, T>,
-}
-
-pub(super) enum Caller<K, T> {
-    Owner(Owner<K, T>),
-    Waiter(Waiter<K, T>),
-    Rejected(Rejected),
-}
-
-/// The call that started the operation. It waits as the others do, but is not counted as a
-/// duplicate. If the flight has to be wanted, it is one of those who want it.
-pub(super) struct Owner<K, T> {
-    watch: Watch<K, T>,
-    shard: Arc<Shard<K, T>>,
-}
-
-impl<K, T> Owner<K, T> {
-    /// Waits by `wait`. If it would wait for itself it waits no more, and wants nothing.
-    pub(super) fn wait<R>(&mut self, wait: impl FnOnce(&mut Watch<K, T>) -> R) -> R {
-        let waited = wait(&mut self.watch);
-        if self.watch.has_left() {
-            self.watch.disown();
-        }
-        waited
-    }
-}
-
-impl<K, T> Drop for Owner<K, T> {
-    fn drop(&mut self) {
-        self.watch.disown();
-    }
-}
-
-impl<K, T> Spawned<K, T> {
-    /// Is a waiter, or starts the operation by `launch`, which gets the ticket of a call that waits
-    /// for its turn at a gate.
-    fn start(
-        (begin, ticket): (Begin<K, T>, Option<Ticket>),
-        launch: impl FnOnce(Primary<K, T>, Option<Ticket>),
-    ) -> Self {
-        let mut launch = Some(launch);
-        let caller = match begin {
-            Begin::Primary(primary) => {
-                // Before the launch: the runtime can run or drop the task inline.
-                let (watch, shard) = (primary.watch(), primary.shard().clone());
-                let owner = Owner { watch, shard };
-                if let Some(launch) = launch.take() {
-                    launch(primary, ticket);
-                }
-                Caller::Owner(owner)
-            }
-            Begin::Waiter(waiter) => Caller::Waiter(waiter),
-            Begin::Rejected(why) => Caller::Rejected(why),
-        };
-        let spawned = Self { caller };
-        // While `spawned` is a guard: the drop of what a duplicate did not need is the user's.
-        drop(launch);
-        spawned
-    }
-}
-
-impl<K, T> Spawned<K, T>
-where
-    K: Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    /// Returns a handle that aborts the operation, or `None` if this call did not start it.
-    ///
-    /// ```
-    /// # use oneflight_core::{Group, Error, error::Cause, rt::Spawn};
-    /// # struct Threads;
-    /// # impl Spawn for Threads {
-    /// #     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
-    /// #         std::thread::spawn(|| futures_lite::future::block_on(task));
-    /// #     }
-    /// # }
-    /// let group: Group<&str, u32> = Group::new();
-    /// let outcome = group.entry("k").spawn_on(&Threads, || std::future::pending());
-    /// outcome.abort_handle().unwrap().abort();
-    /// match futures_lite::future::block_on(outcome) {
-    ///     Err(Error::Aborted(aborted)) => assert_eq!(aborted.cause(), Cause::Cancelled),
-    ///     _ => unreachable!(),
-    /// }
-    /// ```
-    pub fn abort_handle(&self) -> Option<AbortHandle> {
-        match &self.caller {
-            Caller::Owner(owner) => Some(AbortHandle::new(&owner.shard, owner.watch.flight())),
-            Caller::Waiter(_) | Caller::Rejected(_) => None,
-        }
-    }
-}
-
-impl<K, T> Spawned<K, T> {
-    /// Returns true if this call started the operation.
-    pub fn is_primary(&self) -> bool {
-        matches!(self.caller, Caller::Owner(..))
-    }
-
-    /// Returns true if the flight had settled before this call came.
-    pub fn is_replayed(&self) -> bool {
-        matches!(&self.caller, Caller::Waiter(waiter) if waiter.is_replayed())
-    }
-
-    /// Returns the identity of the flight, or `None` if the call was rejected.
-    pub fn id(&self) -> Option<FlightId> {
-        match &self.caller {
-            Caller::Owner(owner) => Some(owner.watch.flight().id),
-            Caller::Waiter(waiter) => Some(waiter.id()),
-            Caller::Rejected(_) => None,
-        }
-    }
-
-    /// Returns the outcome, if the flight has ended or the call was rejected. It does not poll.
-    pub fn get(&self) -> Option<Result<Settled<K, T>, Error>> {
-        match &self.caller {
-            Caller::Owner(owner) => owner.watch.get(),
-            Caller::Waiter(waiter) => waiter.get(),
-            Caller::Rejected(why) => Some(Err(Error::Rejected(*why))),
-        }
-    }
-}
-
-impl<K, T> Future for Spawned<K, T> {
-    type Output = Result<Settled<K, T>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.caller {
-            Caller::Owner(owner) => owner.wait(|watch| watch.poll(cx)),
-            Caller::Waiter(waiter) => Pin::new(waiter).poll(cx),
-            Caller::Rejected(why) => Poll::Ready(Err(Error::Rejected(*why))),
-        }
-    }
-}
-
-impl<K, T> UnwindSafe for Spawned<K, T> {}
-impl<K, T> RefUnwindSafe for Spawned<K, T> {}
-
-impl<K, T> fmt::Debug for Spawned<K, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spawned")
-            .field("id", &self.id())
-            .field("primary", &self.is_primary())
-            .finish_non_exhaustive()
+        let make = |open| make(Some(Box::new(wanted)), open);
+        let (pair, owner) = allocate(open.while_wanted(), make);
+        self.owner = owner;
+        pair
     }
 }

@@ -1,5 +1,6 @@
-//! The handles of a flight: of the caller that settles it, whose waker is where the value will be; and of a call that joins,
-//! which counts two by one step, its own and that of the outcome that it hands out.
+//! The handles of a flight: of the caller that settles it, whose waker is where the value will be; of the call that spawned
+//! it, whose waker is behind it; and of a call that joins, which counts two by one step, its own and that of the outcome that
+//! it hands out.
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use loom::future::block_on;
 use loom::thread;
 use oneflight_core::Begin;
 use oneflight_core::error::Cause;
+use oneflight_core::handle::Spawned;
 
 use crate::lay::{Live, One};
 use crate::shed::retaining;
-use crate::{Counter, Registry, Shelf, bounded_model, cause_of, group, primary, waiter};
+use crate::{Counter, Registry, Shelf, Task, bounded_model, cause_of, group, primary, waiter};
 
 /// Pending at its first poll, and then ready with `7`.
 fn second_time() -> impl Future<Output = u32> + Send {
@@ -192,6 +194,116 @@ fn of_two_enders_one_wakes_a_parked_run() {
         aborts.join().unwrap();
         assert_eq!(waker.count(), 1);
         drop(run);
+        assert_not_kept(&waker, 1);
+    });
+}
+
+/// A call of `spawn` that began its flight, and the task of that.
+fn spawned<F: Future<Output = u32> + Send + 'static>(
+    group: &Registry<u32>,
+    operation: impl FnOnce() -> F + Send + 'static,
+) -> (Spawned<u8, u32>, Task) {
+    let shelf = Shelf::default();
+    let owner = group.entry(1).spawn_on(&shelf, operation);
+    (owner, shelf.take().expect("it was spawned"))
+}
+
+#[test]
+fn an_owner_that_parks_while_its_task_settles_is_woken() {
+    bounded_model(4, || {
+        let (owner, task) = spawned(&group(), || ready(7));
+        let settles = thread::spawn(move || block_on(task));
+        assert_eq!(*block_on(owner).unwrap(), 7);
+        settles.join().unwrap();
+    });
+}
+
+#[test]
+fn an_owner_that_parks_while_its_flight_is_ended_is_woken() {
+    bounded_model(4, || {
+        let group = group();
+        let (owner, task) = spawned(&group, pending);
+        let ends = thread::spawn(move || group.abort_all());
+        assert_eq!(cause_of(block_on(owner)), Cause::AbortedAll);
+        ends.join().unwrap();
+        drop(task);
+    });
+}
+
+#[test]
+fn a_parked_owner_that_is_polled_with_another_waker_is_woken_by_that_one() {
+    bounded_model(4, || {
+        let waker = Counter::default();
+        let (mut owner, task) = spawned(&group(), || ready(7));
+        assert!(waker.poll(&mut owner).is_pending());
+        let settles = thread::spawn(move || block_on(task));
+        assert_eq!(*block_on(&mut owner).unwrap(), 7);
+        settles.join().unwrap();
+        assert_not_kept(&waker, 1);
+    });
+}
+
+#[test]
+fn a_parked_owner_that_is_polled_again_or_dropped_while_its_task_settles_leaves_no_waker() {
+    for dropped in [false, true] {
+        bounded_model(4, move || {
+            let waker = Counter::default();
+            let (mut owner, task) = spawned(&group(), || ready(7));
+            assert!(waker.poll(&mut owner).is_pending());
+            let settles = thread::spawn(move || block_on(task));
+            // Parked again by a waker that wakes the same, or with the outcome.
+            let polled = !dropped && waker.poll(&mut owner).is_ready();
+            if dropped {
+                drop(owner);
+            }
+            settles.join().unwrap();
+            assert!(dropped || polled || waker.count() == 1, "not woken");
+            assert_not_kept(&waker, 1);
+        });
+    }
+}
+
+#[test]
+fn an_owner_that_parks_beside_a_waiter_while_the_task_settles_is_woken_and_so_is_the_waiter() {
+    bounded_model(3, || {
+        let (group, waker) = (group(), Counter::default());
+        let (owner, task) = spawned(&group, || ready(7));
+        let mut duplicate = waiter(group.begin(1));
+        assert!(waker.poll(&mut duplicate).is_pending());
+        let settles = thread::spawn(move || block_on(task));
+        assert_eq!(*block_on(owner).unwrap(), 7);
+        settles.join().unwrap();
+        assert_eq!(waker.count(), 1);
+    });
+}
+
+#[test]
+fn a_parked_owner_that_leaves_with_the_last_duplicate_leaves_no_waker() {
+    bounded_model(3, || {
+        let (group, shelf, waker) = (group::<u32>(), Shelf::default(), Counter::default());
+        let mut owner = group.entry(1).spawn_while_wanted_on(&shelf, pending);
+        let duplicate = waiter(group.begin(1));
+        assert!(waker.poll(&mut owner).is_pending());
+        let leaves = thread::spawn(move || drop(duplicate));
+        drop(owner);
+        leaves.join().unwrap();
+        drop(shelf.take());
+        assert_not_kept(&waker, 0);
+        assert!(group.is_empty() && group.stats().aborted == 1);
+    });
+}
+
+#[test]
+fn of_two_enders_one_wakes_a_parked_owner() {
+    bounded_model(3, || {
+        let (group, waker) = (group::<u32>(), Counter::default());
+        let (mut owner, task) = spawned(&group, || ready(7));
+        assert!(waker.poll(&mut owner).is_pending());
+        let settles = thread::spawn(move || block_on(task));
+        group.abort_all();
+        settles.join().unwrap();
+        assert_eq!(waker.count(), 1);
+        assert!(waker.poll(&mut owner).is_ready());
         assert_not_kept(&waker, 1);
     });
 }

@@ -41,10 +41,12 @@
 //! | `whole` | what is behind a flight, and who holds it |
 //! | `lay` | where the operation is, and who owns it |
 //! | `seat` | the handles of a caller that waits |
+//! | `owner` | where the call that began a `spawn` is parked |
 //! | `settler` | by whom an outcome is recorded |
 //! | `waker` | the wakers of an operation |
 
 mod lay;
+mod owner;
 mod seat;
 mod settler;
 #[cfg(all(test, feature = "std"))]
@@ -59,6 +61,7 @@ use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use core::ops::Deref;
 use core::ptr::{NonNull, drop_in_place};
 
+use crate::cell::Snapshot;
 use crate::flight::Flight;
 use crate::flight::operation::Policy;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -83,6 +86,28 @@ struct Memory<K, T, X> {
 
 /// The handles of a new flight: of its settler, and for the registry.
 pub(crate) type Pair<K, T> = (Settler<K, T>, FlightRef<K, T>);
+
+/// What a flight has behind it.
+#[derive(PartialEq, Eq)]
+enum Extra {
+    Nothing,
+    Whole,
+    OwnerPlace,
+}
+
+impl Extra {
+    /// Told by any state of the flight (invariant 4).
+    #[inline(always)]
+    fn of(state: Snapshot) -> Self {
+        if state.is_driven() {
+            Extra::Whole
+        } else if state.has_owner_place() {
+            Extra::OwnerPlace
+        } else {
+            Extra::Nothing
+        }
+    }
+}
 
 /// The memory of a new flight, and its handles.
 type Allocated<K, T, X> = (NonNull<Memory<K, T, X>>, Pair<K, T>);
@@ -112,7 +137,7 @@ impl<K, T> FlightRef<K, T> {
     /// is that of its settler.
     #[inline(always)]
     pub(crate) fn pair(make: impl FnOnce() -> Flight<K, T>) -> Pair<K, T> {
-        Self::allocate::<()>(make, |_| (), false).1
+        Self::allocate::<()>(make, |_| (), Extra::Nothing, 2).1
     }
 
     /// The same, for a flight whose participants each have an operation of their own.
@@ -120,7 +145,7 @@ impl<K, T> FlightRef<K, T> {
     pub(crate) fn pair_with_right(make: impl FnOnce() -> Flight<K, T>, turn: bool) -> Pair<K, T> {
         let kind = Kind::behind_a_flight::<K, Never<T>>();
         let whole = Whole::<T, Never<T>>::writer(kind, 1, Policy::Rerun, turn);
-        Self::allocate(make, whole, true).1
+        Self::allocate(make, whole, Extra::Whole, 2).1
     }
 
     /// The same, for a flight whose operation is driven by any participant.
@@ -136,7 +161,7 @@ impl<K, T> FlightRef<K, T> {
         // One for the flight, one for what puts the operation in.
         let kind = Kind::behind_a_flight::<K, F>();
         let whole = Whole::<T, F>::writer(kind, 2, Policy::Continue, turn);
-        let (memory, pair) = Self::allocate(make, whole, true);
+        let (memory, pair) = Self::allocate(make, whole, Extra::Whole, 2);
         // SAFETY: in bounds of the allocation, and counted above.
         let head = unsafe { Shared(memory.cast::<u8>().add(behind::<K, T>()).cast()) };
         (pair, Fresh::new(head))
@@ -144,22 +169,24 @@ impl<K, T> FlightRef<K, T> {
 
     /// The value is made where it stays: made on the stack, it would have to be whole there when
     /// the allocation can unwind, and be copied.
+    /// So many `handles` are counted: those that are returned, and others that the caller makes.
     #[inline(always)]
     fn allocate<X>(
         make: impl FnOnce() -> Flight<K, T>,
-        behind: impl FnOnce(*mut X),
-        driven: bool,
+        write: impl FnOnce(*mut X),
+        extra: Extra,
+        handles: usize,
     ) -> Allocated<K, T, X> {
         let mut memory = Box::<Memory<K, T, X>>::new_uninit();
         let at = memory.as_mut_ptr();
         // SAFETY: each field is written, once, into memory that is valid and owned. If a closure
         // panics, the memory is freed as it is, uninitialised.
         unsafe {
-            (&raw mut (*at).handles).write(AtomicUsize::new(2));
+            (&raw mut (*at).handles).write(AtomicUsize::new(handles));
             (&raw mut (*at).flight).write(make());
-            behind(&raw mut (*at).behind);
+            write(&raw mut (*at).behind);
             // Invariant 4.
-            assert!((*at).flight.cell.snapshot().is_driven() == driven);
+            assert!(Extra::of((*at).flight.cell.snapshot()) == extra);
         }
         // SAFETY: not null.
         let memory = unsafe { NonNull::new_unchecked(Box::into_raw(memory).cast()) };
@@ -181,8 +208,17 @@ impl<K, T> FlightRef<K, T> {
     #[inline(always)]
     fn head(&self) -> Option<NonNull<Head<T>>> {
         let driven = self.cell.snapshot().is_driven();
-        // SAFETY: in bounds of the allocation (invariant 4).
-        driven.then(|| unsafe { self.memory.cast::<u8>().add(behind::<K, T>()).cast() })
+        // SAFETY: it is driven (invariant 4).
+        driven.then(|| unsafe { Self::head_in(self.memory) })
+    }
+
+    /// # Safety
+    ///
+    /// There is a `Whole` behind the flight.
+    #[inline(always)]
+    unsafe fn head_in(memory: NonNull<Memory<K, T, ()>>) -> NonNull<Head<T>> {
+        // SAFETY: in bounds of the allocation.
+        unsafe { memory.cast::<u8>().add(behind::<K, T>()).cast() }
     }
 
     /// Whether both are handles of one flight.
@@ -200,31 +236,33 @@ impl<K, T> FlightRef<K, T> {
             return Err(self);
         }
         let this = ManuallyDrop::new(self);
-        let behind = this.head();
+        let state = this.cell.snapshot();
         // SAFETY: this was the last handle, so nobody else uses the flight, and it is moved once.
         let flight = unsafe { (&raw const (*this.memory.as_ptr()).flight).read() };
-        Self::free(this.memory, behind);
+        Self::free(this.memory, state);
         Ok(flight)
     }
 
     #[inline(never)]
     fn drop_flight(&mut self) {
-        let (memory, behind) = (self.memory, self.head());
+        let (memory, state) = (self.memory, self.cell.snapshot());
         // Also if the drop of the key or of the value panics.
-        let _freed = OnDrop(|| Self::free(memory, behind));
+        let _freed = OnDrop(|| Self::free(memory, state));
         // SAFETY: this was the last handle, so nobody else uses the flight, and it is dropped once.
         unsafe { drop_in_place(&raw mut (*memory.as_ptr()).flight) };
     }
 
-    /// For the last handle, whose flight has been dropped or moved out.
+    /// For the last handle, whose flight has been dropped or moved out. `state` is its last one.
     #[inline(always)]
-    fn free(memory: NonNull<Memory<K, T, ()>>, behind: Option<NonNull<Head<T>>>) {
-        match behind {
+    fn free(memory: NonNull<Memory<K, T, ()>>, state: Snapshot) {
+        match Extra::of(state) {
             // SAFETY: allocated as this by `pair`, and nobody uses it any more.
-            None => drop(unsafe {
+            Extra::Nothing => drop(unsafe {
                 Box::from_raw(memory.as_ptr().cast::<MaybeUninit<Memory<K, T, ()>>>())
             }),
-            Some(head) => drop(Shared(head)),
+            // SAFETY: the state says so. This is the hold of the flight.
+            Extra::Whole => drop(unsafe { Shared(Self::head_in(memory)) }),
+            Extra::OwnerPlace => Self::free_with_owner_place(memory, state),
         }
     }
 

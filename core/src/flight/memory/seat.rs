@@ -39,13 +39,16 @@ pub(crate) struct Seat<K, T> {
 
 /// It has a second handle. Only this file sets and clears it.
 const HAS_TWO: u32 = 1 << 31;
+/// It is the seat of its flight's owner, of which there is one. Only this file sets it.
+const OWNER: u32 = 1 << 30;
+const PRIVATE: u32 = HAS_TWO | OWNER;
 
 impl<K, T> Seat<K, T> {
     #[inline(always)]
     pub(crate) fn new(flight: FlightRef<K, T>, flags: u32) -> Self {
         Self {
             flight: ManuallyDrop::new(flight),
-            marked: MarkedPlace::new(flags & !HAS_TWO),
+            marked: MarkedPlace::new(flags & !PRIVATE),
         }
     }
 
@@ -56,8 +59,28 @@ impl<K, T> Seat<K, T> {
         Self {
             // SAFETY: taken once: `two` is not used or dropped after this.
             flight: ManuallyDrop::new(unsafe { ManuallyDrop::take(&mut two.0) }),
-            marked: MarkedPlace::new(flags | HAS_TWO),
+            marked: MarkedPlace::new(flags & !PRIVATE | HAS_TWO),
         }
+    }
+
+    /// Of the owner of a new flight.
+    ///
+    /// # Safety
+    ///
+    /// Two handles are counted for it. It is the only one, and the flight has an owner's place.
+    #[inline(always)]
+    pub(super) unsafe fn of_owner(flight: &FlightRef<K, T>) -> Self {
+        Self {
+            // SAFETY: the contract of the caller.
+            flight: ManuallyDrop::new(unsafe { flight.another() }),
+            marked: MarkedPlace::new(OWNER | HAS_TWO),
+        }
+    }
+
+    /// Whether it is the seat of the flight's owner.
+    #[inline(always)]
+    pub(crate) fn is_owner(&self) -> bool {
+        self.marked.has(OWNER)
     }
 
     #[inline(always)]
@@ -73,7 +96,7 @@ impl<K, T> Seat<K, T> {
     /// Whether one of these flags is set.
     #[inline(always)]
     pub(crate) fn has(&self, flags: u32) -> bool {
-        self.marked.has(flags & !HAS_TWO)
+        self.marked.has(flags & !PRIVATE)
     }
 
     /// The flight, and the place and flags, which can be changed.
@@ -98,7 +121,7 @@ impl<K, T> Seat<K, T> {
     /// It is in no place any more. Clears these flags.
     #[inline(always)]
     pub(crate) fn leave_place(&mut self, clear: u32) {
-        self.marked.leave_place(clear & !HAS_TWO);
+        self.marked.leave_place(clear & !PRIVATE);
     }
 
     /// The outcome, given the state of an ended flight.
@@ -120,7 +143,7 @@ impl Marks<'_> {
     /// Sets these flags, and clears those.
     #[inline(always)]
     pub(crate) fn mark(&mut self, set: u32, clear: u32) {
-        self.0.mark(set & !HAS_TWO, clear & !HAS_TWO);
+        self.0.mark(set & !PRIVATE, clear & !PRIVATE);
     }
 
     /// Calls `f` with the place, which it can change, also if it unwinds then.

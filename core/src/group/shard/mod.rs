@@ -8,7 +8,7 @@
 //! | `after` | what a critical section leaves to be done after it |
 //! | `end` | how a flight ends: record, free the key, tell; and when it is over |
 //! | `in_hand` | a shared operation that one caller has |
-//! | `table` | the flights of the shard |
+//! | `table` | the flights of the shard; `keyed`: by the hashes of their keys |
 //! | `extras` | what a shard has only if it is used: notes on flights, and the next two |
 //! | `line`, `retained` | a gate's line; retained outcomes |
 //!
@@ -29,6 +29,7 @@ mod after;
 mod end;
 mod extras;
 mod in_hand;
+mod keyed;
 mod line;
 mod request;
 mod retained;

@@ -13,7 +13,6 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use crate::cell::{Join, RawCell, Snapshot};
 use crate::flight::observe::Observed;
@@ -23,6 +22,7 @@ use crate::group::rules::Rules;
 use crate::group::shard::Shard;
 use crate::group::shard::after::After;
 use crate::group::shard::extras::{Extras, Note, id_hash};
+use crate::group::shard::keyed::{Keyed, Slot};
 use crate::group::shard::request::{Call, Request};
 use crate::group::stats::Counts;
 use crate::sync::{Arc, Section};
@@ -30,7 +30,7 @@ use crate::sync::{Arc, Section};
 /// In this order for the same reason as [`Shard`].
 #[repr(C)]
 pub(super) struct Table<K, T> {
-    registered: HashTable<Registered<K, T>>,
+    registered: Keyed<K, T>,
     pub(super) extras: Option<Box<Extras<K, T>>>,
     pub(super) counts: Counts,
     unregistered: HashTable<FlightRef<K, T>>,
@@ -38,12 +38,6 @@ pub(super) struct Table<K, T> {
     /// How many of those that are in `ending` are there since their operation or guard was gone
     /// before their end was counted.
     gone_early: usize,
-}
-
-/// The hash is beside the pointer, so that growing the table reads no flight.
-struct Registered<K, T> {
-    hash: u64,
-    flight: FlightRef<K, T>,
 }
 
 /// A flight that was in one of the two tables.
@@ -75,9 +69,8 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
             key,
             call,
         } = self;
-        let same = |entry: &Registered<K, T>| entry.hash == hash;
-        match table.registered.entry(hash, same, |entry| entry.hash) {
-            Entry::Vacant(slot) => {
+        match table.registered.slot(hash) {
+            Slot::Free(place) => {
                 if table.extras.is_some() {
                     return None;
                 }
@@ -88,20 +81,17 @@ impl<K, T, C: Call<K, T>> Section<Table<K, T>> for JoinOrBegin<'_, K, T, C> {
                 let open = Snapshot::open(false);
                 let (settler, entry) =
                     new_flight(&mut table.counts, shard, hash, key, call, true, open);
-                slot.insert(Registered {
-                    hash,
-                    flight: entry,
-                });
+                place.insert(entry);
                 if table.counts.begun % BETWEEN_LOOKS == 0 {
                     table.shrink();
                 }
                 Some(Met::Begun(settler))
             }
-            Entry::Occupied(_) if is_nested() => None,
-            Entry::Occupied(entry) => match entry.get().flight.cell.join(usize::MAX) {
+            Slot::Taken(_) if is_nested() => None,
+            Slot::Taken(flight) => match flight.cell.join(usize::MAX) {
                 Join::Open(waiting) => {
                     table.counts.join(waiting);
-                    Some(Met::Joined(entry.get().flight.clone_two()))
+                    Some(Met::Joined(flight.clone_two()))
                 }
                 _ => None,
             },
@@ -133,17 +123,16 @@ impl<K, T> Section<Table<K, T>> for RemoveSettled<'_, K, T> {
         if table.extras.is_some() {
             return None;
         }
-        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(self.flight);
-        let entry = table.registered.find_entry(self.flight.hash, same).ok()?;
+        let removed = table.registered.remove(self.flight)?;
         table.counts.settled(self.before.duplicates(), self.reruns);
-        Some(entry.remove().0.flight)
+        Some(removed)
     }
 }
 
 impl<K, T> Table<K, T> {
     pub(super) fn new(extras: Option<Box<Extras<K, T>>>) -> Self {
         Self {
-            registered: HashTable::new(),
+            registered: Keyed::new(),
             extras,
             counts: Counts::default(),
             unregistered: HashTable::new(),
@@ -165,7 +154,7 @@ impl<K, T> Table<K, T> {
 
     /// Whether every flight that is left is a retained one.
     pub(super) fn is_idle(&self) -> bool {
-        self.registered.is_empty() && self.unregistered.is_empty() && self.ending.is_empty()
+        self.len() == 0 && self.unregistered.is_empty() && self.ending.is_empty()
     }
 
     /// The flights with this hash, registered or retained, whose ids are higher than `after`.
@@ -174,13 +163,10 @@ impl<K, T> Table<K, T> {
         hash: u64,
         after: Option<FlightId>,
     ) -> impl Iterator<Item = &FlightRef<K, T>> {
-        let same = self
-            .registered
-            .iter_hash(hash)
-            .filter(move |entry| entry.hash == hash);
         let extras = self.extras.as_ref().into_iter();
         let retained = extras.flat_map(move |extras| extras.retained.with_hash(hash));
-        same.map(|entry| &entry.flight)
+        self.registered
+            .with_hash(hash)
             .chain(retained)
             .filter(move |flight| Some(flight.id) > after)
     }
@@ -218,12 +204,7 @@ impl<K, T> Table<K, T> {
         if request.alone {
             insert(&mut self.unregistered, entry);
         } else {
-            let entry = Registered {
-                hash,
-                flight: entry,
-            };
-            self.registered
-                .insert_unique(hash, entry, |entry| entry.hash);
+            self.registered.insert(hash, entry);
         }
         if self.counts.begun % BETWEEN_LOOKS == 0 {
             self.shrink();
@@ -234,7 +215,7 @@ impl<K, T> Table<K, T> {
     /// After a burst: gives back what the tables do not need any more.
     #[cold]
     fn shrink(&mut self) {
-        shrink(&mut self.registered, |entry| entry.hash);
+        self.registered.shrink();
         shrink(&mut self.unregistered, |flight| id_hash(flight.id));
         shrink(&mut self.ending, |flight| id_hash(flight.id));
         if let Some(extras) = &mut self.extras {
@@ -256,7 +237,7 @@ impl<K, T> Table<K, T> {
                 true
             }
             None => {
-                let flight = self.remove_registered(flight);
+                let flight = self.registered.remove(flight);
                 flight
                     .map(|flight| insert(&mut self.unregistered, flight))
                     .is_some()
@@ -319,14 +300,11 @@ impl<K, T> Table<K, T> {
         &mut self,
         flight: &FlightRef<K, T>,
     ) -> Option<FlightRef<K, T>> {
-        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(flight);
-        let entry = self.registered.find_entry(flight.hash, same).ok()?;
-        Some(entry.remove().0.flight)
+        self.registered.remove(flight)
     }
 
     pub(super) fn is_registered(&self, flight: &FlightRef<K, T>) -> bool {
-        let same = |entry: &Registered<K, T>| entry.flight.ptr_eq(flight);
-        self.registered.find(flight.hash, same).is_some()
+        self.registered.contains(flight)
     }
 
     /// The flight with this id, registered or not.
@@ -343,7 +321,7 @@ impl<K, T> Table<K, T> {
 
     /// The flights that have their keys still, and are not retained.
     pub(super) fn registered(&self) -> impl Iterator<Item = &FlightRef<K, T>> {
-        self.registered.iter().map(|entry| &entry.flight)
+        self.registered.iter()
     }
 
     /// All but those that are retained or ending.
