@@ -137,11 +137,11 @@ oneflight = { path = "$PWD/adapters/facade" }
 MANIFEST
   cp Cargo.lock $user/Cargo.lock
   cat >$user/present.rs <<'SOURCE'
-use oneflight::{Builder, Group, SettleCell, Waiter};
+use oneflight::{GroupBuilder, Group, SettleCell, Waiter};
 pub async fn waits(cell: &SettleCell<u8>, waiter: Waiter<u8, u8>) -> u8 {
     *cell.wait().await + waiter.get().map_or(0, |it| it.map_or(0, |it| *it)) + waiter.await.map_or(0, |it| *it)
 }
-pub fn limited() -> Builder<u8, u8> {
+pub fn limited() -> GroupBuilder<u8, u8> {
     Group::builder().max_waiters(1)
 }
 SOURCE
@@ -169,8 +169,7 @@ SOURCE
   absent wait_blocking 'pub fn cell(cell: &SettleCell<u8>) { cell.wait_blocking(); }'
   absent wait_blocking 'pub fn waiter(waiter: Waiter<u8, u8>) { let _ = waiter.wait_blocking(); }'
   absent wait_deadline 'pub fn waiter(mut waiter: Waiter<u8, u8>, at: std::time::Instant) { let _ = waiter.wait_deadline(at); }'
-  absent Monotonic 'pub use oneflight::Monotonic;'
-  finish "platforms: targets" 14
+  finish "platforms: targets" 13
 )
 
 # oldest ARGUMENTS...: every set of features that differs, with the oldest Rust; the arguments are cargo's.

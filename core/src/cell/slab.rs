@@ -34,6 +34,9 @@ pub(crate) enum Slot {
 const END: usize = usize::MAX;
 const RESERVED: usize = usize::MAX - 1;
 
+/// How many slots a slab that is used again may have memory for.
+const LITTLE: usize = 16;
+
 impl Slot {
     /// Takes the waker out and leaves the slot to its place.
     pub(crate) fn take(&mut self) -> Option<Waker> {
@@ -180,16 +183,13 @@ impl Slab {
         }
     }
 
-    /// Takes back the memory that [`take_rest`](Self::take_rest) gave away.
-    pub(super) fn reuse(&mut self, memory: Vec<Slot>) {
-        debug_assert!(memory.is_empty() && self.slots.is_empty());
-        self.slots = memory;
-    }
-
-    /// Makes it as new, but for its memory. Returns false if a slot is left in it.
+    /// Makes it as new, but for its memory if that is little. Returns false if a slot is left in it.
     pub(super) fn reset(&mut self) -> bool {
         self.free = END;
         self.handed_out = 0;
+        if self.slots.capacity() > LITTLE {
+            self.slots.shrink_to(0);
+        }
         self.slots.is_empty() && self.rest.len() == 0
     }
 
@@ -266,10 +266,15 @@ impl Slab {
         true
     }
 
-    /// After the end: takes the next batch for good, in reverse order. A single batch takes the
-    /// memory with it. Returns false when there are no more.
+    /// After the end: takes the next batch for good, in reverse order. Returns false when there are
+    /// no more.
     pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) -> bool {
         if self.handed_out == 0 {
+            if self.slots.len() <= batch.capacity() {
+                // The memory stays here.
+                batch.extend(self.slots.drain(..).rev());
+                return false;
+            }
             if self.slots.len() <= BATCH {
                 mem::swap(batch, &mut self.slots);
                 batch.reverse();
@@ -392,8 +397,5 @@ mod tests {
         batch.clear();
         assert!(!slab.take_some(&mut places, &mut batch));
         assert_eq!(batch.len(), 1);
-        let mut slab = Slab::new();
-        slab.reuse(Vec::with_capacity(BATCH));
-        assert!(slab.slots.capacity() >= BATCH && slab.reset());
     }
 }

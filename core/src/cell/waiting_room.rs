@@ -29,15 +29,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::future::Future;
-use core::ops::Range;
-use core::pin::pin;
-use core::task::{Context, Waker};
+use core::task::Waker;
 
 use crate::cell::slab::{Place, Slab};
 use crate::cell::state::{Snapshot, State};
 use crate::cell::wake::fire;
-use crate::sync::{Event, EventListener, Mutex, thread_local};
+use crate::sync::{Event, EventListener, Mutex, notify_all, thread_local};
 use crate::unwind::Fragile;
 
 pub(super) struct WaitingRoom {
@@ -54,13 +51,12 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// Whether the `Event` has notified the tasks: asked after a notify, and true from then on.
-    /// The listener is polled with a waker that does nothing, and dropped, in the lock order.
-    fn are_due(&mut self) -> bool {
+    /// Whether the `Event` has notified the tasks: asked after it has notified everybody, and true
+    /// from then on. The listener is dropped in the lock order.
+    fn are_due(&mut self, event: &Event) -> bool {
         if let Some(listener) = self.listener.take() {
-            self.due = pin!(listener)
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_ready();
+            self.due = event.is_notified();
+            drop(listener);
         }
         self.due
     }
@@ -116,14 +112,11 @@ impl WaitingRoom {
 
     /// Wakes everybody who has registered. Called once, by the call that ended the cell.
     pub(super) fn tell(&self) {
-        self.event.notify(usize::MAX);
-        let memory = fire(|batch| {
+        notify_all(&self.event);
+        fire(|batch| {
             self.tasks
-                .with(|tasks| tasks.are_due() && tasks.slab.take_rest(batch))
+                .with(|tasks| tasks.are_due(&self.event) && tasks.slab.take_rest(batch))
         });
-        if SMALL.contains(&memory.capacity()) {
-            self.tasks.with(|tasks| tasks.slab.reuse(memory));
-        }
     }
 
     /// Makes it ready for another cell. Returns false if a waker or a listener was left in it.
@@ -133,9 +126,6 @@ impl WaitingRoom {
         tasks.listener.is_none() && tasks.slab.reset()
     }
 }
-
-/// How many places the slab of a pooled room may have memory for.
-const SMALL: Range<usize> = 1..17;
 
 /// The maximum number of rooms that one thread keeps.
 const POOLED: usize = 16;

@@ -9,10 +9,12 @@
 //! - when this thread already unwinds, a panic of a waker would abort the process, so it is caught.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::mem;
 use core::task::Waker;
 
 use crate::cell::slab::Slot;
-use crate::sync::panicking;
+use crate::sync::{panicking, thread_local};
 use crate::unwind::{Fragile, isolate};
 
 /// The maximum number of wakers that are out of their slab at one time.
@@ -22,11 +24,12 @@ pub(crate) const BATCH: usize = 64;
 /// reverse order, and returns whether there can be more after them.
 ///
 /// `refill` is called with an empty `Vec` and takes its own lock. It is never called while a waker
-/// runs. Returns the empty `Vec`, for its memory.
-pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
+/// runs.
+pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
+    let spare = SPARE.try_with(Cell::take);
     let mut firing = Firing {
         refill,
-        batch: Vec::new(),
+        batch: spare.unwrap_or_default(),
         more: true,
     };
     if panicking() {
@@ -34,7 +37,13 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) -> Vec<Slot> {
     } else {
         firing.fire(Waker::wake);
     }
-    core::mem::take(&mut firing.batch)
+    // Fails while the thread is torn down. Then the memory is freed here.
+    let _ = SPARE.try_with(|spare| spare.set(mem::take(&mut firing.batch)));
+}
+
+// Memory for a batch, which is used again.
+thread_local! {
+    static SPARE: Cell<Vec<Slot>> = const { Cell::new(Vec::new()) };
 }
 
 fn isolated(waker: Waker) {

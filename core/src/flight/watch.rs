@@ -104,7 +104,7 @@ impl<K, T> Watch<K, T> {
             return None;
         }
         if self.0.is_owner() {
-            return Some(self.0.park_owner(state, cx.waker()));
+            return Some(self.0.park_owner(cx.waker()));
         }
         Some(
             self.0
@@ -204,13 +204,11 @@ impl<K, T> Watch<K, T> {
 impl<K, T> Drop for Watch<K, T> {
     #[inline]
     fn drop(&mut self) {
-        let counted = self.is_counted();
-        self.0.with_place(|flight, place| {
-            // Before it gives its waker back, whose drop is the user's.
-            if counted && !flight.cell.leave() {
-                flight.leave_slowly(place);
-            }
-            flight.cell.vacate(place);
-        });
+        let mut place = self.0.place();
+        // Before it gives its waker back, whose drop is the user's.
+        if self.is_counted() && !self.flight().cell.leave() {
+            self.flight().leave_slowly(&mut place);
+        }
+        self.flight().cell.vacate(&mut place);
     }
 }

@@ -101,6 +101,10 @@ impl<K, T, F: Future<Output = T>> Future for Run<K, T, F> {
             unreachable!("looked at above")
         };
         let outcome = match value {
+            // Not by way of a local: it would be written in two halves and moved as one.
+            Some(value) if waker.0.is_none() => {
+                return Poll::Ready(primary.settle(value).map_err(Error::from));
+            }
             Some(value) => primary.settle(value).map_err(Error::from),
             None => {
                 // It was ended from outside.

@@ -3,8 +3,8 @@
 use core::pin::pin;
 use core::task::{Context, Waker};
 
-use event_listener::Listener;
 pub(crate) use event_listener::{Event, EventListener};
+use event_listener::{IntoNotification, Listener};
 pub(crate) use loom::cell::UnsafeCell;
 pub(crate) use loom::sync::{Arc, atomic};
 
@@ -33,6 +33,11 @@ pub(super) mod lock {
     pub(in crate::sync) fn with<T, R>(raw: &Raw<T>, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut raw.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
+}
+
+/// As on a real machine: see `native`.
+pub(crate) fn notify_all(event: &Event) {
+    event.notify(usize::MAX.relaxed());
 }
 
 /// Parks the calling thread until `listener` is notified. With a deadline it looks once: here time

@@ -20,7 +20,9 @@ mod platform;
 pub(crate) use platform::Absent;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 pub(crate) use platform::park;
-pub(crate) use platform::{Arc, Event, EventListener, UnsafeCell, atomic, thread_local};
+pub(crate) use platform::{
+    Arc, Event, EventListener, UnsafeCell, atomic, notify_all, thread_local,
+};
 
 use platform::lock;
 

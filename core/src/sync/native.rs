@@ -1,6 +1,7 @@
 //! Real machines: `std`, `no_std` with spin locks or critical sections, and targets whose atomics
 //! come from `portable-atomic`.
 
+use event_listener::IntoNotification;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 use {event_listener::Listener, std::time::Instant};
 
@@ -125,6 +126,12 @@ impl<T> UnsafeCell<T> {
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         f(self.0.get())
     }
+}
+
+/// Notifies every listener. There is no fence before it: it is for a caller that has acquired what
+/// each listener which must not be missed has released after it began to listen.
+pub(crate) fn notify_all(event: &Event) {
+    event.notify(usize::MAX.relaxed());
 }
 
 /// Parks the calling thread until `listener` is notified. Returns false if `deadline` came first.

@@ -89,6 +89,10 @@ impl Event {
         step();
         self.0.notify(listeners)
     }
+
+    pub(crate) fn is_notified(&self) -> bool {
+        self.0.is_notified()
+    }
 }
 
 impl Future for EventListener {
@@ -98,6 +102,11 @@ impl Future for EventListener {
         step();
         Pin::new(&mut self.0).poll(cx)
     }
+}
+
+/// As on a real machine: see `native`.
+pub(crate) fn notify_all(event: &Event) {
+    event.notify(usize::MAX);
 }
 
 /// Parks the calling thread until `listener` is notified. With a deadline it lets others run and

@@ -1,13 +1,12 @@
 //! Operations that are tasks of a runtime, which the schedule polls and drops: those that run to their end, and those that
 //! end when nobody wants them.
 
-mod ops;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
+use arbitrary::Arbitrary;
 use oneflight_core::error::Cause;
 use oneflight_core::handle::Spawned;
 use oneflight_core::rt::Spawn;
@@ -23,10 +22,41 @@ use crate::parse;
 use crate::wakers::{Room, WAKERS, Who};
 use crate::work_ops::Limits;
 use crate::world::{World, pick};
-use ops::{Op, Rare};
 
 /// Few, so that the callers meet.
 const NAMES: u8 = 3;
+
+/// What the bytes become.
+#[derive(Arbitrary, Debug)]
+enum Op {
+    /// By `spawn_while_wanted`, or else by `spawn`.
+    Spawn(u8, bool, Making),
+    Poll(u8, u8),
+    Drop(u8, bool),
+    /// The runtime polls a task.
+    Run(u8, u8, Act),
+    /// The runtime drops a task.
+    Lose(u8, bool),
+    Guard(u8),
+    EndGuard(u8, bool),
+    PollWaiter(u8, u8),
+    DropWaiter(u8),
+    Rare(Rare),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Rare {
+    SpawnWithPayload(u8, bool, bool),
+    /// The runtime has shut down.
+    SpawnInVain(u8, bool),
+    AbortByHandle(u8),
+    Forget(u8),
+    Tick(u8),
+    AbortAll,
+    Close,
+    AwaitDrain,
+    PollDrain(u8, u8),
+}
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 

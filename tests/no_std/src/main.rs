@@ -13,7 +13,6 @@ mod check;
 mod executor;
 mod heap;
 mod platform;
-mod section;
 mod user;
 
 /// Runs everything. True if all of it held.

@@ -15,6 +15,8 @@
 //! (`operation`), and the operation. In a group that retains, the `Whole` has an allocation of its
 //! own and is attached to the flight, because a retained flight gives it back (`cell/state`).
 //!
+//! A flight of `spawn` has its owner's place there (`owner`), if its group retains nothing.
+//!
 //! # Invariants
 //! 1. `handles` counts the [`FlightRef`]s. The last one drops the flight, and so key and value.
 //! 2. `holds` counts what keeps the memory of a `Whole`: the [`Shared`]s, of which the flight is
@@ -301,6 +303,16 @@ impl<K, T> FlightRef<K, T> {
             || handles.fetch_sub(count, Ordering::AcqRel) == count
         {
             self.drop_flight();
+        }
+    }
+
+    /// Drops another handle of the same flight. If there is no third one, nobody else can make one,
+    /// so nothing has to be taken off.
+    #[inline(always)]
+    fn take_in(&mut self, other: Self) {
+        if self.ptr_eq(&other) && self.handles().load(Ordering::Acquire) == 2 {
+            let other = ManuallyDrop::new(other);
+            other.handles().store(1, Ordering::Release);
         }
     }
 

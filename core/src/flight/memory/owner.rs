@@ -104,9 +104,24 @@ unsafe fn with_place<K, T, R>(
 }
 
 impl<K, T> Seat<K, T> {
-    /// Parks the owner, unless the cell has ended since `state`, which was read after the owner's
-    /// last step here. Returns the state as it was found.
-    pub(in crate::flight) fn park_owner(&mut self, state: Snapshot, waker: &Waker) -> Snapshot {
+    /// Parks the owner, unless the cell has ended. Returns the state as it was found.
+    pub(in crate::flight) fn park_owner(&mut self, waker: &Waker) -> Snapshot {
+        assert!(
+            self.is_owner(),
+            "any other caller parks in the waiting room"
+        );
+        let state = self.flight().cell.snapshot();
+        if state.ended() {
+            return state;
+        }
+        // SAFETY: this is the owner, and the state was read just now.
+        unsafe { self.park_owner_unless_ended_since(state, waker) }
+    }
+
+    /// # Safety
+    ///
+    /// This is the owner. It has read `state`, which is open, after its last step here.
+    unsafe fn park_owner_unless_ended_since(&mut self, state: Snapshot, waker: &Waker) -> Snapshot {
         let mut parked = Fragile(None);
         if state.is_owner_parked() {
             parked.0 = self.unpark_owner();
@@ -117,9 +132,6 @@ impl<K, T> Seat<K, T> {
         }
         let same = parked.0.take_if(|parked| parked.will_wake(waker));
         let own = same.unwrap_or_else(|| waker.clone());
-        if !self.is_owner() {
-            unreachable!("it parks in the waiting room")
-        }
         let flight = self.flight();
         // SAFETY: this is the owner (see the head).
         unsafe { with_place(flight.memory, |place| (*place).write(own)) };
@@ -246,7 +258,9 @@ mod tests {
             let ((settler, _handle), mut seat) = with_seat(Snapshot::open(false));
             let [first, second] = [Arc::default(), Arc::default()];
             let mut parks = |state, probe: &Arc<Probe>| {
-                let found = seat.park_owner(state, &probe.clone().into());
+                // SAFETY: the owner has read it after its last step.
+                let found =
+                    unsafe { seat.park_owner_unless_ended_since(state, &probe.clone().into()) };
                 !found.ended()
             };
             assert!(!parked || parks(settler.cell.snapshot(), &first));
@@ -264,7 +278,7 @@ mod tests {
     fn a_flight_that_never_ends_drops_the_waker_of_its_owner() {
         let ((settler, handle), mut seat) = with_seat(Snapshot::open(false));
         let probe = Arc::new(Probe::default());
-        seat.park_owner(settler.cell.snapshot(), &probe.clone().into());
+        seat.park_owner(&probe.clone().into());
         drop((settler, handle));
         assert_eq!(seen(&probe), [0, 1]);
         drop(seat);

@@ -29,6 +29,13 @@ impl<K, T> Settler<K, T> {
         self.0
     }
 
+    /// Takes in another handle of this flight. If there is no third one, it does so without a locked
+    /// instruction.
+    #[inline(always)]
+    pub(crate) fn take_in(&mut self, other: FlightRef<K, T>) {
+        self.0.take_in(other);
+    }
+
     /// Parks the settler, which is not parked, until something else ends the flight. Returns the
     /// waker if that has happened already, or if the value's place is not reserved.
     pub(crate) fn park(&mut self, waker: Box<Waker>) -> Result<(), Box<Waker>> {

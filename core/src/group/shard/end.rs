@@ -70,7 +70,12 @@ impl<K, T> Shard<K, T> {
         settler: &mut Settler<K, T>,
         value: T,
     ) -> Result<bool, SettleError<T>> {
-        self.settle_with(settler, value, drop)
+        let mut removed = None;
+        let registered = self.settle_with(&mut *settler, value, |handle| removed = Some(handle))?;
+        if let Some(handle) = removed {
+            settler.take_in(handle);
+        }
+        Ok(registered)
     }
 
     /// The same, for a participant that drives the flight. It makes the outcome of the handle
@@ -88,7 +93,7 @@ impl<K, T> Shard<K, T> {
     }
 
     /// `removed` gets the handle that the table had, if there is nothing more to do than to remove
-    /// it. The caller holds the flight too, so dropping it drops nothing of the user's.
+    /// it.
     #[inline(always)]
     fn settle_with(
         &self,

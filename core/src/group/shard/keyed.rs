@@ -28,10 +28,15 @@ pub(super) enum Slot<'a, K, T> {
     Free(Free<'a, K, T>),
 }
 
-/// A place for a flight with a hash that no other one has.
-pub(super) enum Free<'a, K, T> {
-    First(&'a mut Option<One<K, T>>, u64),
-    Other(VacantEntry<'a, One<K, T>>, u64),
+/// A place for a flight with this hash, which no other one has.
+pub(super) struct Free<'a, K, T> {
+    place: Place<'a, K, T>,
+    hash: u64,
+}
+
+enum Place<'a, K, T> {
+    First(&'a mut Option<One<K, T>>),
+    Other(VacantEntry<'a, One<K, T>>),
 }
 
 impl<K, T> Keyed<K, T> {
@@ -54,7 +59,8 @@ impl<K, T> Keyed<K, T> {
                 None => unreachable!("looked at above"),
             }
         } else if self.first.is_none() && self.others.is_empty() {
-            Slot::Free(Free::First(&mut self.first, hash))
+            let place = Place::First(&mut self.first);
+            Slot::Free(Free { place, hash })
         } else {
             self.slot_of_others(hash)
         }
@@ -63,13 +69,12 @@ impl<K, T> Keyed<K, T> {
     #[inline(never)]
     fn slot_of_others(&mut self, hash: u64) -> Slot<'_, K, T> {
         let same = |one: &One<K, T>| one.hash == hash;
-        match self.others.entry(hash, same, |one| one.hash) {
-            Entry::Occupied(entry) => Slot::Taken(&entry.into_mut().flight),
-            Entry::Vacant(_) if self.first.is_none() => {
-                Slot::Free(Free::First(&mut self.first, hash))
-            }
-            Entry::Vacant(entry) => Slot::Free(Free::Other(entry, hash)),
-        }
+        let place = match self.others.entry(hash, same, |one| one.hash) {
+            Entry::Occupied(entry) => return Slot::Taken(&entry.into_mut().flight),
+            Entry::Vacant(_) if self.first.is_none() => Place::First(&mut self.first),
+            Entry::Vacant(entry) => Place::Other(entry),
+        };
+        Slot::Free(Free { place, hash })
     }
 
     /// Adds a flight, also if others have this hash.
@@ -118,11 +123,88 @@ impl<K, T> Keyed<K, T> {
 impl<K, T> Free<'_, K, T> {
     #[inline(always)]
     pub(super) fn insert(self, flight: FlightRef<K, T>) {
-        match self {
-            Free::First(first, hash) => *first = Some(One { hash, flight }),
-            Free::Other(entry, hash) => {
-                entry.insert(One { hash, flight });
+        let Self { place, hash } = self;
+        let one = One { hash, flight };
+        match place {
+            Place::First(first) => *first = Some(one),
+            Place::Other(other) => {
+                other.insert(one);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::cell::{RawCell, Snapshot};
+    use crate::flight::observe::{Name, Observed};
+    use crate::flight::{Flight, FlightId};
+
+    /// The handle of a new flight with this hash.
+    fn flight(hash: u64) -> FlightRef<(), ()> {
+        let (_settler, handle) = FlightRef::pair(|| Flight {
+            cell: RawCell::new(None, Snapshot::open(false)),
+            key: (),
+            hash,
+            id: FlightId::new(1, 1, 1),
+            observed: Observed::new(&Name::default()),
+        });
+        handle
+    }
+
+    fn count(keyed: &Keyed<(), ()>) -> [usize; 2] {
+        [keyed.len(), keyed.iter().count()]
+    }
+
+    /// Takes the place for this hash, which has to be free.
+    fn take(keyed: &mut Keyed<(), ()>, hash: u64) -> FlightRef<(), ()> {
+        let new = flight(hash);
+        match keyed.slot(hash) {
+            Slot::Free(place) => place.insert(new.clone()),
+            Slot::Taken(_) => panic!("taken"),
+        }
+        new
+    }
+
+    #[test]
+    fn a_flight_is_found_wherever_it_is_and_the_first_place_is_used_again() {
+        let mut keyed = Keyed::new();
+        let flights = [1, 2, 3].map(|hash| take(&mut keyed, hash));
+        assert_eq!((count(&keyed), keyed.others.len()), ([3, 3], 2));
+        for one in &flights {
+            assert!(keyed.contains(one));
+            assert!(matches!(keyed.slot(one.hash), Slot::Taken(found) if found.ptr_eq(one)));
+        }
+        let removed = keyed.remove(&flights[0]);
+        assert!(removed.is_some_and(|it| it.ptr_eq(&flights[0])));
+        assert!(keyed.remove(&flights[0]).is_none() && !keyed.contains(&flights[0]));
+        // Those in the table are looked at before the first place is taken.
+        assert!(matches!(keyed.slot(2), Slot::Taken(found) if found.ptr_eq(&flights[1])));
+        let again = take(&mut keyed, 1);
+        assert_eq!((count(&keyed), keyed.others.len()), ([3, 3], 2));
+        for one in [&again, &flights[1], &flights[2]] {
+            assert!(keyed.remove(one).is_some());
+        }
+        assert_eq!(count(&keyed), [0, 0]);
+    }
+
+    #[test]
+    fn several_with_one_hash_are_all_found() {
+        let mut keyed = Keyed::new();
+        let flights = [7, 7, 8, 7].map(flight);
+        for one in &flights {
+            keyed.insert(one.hash, one.clone());
+        }
+        assert_eq!(keyed.with_hash(7).count(), 3);
+        assert!(keyed.remove(&flights[0]).is_some());
+        let found: Vec<_> = keyed.with_hash(7).collect();
+        assert!(found.len() == 2 && found.iter().all(|it| !it.ptr_eq(&flights[2])));
+        assert_eq!(
+            (keyed.with_hash(8).count(), keyed.with_hash(9).count()),
+            (1, 0)
+        );
     }
 }

@@ -184,9 +184,7 @@ pub(super) fn try_work_failed() {
     let plain = executor.spawn(waiter(group.begin(key(1))));
     let (first, second) = (executor.spawn(first), executor.spawn(second));
     executor.run();
-    let own = |outcome: Option<Result<_, Mine>>, number| {
-        matches!(outcome, Some(Err(Mine::Own(it))) if it == number)
-    };
+    let own = |outcome: Option<Result<_, Mine>>, number| matches!(outcome, Some(Err(Mine::Own(it))) if it == number);
     that("the first one has its error", own(first.take(), 7));
     that("the second one ran its own", own(second.take(), 8));
     that(
