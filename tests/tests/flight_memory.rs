@@ -1,17 +1,18 @@
 //! How many allocations a flight and its operation are, how long they stay, and that nothing is left. The allocator counts
 //! for each thread.
 
-use std::future::{Future, ready};
+use std::future::{Future, pending, poll_fn, ready};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use allocation_counter::{AllocationInfo, measure};
 
 use oneflight_core::handle::Work;
-use oneflight_core::{Group, Settled};
+use oneflight_core::{Begin, Error, Group, Settled};
 
 fn poll_idly<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -218,15 +219,162 @@ fn a_panic_in_the_drop_of_key_value_or_operation_leaks_no_memory() {
     }
 }
 
+/// The whole of a call that meets nobody, with the operation and what it is pinned in. A runtime's own memory for a task is
+/// not in it. The README names these figures.
+#[test]
+fn what_a_call_allocates() {
+    /// Runs at once what it is given, in place.
+    struct Inline;
+    impl oneflight_core::rt::Spawn for Inline {
+        fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+            assert!(poll_idly(&mut pin!(task)).is_ready());
+        }
+    }
+    impl oneflight_core::rt::SpawnBlocking for Inline {
+        fn spawn_blocking<F: FnOnce() + Send + 'static>(&self, call: F) {
+            call();
+        }
+    }
+    let group = Group::<u64, u64>::builder().shards(1).build();
+    let entry = || group.entry(1);
+    let guard = || match group.begin(1) {
+        Begin::Primary(primary) => primary,
+        other => panic!("{other:?}"),
+    };
+    let operation = || ready(7);
+    let run = |call: &dyn Fn()| {
+        // The table, and this thread's list of what it is inside of.
+        call();
+        measure(call).count_total
+    };
+    // Pending once: its waker is parked in the flight.
+    let once = || {
+        let mut polled = false;
+        poll_fn(move |cx| {
+            cx.waker().wake_by_ref();
+            if mem::replace(&mut polled, true) {
+                Poll::Ready(7)
+            } else {
+                Poll::Pending
+            }
+        })
+    };
+    // Woken each time that its driver has parked, and perhaps has been polled once more.
+    let waker = Kept::default();
+    let pending_often = |polls: usize| {
+        let (kept, mut left) = (waker.clone(), 100);
+        let mut work = group.work(1, || {
+            poll_fn(move |cx| {
+                *kept.lock().unwrap() = Some(cx.waker().clone());
+                left -= 1;
+                let ready = Poll::Ready(7);
+                if left == 0 { ready } else { Poll::Pending }
+            })
+        });
+        while (0..polls).all(|_| poll_idly(&mut work).is_pending()) {
+            waker.lock().unwrap().take().unwrap().wake();
+        }
+    };
+    let calls: [(&str, &dyn Fn()); 11] = [
+        ("begin", &|| drop(guard().settle(7))),
+        ("begin and run, pending once", &|| {
+            let mut run = guard().run(once());
+            assert!(poll_idly(&mut run).is_pending());
+            assert!(poll_idly(&mut run).is_ready());
+        }),
+        ("work", &|| drop(poll_idly(&mut group.work(1, operation)))),
+        ("work, pending once", &|| {
+            let mut work = group.work(1, once);
+            assert!(poll_idly(&mut work).is_pending());
+            assert!(poll_idly(&mut work).is_ready());
+        }),
+        ("work, pending often", &|| pending_often(1)),
+        ("work, pending often, polled twice", &|| pending_often(2)),
+        ("try_work", &|| {
+            let make = || ready(Ok::<_, Error>(7));
+            drop(poll_idly(&mut pin!(group.try_work(1, make))));
+        }),
+        ("spawn", &|| drop(entry().spawn_on(&Inline, operation))),
+        ("spawn_while_wanted", &|| {
+            drop(entry().spawn_while_wanted_on(&Inline, operation));
+        }),
+        ("spawn_blocking", &|| {
+            drop(entry().spawn_blocking_on(&Inline, || 7));
+        }),
+        ("work_blocking", &|| drop(group.work_blocking(1, || 7))),
+    ];
+    let counted = calls.map(|(name, call)| (name, run(call)));
+    assert_eq!(
+        counted,
+        [
+            ("begin", 1),
+            ("begin and run, pending once", 2),
+            ("work", 1),
+            ("work, pending once", 1),
+            ("work, pending often", 1),
+            ("work, pending often, polled twice", 1),
+            ("try_work", 1),
+            ("spawn", 1),
+            ("spawn_while_wanted", 3),
+            ("spawn_blocking", 1),
+            ("work_blocking", 1)
+        ]
+    );
+}
+
 #[test]
 fn nothing_but_its_outcome_is_left_of_a_flight_whose_driver_has_left() {
-    let group: Group<u8, &str> = Group::new();
-    let mut work = Box::pin(group.work(1, || ready("paid")));
-    let polled = poll_idly(&mut work);
-    let Poll::Ready(Ok(settled)) = polled else {
+    let values = Live::default();
+    let group: Group<u8, One> = Group::new();
+    let value = values.one();
+    let mut work = group.work(1, || ready(value));
+    let Poll::Ready(Ok(settled)) = poll_idly(&mut work) else {
         panic!("it is ready at once")
     };
-    let settled = settled.try_unwrap().expect_err("its driver is here");
+    let settled = settled.try_unwrap().err().expect("its driver is here");
     drop(work);
-    assert_eq!(settled.try_unwrap(), Ok("paid"));
+    let value = settled.try_unwrap().ok().expect("the last handle");
+    assert_eq!(values.count(), 1);
+    drop(value);
+    assert_eq!(values.count(), 0);
+}
+
+/// It was parked with that waker, and drives when it is polled with another one.
+#[test]
+fn a_driver_whose_old_waker_panics_in_its_drop_leaks_no_outcome() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("a waker that panics in its drop");
+        }
+    }
+    let values = Live::default();
+    let group: Group<u8, One> = Group::new();
+    let mut value = Some(values.one());
+    let kept = Kept::default();
+    let own = kept.clone();
+    let mut first = group.work(1, || {
+        poll_fn(
+            move |cx| match own.lock().unwrap().replace(cx.waker().clone()) {
+                None => Poll::Pending,
+                Some(_) => Poll::Ready(value.take().expect("polled twice")),
+            },
+        )
+    });
+    assert!(poll_idly(&mut first).is_pending());
+    let mut second = group.work(1, pending);
+    let waker = Waker::from(Arc::new(Panics));
+    let polled = Pin::new(&mut second).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    // The last one is that of the place.
+    drop(waker);
+    let wakes = kept.lock().unwrap().clone();
+    wakes.expect("it was polled").wake();
+    let polled = catch_unwind(AssertUnwindSafe(|| drop(poll_idly(&mut second))));
+    assert!(polled.is_err());
+    drop((first, second));
+    assert_eq!(values.count(), 0);
 }

@@ -212,3 +212,35 @@ fn an_end_of_a_wanted_flight_of_any_kind_keeps_no_registry() {
         drop((settled, duplicate));
     }
 }
+
+#[test]
+fn an_outcome_that_is_kept_keeps_little_of_its_crowd() {
+    const FLIGHTS: u64 = 100;
+    let group: Group<u64, u64> = one_shard();
+    let mut kept = Vec::with_capacity(FLIGHTS as usize);
+    let mut each = |crowd: usize| {
+        kept.clear();
+        let bytes = measure(|| {
+            for key in 0..FLIGHTS {
+                let owner = primary(&group, key);
+                let mut all: Vec<_> = (0..crowd).map(|_| waiter(&group, key)).collect();
+                for waiting in &mut all {
+                    assert!(poll_idly(waiting).is_pending());
+                }
+                kept.push(owner.settle(key).expect("first"));
+            }
+        });
+        bytes.bytes_current / FLIGHTS as i64
+    };
+    // What this thread keeps is there after that.
+    each(64);
+    // So many as a room that is used again may have memory for.
+    let few = each(16);
+    for crowd in [17, 33, 64, 65, 200] {
+        let many = each(crowd);
+        assert!(
+            many <= few,
+            "{many} bytes after a crowd of {crowd}, and {few} after one of 16"
+        );
+    }
+}

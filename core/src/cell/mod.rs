@@ -5,7 +5,8 @@
 //! | `settle_cell` | the value, the settler, how long what hangs on it lives; with `unsafe` |
 //! | `settle_cell/waits` | who waits at a cell, and how they are told |
 //! | `standalone` | [`SettleCell`]: a cell on its own, without a flight |
-//! | `state` | the states of a cell, as one atomic word; `wanted`: who leaves it as the last one; `apart`: who is parked in a place of its own |
+//! | `state` | the states of a cell, as one atomic word |
+//! | `state/wanted`, `state/apart` | who leaves it as the last one; who has a place of its own |
 //! | `waiting_room` | the tasks that wait for one cell, and a pool of rooms that are used again |
 //! | `slab`, `wake` | wakers in compact memory; firing them in batches, under no lock |
 //! | `blocking` | threads that park until the cell has ended |
@@ -33,11 +34,6 @@ pub(crate) use wake::{TakenWaker, fire, fire_one};
 use state::Apart;
 
 impl<T, B> RawCell<T, B> {
-    /// Marks that none of the caller's code has run yet, unless the cell has ended.
-    pub(crate) fn set_unbegun(&self) {
-        self.state.set_unbegun();
-    }
-
     /// The operation begins. Returns false if the cell has ended: then it must not begin.
     pub(crate) fn begin(&self) -> bool {
         self.state.begin()

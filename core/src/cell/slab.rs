@@ -34,8 +34,8 @@ pub(crate) enum Slot {
 const END: usize = usize::MAX;
 const RESERVED: usize = usize::MAX - 1;
 
-/// How many slots a slab that is used again may have memory for.
-const LITTLE: usize = 16;
+/// How many slots a slab, or a batch, that is used again may have memory for.
+pub(super) const LITTLE: usize = 16;
 
 impl Slot {
     /// Takes the waker out and leaves the slot to its place.
@@ -183,13 +183,10 @@ impl Slab {
         }
     }
 
-    /// Makes it as new, but for its memory if that is little. Returns false if a slot is left in it.
+    /// Makes it as new, but for its memory. Returns false if a slot is left in it.
     pub(super) fn reset(&mut self) -> bool {
         self.free = END;
         self.handed_out = 0;
-        if self.slots.capacity() > LITTLE {
-            self.slots.shrink_to(0);
-        }
         self.slots.is_empty() && self.rest.len() == 0
     }
 
@@ -266,18 +263,23 @@ impl Slab {
         true
     }
 
+    /// All at once. The memory goes along, unless it is little and the batch has its own: the cell
+    /// can be kept for long.
+    fn take_all(&mut self, batch: &mut Vec<Slot>) {
+        if self.slots.capacity() <= LITTLE && self.slots.len() <= batch.capacity() {
+            batch.extend(self.slots.drain(..).rev());
+        } else {
+            mem::swap(batch, &mut self.slots);
+            batch.reverse();
+        }
+    }
+
     /// After the end: takes the next batch for good, in reverse order. Returns false when there are
     /// no more.
     pub(crate) fn take_rest(&mut self, batch: &mut Vec<Slot>) -> bool {
         if self.handed_out == 0 {
-            if self.slots.len() <= batch.capacity() {
-                // The memory stays here.
-                batch.extend(self.slots.drain(..).rev());
-                return false;
-            }
             if self.slots.len() <= BATCH {
-                mem::swap(batch, &mut self.slots);
-                batch.reverse();
+                self.take_all(batch);
                 return false;
             }
             self.rest = mem::take(&mut self.slots).into_iter();

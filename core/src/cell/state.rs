@@ -9,7 +9,7 @@
 //! | `REGISTERED`         | somebody is to be told: in the room, or elsewhere | register | nobody |
 //! | `TOLD`               | every waker is out, participants' too | the ender      | nobody |
 //! | `SHEDS`              | gives back what hangs on it once told | creation       | nobody |
-//! | `UNBEGUN`            | none of the caller's code has run     | creation, a spawn | begin |
+//! | `UNBEGUN`            | none of the caller's code has run     | creation       | begin |
 //! | `WHILE_WANTED`       | it ends when nobody wants it any more | creation       | keep |
 //! | `DRIVEN`             | who drives it is behind its flight    | creation       | nobody |
 //! | `OWNED`              | `WHILE_WANTED`, and who began it is here | creation   | disown, keep |
@@ -17,7 +17,7 @@
 //! | `RESERVED`           | that place is the settler's; not with `ABORTED` | creation | abort |
 //! | cause (3 bits)       | a [`Cause`], only with `ABORTED`      | as `ABORTED`   | nobody |
 //! | inside (2 or 16 bits) | calls that use what hangs on it, only with `SHEDS` | enter | exit |
-//! | `OWNER_PLACE`        | its owner's place is behind its flight, only without `SHEDS` | creation | nobody |
+//! | `OWNER_PLACE`        | its owner has a place, never with `SHEDS` | creation   | nobody |
 //! | `OWNER_PARKED`       | the owner's waker is in that place    | park           | unpark, tell |
 //! | count (the rest)     | duplicates that joined and are here   | join, leave    | (frozen) |
 //!
@@ -182,11 +182,6 @@ impl State {
     pub(super) fn exit(&self) -> bool {
         self.update(|word| Some(step_inside(word, word - ONE_INSIDE)))
             .is_ok_and(|before| before.0 & (TOLD | INSIDE) == (TOLD | ONE_INSIDE))
-    }
-
-    /// Marks that none of the caller's code has run yet. Without this mark it counts as begun.
-    pub(super) fn set_unbegun(&self) {
-        let _ = self.update(|word| (word & (CLAIMED | UNBEGUN) == 0).then_some(word | UNBEGUN));
     }
 
     /// The operation begins, unless the cell has ended: then it returns false, and the operation
@@ -378,9 +373,8 @@ mod tests {
 
     #[test]
     fn an_operation_that_has_not_begun_never_begins_after_the_end() {
-        let state = State::new(Snapshot::open(true));
+        let state = State::new(Snapshot::open(true).unbegun());
         assert!(matches!(state.join(9), Join::Open(1)));
-        state.set_unbegun();
         assert!(state.abort(Cause::Exhausted).is_some());
         assert!(!state.begin(), "begun after the end");
         let end = state.load();
@@ -390,13 +384,11 @@ mod tests {
 
     #[test]
     fn what_has_begun_stays_begun() {
-        let state = State::new(Snapshot::open(false));
-        assert!(state.load().has_begun());
-        state.set_unbegun();
+        assert!(Snapshot::open(false).has_begun());
+        let state = State::new(Snapshot::open(false).unbegun());
         assert!(!state.load().has_begun());
         assert!(state.begin());
         assert!(state.abort(Cause::Cancelled).is_some());
-        state.set_unbegun();
         assert!(state.load().has_begun());
     }
 

@@ -13,7 +13,7 @@ use core::cell::Cell;
 use core::mem;
 use core::task::Waker;
 
-use crate::cell::slab::Slot;
+use crate::cell::slab::{LITTLE, Slot};
 use crate::sync::{panicking, thread_local};
 use crate::unwind::{Fragile, isolate};
 
@@ -26,10 +26,14 @@ pub(crate) const BATCH: usize = 64;
 /// `refill` is called with an empty `Vec` and takes its own lock. It is never called while a waker
 /// runs.
 pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
-    let spare = SPARE.try_with(Cell::take);
+    // Without thread locals it has none, and a slab gives its own memory along.
+    let batch = SPARE.try_with(|spare| match spare.take() {
+        none if none.capacity() == 0 => Vec::with_capacity(LITTLE),
+        spare => spare,
+    });
     let mut firing = Firing {
         refill,
-        batch: spare.unwrap_or_default(),
+        batch: batch.unwrap_or_default(),
         more: true,
     };
     if panicking() {
@@ -37,11 +41,14 @@ pub(crate) fn fire(refill: impl FnMut(&mut Vec<Slot>) -> bool) {
     } else {
         firing.fire(Waker::wake);
     }
-    // Fails while the thread is torn down. Then the memory is freed here.
-    let _ = SPARE.try_with(|spare| spare.set(mem::take(&mut firing.batch)));
+    if firing.batch.capacity() <= LITTLE {
+        // Fails while the thread is torn down. Then the memory is freed here.
+        let _ = SPARE.try_with(|spare| spare.set(mem::take(&mut firing.batch)));
+    }
 }
 
-// Memory for a batch, which is used again.
+// Memory for a batch, if it is little, which is used again. This is no documentation of the item:
+// not every platform's macro takes one.
 thread_local! {
     static SPARE: Cell<Vec<Slot>> = const { Cell::new(Vec::new()) };
 }

@@ -45,7 +45,7 @@ use crate::error::{Cause, Rejected};
 use crate::flight::observe::Label;
 use crate::group::entry::sealed::Sealed;
 use crate::group::rules::Rules;
-use crate::group::shard::{Drain, Request, Shard, Ticket};
+use crate::group::shard::{Drain, Later, Request, Shard, Ticket};
 use crate::group::{
     Begin, Entry, Primary, RandomState, Registry, Stats, close_places, make_shards, read_stats,
 };
@@ -244,12 +244,9 @@ impl<K: Hash + Eq, T> Entry<'_, Gate<K, T>> {
     /// Takes the gate, or joins the invocation with this token. The call waits for its turn if its
     /// mode says so. See [`Gate::turn`].
     pub fn turn(self) -> Turn<K, T> {
-        let state = match self.begin_plain_in_turn() {
-            (Begin::Primary(primary), ticket) => {
-                // Nothing of its caller's runs before it has the primary.
-                primary.flight().cell.set_unbegun();
-                TurnState::Waits(primary, ticket)
-            }
+        // Nothing of its caller's runs before it has the primary.
+        let state = match self.begin_in_turn(&mut Later) {
+            (Begin::Primary(primary), ticket) => TurnState::Waits(primary, ticket),
             (begin, _) => TurnState::Ready(begin),
         };
         Turn { state }

@@ -14,7 +14,7 @@ use crate::group::begin::Begin;
 #[cfg(doc)]
 use crate::group::primary::Primary;
 use crate::group::shard::{
-    BorrowedKey, Call, Mode, OwnedKey, Plain, Request, Shard, SoughtKey, Ticket,
+    BorrowedKey, Call, Later, Mode, OwnedKey, Plain, Request, Shard, SoughtKey, Ticket,
 };
 use crate::group::waiter::Waiter;
 use crate::sync::Arc;
@@ -257,30 +257,18 @@ impl<'a, G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'a, G, Q> {
     }
 
     /// As [`begin`](Self::begin), for a kind of call that waits for its turn at a gate that is
-    /// held: with the ticket, and after that it [takes its turn](Primary::take_turn).
+    /// held, with the ticket for that. None of its caller's code has run: that begins later, if the
+    /// flight has not ended.
     pub(crate) fn begin_in_turn(
         self,
         call: &mut impl Call<G::Key, G::Value>,
     ) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
         match self.begin_with(call, true) {
             Begin::Primary(primary) if G::HAS_LINE => {
-                match primary.shard().ticket(primary.flight()) {
-                    // It has not waited, or its wait is over already.
-                    None => (primary.take_turn(), None),
-                    ticket => (Begin::Primary(primary), ticket),
-                }
+                let ticket = primary.shard().ticket(primary.flight());
+                (Begin::Primary(primary), ticket)
             }
             begin => (begin, None),
-        }
-    }
-
-    /// The same, for a call that adds nothing to the search.
-    #[inline]
-    pub(crate) fn begin_plain_in_turn(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
-        if G::HAS_LINE {
-            self.begin_in_turn(&mut Plain)
-        } else {
-            (self.begin(), None)
         }
     }
 
@@ -288,9 +276,9 @@ impl<'a, G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'a, G, Q> {
     #[inline]
     pub(crate) fn begin_on_thread(self) -> (Begin<G::Key, G::Value>, Option<Ticket>) {
         #[cfg(all(feature = "std", not(target_family = "wasm")))]
-        return self.begin_plain_in_turn();
+        return self.begin_in_turn(&mut Later);
         #[cfg(not(all(feature = "std", not(target_family = "wasm"))))]
-        return (self.begin(), None);
+        return (self.begin_with(&mut Later, false), None);
     }
 
     pub(crate) fn with_mode(mut self, mode: Mode) -> Self {

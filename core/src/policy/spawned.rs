@@ -1,5 +1,5 @@
-//! [`Spawned`]: a caller that waits for an operation which runs apart from it. [`AbortHandle`]: ends
-//! that operation on purpose.
+//! [`Spawned`]: a caller that waits for an operation which runs apart from it. [`AbortHandle`]:
+//! ends that operation on purpose.
 
 use alloc::boxed::Box;
 use core::fmt;

@@ -24,10 +24,6 @@ pub(super) struct Unbegun<K, T, M>(Option<(Primary<K, T>, Fragile<M>)>);
 
 impl<K, T, M> Unbegun<K, T, M> {
     pub(super) fn new(primary: Primary<K, T>, make: M) -> Self {
-        let cell = &primary.flight().cell;
-        if cell.snapshot().has_begun() {
-            cell.set_unbegun();
-        }
         Self(Some((primary, Fragile(Some(make)))))
     }
 

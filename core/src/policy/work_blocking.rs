@@ -72,8 +72,10 @@ impl<G: Registry, Q: Hash + Equivalent<G::Key> + ?Sized> Entry<'_, G, Q> {
         F: FnOnce() -> G::Value,
     {
         let begin = match self.begin_on_thread() {
-            (Begin::Primary(primary), Some(ticket)) => {
-                ticket.wait_blocking();
+            (Begin::Primary(primary), ticket) => {
+                if let Some(ticket) = ticket {
+                    ticket.wait_blocking();
+                }
                 primary.take_turn()
             }
             (begin, _) => begin,

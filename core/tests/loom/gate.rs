@@ -13,7 +13,7 @@ use oneflight_core::gate::{Gate, Mode, Turn};
 use oneflight_core::rt::Spawn;
 use oneflight_core::{Begin, Error};
 
-use crate::{Counter, Hand, bounded_model, cause_of, primary, waiter};
+use crate::{Counter, Hand, Shelf, bounded_model, cause_of, group, primary, waiter};
 
 fn gate() -> Gate<u8, u32> {
     Gate::new(Mode::Queue)
@@ -407,5 +407,42 @@ fn a_thread_that_waits_for_its_turn_has_it_or_is_told() {
         abort.join().unwrap();
         settle.join().unwrap();
         assert_free(&gate);
+    });
+}
+
+/// Its task has not been polled.
+fn assert_never_begun(outcome: Option<Result<impl Sized, Error>>) {
+    match outcome {
+        None => {}
+        Some(Err(Error::Aborted(aborted))) => assert!(!aborted.has_begun()),
+        Some(_) => panic!("nothing settles it"),
+    }
+}
+
+#[test]
+fn a_spawn_at_a_gate_that_is_ended_before_its_task_begins_says_so_and_frees_the_gate() {
+    bounded_model(3, || {
+        let (gate, shelf) = (gate(), Shelf::default());
+        let other = gate.clone();
+        let ends = thread::spawn(move || other.abort_all());
+        let owner = gate.entry(Some(1)).spawn_on(&shelf, || ready(7));
+        ends.join().unwrap();
+        assert_never_begun(owner.get());
+        assert!(owner.get().is_none() || !gate.is_busy());
+        drop(shelf.take());
+        assert_free(&gate);
+    });
+}
+
+#[test]
+fn a_spawn_in_a_group_that_is_ended_before_its_task_begins_says_so() {
+    bounded_model(3, || {
+        let (group, shelf) = (group::<u32>(), Shelf::default());
+        let other = group.clone();
+        let ends = thread::spawn(move || other.abort_all());
+        let owner = group.entry(1).spawn_on(&shelf, || ready(7));
+        ends.join().unwrap();
+        assert_never_begun(owner.get());
+        drop(shelf.take());
     });
 }

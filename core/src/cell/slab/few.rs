@@ -125,10 +125,12 @@ impl Few<'_> {
             batch.push(Slot::Parked(waker));
             return true;
         }
-        match &mut self.others {
-            Some(others) => others.take_rest(batch),
-            None => false,
+        let more = self.others.as_mut().is_some_and(|it| it.take_rest(batch));
+        if !more {
+            // An outcome that is kept keeps nothing of them.
+            *self.others = None;
         }
+        more
     }
 }
 

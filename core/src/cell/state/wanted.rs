@@ -75,8 +75,7 @@ mod tests {
 
     #[test]
     fn the_last_one_who_wants_a_cell_ends_it_by_leaving() {
-        let state = wanted();
-        state.set_unbegun();
+        let state = State::new(Snapshot::open(true).while_wanted().unbegun());
         for count in 1..=2 {
             assert!(matches!(state.join(9), Join::Open(joined) if joined == count));
         }

@@ -122,25 +122,25 @@ impl<K, T> Seat<K, T> {
     ///
     /// This is the owner. It has read `state`, which is open, after its last step here.
     unsafe fn park_owner_unless_ended_since(&mut self, state: Snapshot, waker: &Waker) -> Snapshot {
-        let mut parked = Fragile(None);
-        if state.is_owner_parked() {
-            parked.0 = self.unpark_owner();
-            if parked.0.is_none() {
-                // The ender has taken it.
-                return self.flight().cell.snapshot();
-            }
-        }
-        let same = parked.0.take_if(|parked| parked.will_wake(waker));
-        let own = same.unwrap_or_else(|| waker.clone());
+        // If this panics, the owner stays parked.
+        let own = waker.clone();
+        let was_parked = state.is_owner_parked();
+        let old = Fragile(was_parked.then(|| self.unpark_owner()).flatten());
         let flight = self.flight();
+        if was_parked && old.0.is_none() {
+            // The ender has taken it.
+            drop(Fragile(Some(own)));
+            return flight.cell.snapshot();
+        }
         // SAFETY: this is the owner (see the head).
         unsafe { with_place(flight.memory, |place| (*place).write(own)) };
         if flight.cell.set_owner_parked() {
+            drop(old);
             return state;
         }
         // SAFETY: written above, and not marked.
         let own = unsafe { with_place(flight.memory, |place| (*place).assume_init_read()) };
-        drop(Fragile(Some(own)));
+        drop((old, Fragile(Some(own))));
         flight.cell.snapshot()
     }
 

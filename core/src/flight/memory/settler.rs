@@ -29,8 +29,7 @@ impl<K, T> Settler<K, T> {
         self.0
     }
 
-    /// Takes in another handle of this flight. If there is no third one, it does so without a locked
-    /// instruction.
+    /// Takes in another handle of this flight: without a locked instruction, if there is no third.
     #[inline(always)]
     pub(crate) fn take_in(&mut self, other: FlightRef<K, T>) {
         self.0.take_in(other);

@@ -46,7 +46,7 @@ pub(crate) use extras::Drain;
 pub(crate) use in_hand::InHand;
 pub use line::Mode;
 pub(crate) use line::Ticket;
-pub(crate) use request::{BorrowedKey, Call, OwnedKey, Plain, Request, SoughtKey};
+pub(crate) use request::{BorrowedKey, Call, Later, OwnedKey, Plain, Request, SoughtKey};
 pub(crate) use table::Met;
 
 use crate::cell::Snapshot;

@@ -195,3 +195,18 @@ pub(crate) trait Call<K, T> {
 pub(crate) struct Plain;
 
 impl<K, T> Call<K, T> for Plain {}
+
+/// The same, for a caller whose code begins later.
+pub(crate) struct Later;
+
+impl<K, T> Call<K, T> for Later {
+    fn allocate(
+        &mut self,
+        _shard: &Arc<Shard<K, T>>,
+        _turn: bool,
+        open: Snapshot,
+        make: impl FnOnce(Option<Box<Attached<T>>>, Snapshot) -> Flight<K, T>,
+    ) -> Pair<K, T> {
+        FlightRef::pair(|| make(None, open.reserved().unbegun()))
+    }
+}
