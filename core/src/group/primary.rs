@@ -162,10 +162,10 @@ impl<K, T> Primary<K, T> {
     ///
     /// | waiters | 10,000 | 100,000 | 1,000,000 |
     /// |---|---|---|---|
-    /// | tokio, one thread | 0.13 | 1.5 | 18 |
-    /// | tokio, two workers | 0.2 | 2.6 | 44 |
-    /// | smol | 0.3 | 3.3 | 33 |
-    /// | async-std | 0.4 | 4.8 | 51 |
+    /// | tokio, one thread | 0.14 | 1.8 | 18 |
+    /// | tokio, two workers | 0.3 | 4.5 | 45 |
+    /// | smol | 0.3 | 3.5 | 35 |
+    /// | async-std | 0.5 | 9.7 | 100 |
     /// | wakers that do nothing | 0.06 | 0.6 | 6 |
     ///
     /// These are figures of `BENCHMARKS.md`. It takes several times as long if the tasks are not in

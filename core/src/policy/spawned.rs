@@ -24,8 +24,7 @@ use crate::sync::Arc;
 ///
 /// Dropping it only stops waiting, and the operation continues. There is one exception: when the
 /// last caller that wants the operation of a `spawn_while_wanted` is dropped, the flight ends as
-/// [`Cause::Dropped`](crate::error::Cause::Dropped) in that drop. Then the task drops the
-/// operation.
+/// [`Cause::Dropped`] in that drop. Then the task drops the operation.
 ///
 /// # Examples
 ///

@@ -10,42 +10,42 @@ use oneflight_own_benches::{self as own, Ruled};
 /// work has become cheaper; raise one only with a reason in the same commit.
 mod caps {
     /// 100 calls.
-    pub const SOLO: u64 = 49_200;
+    pub const SOLO: u64 = 44_400;
     /// 100 calls with a key of 36 bytes.
-    pub const SOLO_LONG: u64 = 71_100;
+    pub const SOLO_LONG: u64 = 66_000;
     /// 100 calls by `work`; the same whose operation is pending once, and so for the others.
-    pub const WORK: u64 = 102_200;
-    pub const WORK_ONCE: u64 = 145_900;
-    pub const TRY_WORK: u64 = 87_700;
-    pub const TRY_WORK_ONCE: u64 = 203_000;
-    pub const RUN: u64 = 71_200;
-    pub const RUN_ONCE: u64 = 106_800;
+    pub const WORK: u64 = 93_400;
+    pub const WORK_ONCE: u64 = 137_300;
+    pub const TRY_WORK: u64 = 79_800;
+    pub const TRY_WORK_ONCE: u64 = 180_800;
+    pub const RUN: u64 = 66_500;
+    pub const RUN_ONCE: u64 = 100_000;
     /// 100 calls on a runtime that takes nothing itself.
-    pub const SPAWN: u64 = 102_300;
-    pub const SPAWN_WHILE_WANTED: u64 = 143_100;
+    pub const SPAWN: u64 = 104_900;
+    pub const SPAWN_WHILE_WANTED: u64 = 146_300;
     /// 100 cycles by `work`.
-    pub const WORK_CYCLE: u64 = 316_200;
+    pub const WORK_CYCLE: u64 = 316_400;
     /// 1,000 participants.
-    pub const WORK_JOIN: u64 = 542_800;
+    pub const WORK_JOIN: u64 = 512_900;
     pub const WORK_SETTLE_RESUME: u64 = 129_900;
     pub const WORK_CANCEL: u64 = 260_700;
     /// 100 cycles of begin, one waiter, settle, resume.
     pub const CYCLE: u64 = 177_800;
     /// 1,000 waiters.
-    pub const JOIN: u64 = 323_300;
+    pub const JOIN: u64 = 304_800;
     /// 1,000 waiters.
-    pub const SETTLE_RESUME: u64 = 86_100;
+    pub const SETTLE_RESUME: u64 = 86_700;
     /// 1,000 waiters.
-    pub const CANCEL: u64 = 104_100;
+    pub const CANCEL: u64 = 95_900;
     /// 100 calls with a fingerprint, in a group with every rule that retains them.
-    pub const RULED_SOLO: u64 = 224_000;
+    pub const RULED_SOLO: u64 = 233_000;
     /// 1,000 waiters of such a group.
-    pub const RULED_JOIN: u64 = 1_153_400;
+    pub const RULED_JOIN: u64 = 1_156_600;
     /// 100 calls by `work` in such a group, and 1,000 participants of one.
-    pub const RULED_WORK: u64 = 311_200;
-    pub const RULED_WORK_JOIN: u64 = 1_539_800;
+    pub const RULED_WORK: u64 = 319_600;
+    pub const RULED_WORK_JOIN: u64 = 1_529_600;
     /// 100 late calls of such a group.
-    pub const REPLAY: u64 = 97_900;
+    pub const REPLAY: u64 = 99_900;
 }
 
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
