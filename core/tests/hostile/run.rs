@@ -149,18 +149,19 @@ fn a_run_that_is_dropped_wakes_the_others_and_not_itself() {
 }
 
 #[test]
-fn a_run_that_is_leaked_is_woken_by_its_end() {
+fn a_run_that_is_kept_and_not_polled_is_woken_by_its_end() {
     alone(|| {
         let group = Registry::new();
         let spy = Spy::new(Hostile::No);
         let (run, waiter) = parked(&group, pending(), spy.clone().into());
-        std::mem::forget(run);
         group.abort_all();
         assert_eq!(spy.seen(), [1, 0]);
         let outcome = waiter.get().expect("it has ended");
         assert_eq!(cause_of(outcome), Cause::AbortedAll);
-        // Its operation is said to be here still.
+        // Its operation is here still.
         assert_eq!((group.len(), group.stats().ending), (0, 1));
+        drop(run);
+        assert_eq!(group.stats().ending, 0);
     });
 }
 

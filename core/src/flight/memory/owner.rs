@@ -159,7 +159,7 @@ mod tests {
     use alloc::sync::Arc;
     use alloc::task::Wake;
     use core::sync::atomic::{AtomicUsize, Ordering};
-    use core::task::Context;
+    use core::task::{Context, RawWaker, RawWakerVTable};
 
     use super::*;
     use crate::cell::RawCell;
@@ -216,6 +216,17 @@ mod tests {
         by.flight().tell(before, false);
     }
 
+    #[cfg(all(
+        target_pointer_width = "64",
+        not(feature = "tracing"),
+        not(feature = "metrics")
+    ))]
+    #[test]
+    fn a_place_for_an_owner_takes_16_bytes() {
+        assert_eq!(size_of::<Memory<u64, u64, ()>>(), 64);
+        assert_eq!(size_of::<Memory<u64, u64, OwnerPlace>>(), 80);
+    }
+
     #[test]
     fn an_owner_takes_no_waiting_room_and_is_told_once() {
         let (mut parts, probe) = (flight(Snapshot::open(false)), Arc::default());
@@ -239,6 +250,23 @@ mod tests {
         assert_eq!([seen(&first), seen(&second)], [[0, 0], [0, 1]]);
         settle(&mut parts);
         assert_eq!([seen(&first), seen(&second)], [[0, 0], [1, 0]]);
+    }
+
+    #[test]
+    fn an_owner_stays_parked_if_the_clone_of_its_next_waker_panics() {
+        fn clone(_: *const ()) -> RawWaker {
+            panic!("cloned")
+        }
+        fn nothing(_: *const ()) {}
+        static PANICS: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+        let (mut parts, probe) = (flight(Snapshot::open(false)), Arc::default());
+        assert!(!is_ready(&mut parts.1, &probe));
+        // SAFETY: the functions do nothing with what they are given.
+        let next = unsafe { Waker::from_raw(RawWaker::new(core::ptr::null(), &PANICS)) };
+        let polled = catch(|| parts.1.poll(&mut Context::from_waker(&next)).is_ready());
+        assert!(polled.is_err() && seen(&probe) == [0, 1]);
+        settle(&mut parts);
+        assert_eq!(seen(&probe), [1, 0]);
     }
 
     #[test]
