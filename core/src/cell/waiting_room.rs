@@ -20,7 +20,8 @@
 //! section: listen, register, park. If the registration comes first, the ender sees `REGISTERED`,
 //! its notify finds the listener, and it waits for the lock before it hands out. If the publication
 //! comes first, the registration returns an ended state, and every task that gets the lock later
-//! reads one. Both are read-modify-writes of one atomic word, so there is no third case.
+//! reads one. Both are read-modify-writes of one atomic word, so there is no third case. The ender
+//! acquires what the registration has released, so its notify needs no fence of its own.
 //!
 //! # Lock order
 //! The lock of the tasks before that of the `Event`. Never the other way: nothing the `Event` calls

@@ -80,7 +80,7 @@ impl<K, T> Drop for Owner<K, T> {
 
 impl<K, T> Spawned<K, T> {
     /// Is a waiter, or starts the operation by `launch`, which gets the ticket of a call that waits
-    /// for its turn at a gate.
+    /// for its turn at a gate. `owner` is the seat that was made with the flight, if one was.
     pub(super) fn start(
         (begin, ticket): (Begin<K, T>, Option<Ticket>),
         owner: Option<Seat<K, T>>,
@@ -90,8 +90,13 @@ impl<K, T> Spawned<K, T> {
         let caller = match begin {
             Begin::Primary(primary) => {
                 // Before the launch: the runtime can run or drop the task inline.
-                let own = owner.filter(|seat| seat.flight().ptr_eq(primary.flight()));
-                let watch = own.map_or_else(|| primary.watch(), Watch::owner);
+                let watch = match owner {
+                    Some(seat) => {
+                        debug_assert!(seat.flight().ptr_eq(primary.flight()), "another flight's");
+                        Watch::owner(seat)
+                    }
+                    None => primary.watch(),
+                };
                 let shard = primary.shard().clone();
                 let owner = Owner { watch, shard };
                 if let Some(launch) = launch.take() {

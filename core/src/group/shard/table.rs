@@ -237,7 +237,7 @@ impl<K, T> Table<K, T> {
                 true
             }
             None => {
-                let flight = self.registered.remove(flight);
+                let flight = self.remove_registered(flight);
                 flight
                     .map(|flight| insert(&mut self.unregistered, flight))
                     .is_some()
