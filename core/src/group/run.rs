@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -13,7 +14,7 @@ use crate::error::{Cause, Error};
 use crate::flight::reentry::Entered;
 use crate::flight::{FlightRef, Settled, loss};
 use crate::group::primary::Primary;
-use crate::unwind::{Fragile, FragilePin};
+use crate::unwind::{Fragile, FragilePin, OnDrop};
 
 pin_project! {
     /// Runs an operation and settles its flight. Returned by [`Primary::run`].
@@ -127,14 +128,22 @@ fn park<K, T>(
     waker: &Waker,
 ) -> bool {
     let same = parked.0.take_if(|parked| parked.will_wake(waker));
-    let own = same.unwrap_or_else(|| Box::new(waker.clone()));
-    match primary.park(own) {
-        Ok(()) => true,
-        Err(own) => {
-            drop(Fragile(Some(own)));
-            false
-        }
-    }
+    let own = same.unwrap_or_else(|| {
+        // If the clone panics, the end still wakes the task that it was polled by before.
+        let stay = OnDrop(|| {
+            park_with(primary, parked.0.take());
+        });
+        let own = Box::new(waker.clone());
+        mem::forget(stay);
+        own
+    });
+    park_with(primary, Some(own))
+}
+
+/// Returns false if the flight has ended.
+fn park_with<K, T>(primary: &mut Primary<K, T>, waker: Option<Box<Waker>>) -> bool {
+    let refused = waker.and_then(|waker| primary.park(waker).err());
+    Fragile(refused).0.is_none()
 }
 
 /// One poll of the operation. If it is left by unwinding, the operation is lost.
@@ -154,7 +163,7 @@ impl<K, T, F: Future<Output = T>> Polling<'_, K, T, F> {
         let poll = operation.poll(cx);
         // Not at the end of a block: if a subscriber panicked there, the value would be leaked.
         drop(entered);
-        core::mem::forget(self);
+        mem::forget(self);
         poll
     }
 }

@@ -12,6 +12,7 @@ use oneflight_core::{Begin, Error, Group, Primary, Waiter};
 
 use crate::limit::{alone, panics, quiet_panic};
 use crate::outcome::cause_of;
+use crate::wakers::hooked::{Hooks, hooked};
 
 type Registry = Group<&'static str, u32>;
 
@@ -212,6 +213,45 @@ fn a_run_that_ends_its_own_flight_is_ready_in_that_poll() {
         };
         assert_eq!((own.cause(), spy.seen()), (Cause::Cancelled, [0, 0]));
         drop(run);
+        assert_idle(&group);
+    });
+}
+
+/// It was polled by one task, and then by another one, whose waker cannot be cloned.
+#[test]
+fn whoever_is_parked_stays_parked_if_the_clone_of_the_next_waker_panics() {
+    fn stays<F: Future + Unpin>(kind: &str, group: &Registry, mut future: F) {
+        let spy = Spy::new(Hostile::No);
+        assert!(poll(&mut future, spy.clone().into()).is_pending());
+        let on_clone: Box<dyn Fn() + Send + Sync> = Box::new(|| quiet_panic());
+        let next = hooked(Hooks {
+            on_clone: Some(on_clone),
+            ..Hooks::default()
+        });
+        let mut cx = Context::from_waker(&next);
+        let polled = panics(|| drop(Pin::new(&mut future).poll(&mut cx)));
+        assert!(polled && spy.seen() == [0, 1], "{kind}: {:?}", spy.seen());
+        assert!(group.abort(&"k"));
+        assert_eq!(spy.seen(), [1, 0], "{kind}");
+        drop(future);
+    }
+    alone(|| {
+        let group = Registry::new();
+        let (primary, waiter) = first_two(&group);
+        stays("waiter", &group, waiter);
+        drop(primary);
+        let (run, waiter) = parked(&group, pending(), Waker::noop().clone());
+        stays("run", &group, run);
+        drop(waiter);
+        let mut driver = group.work("k", pending);
+        assert!(poll(&mut driver, Waker::noop().clone()).is_pending());
+        stays("work", &group, group.work("k", pending));
+        drop(driver);
+        let mut driver = Box::pin(group.try_work("k", pending::<Result<u32, Error>>));
+        assert!(poll(&mut driver, Waker::noop().clone()).is_pending());
+        let second = group.try_work("k", pending::<Result<u32, Error>>);
+        stays("try_work", &group, Box::pin(second));
+        drop(driver);
         assert_idle(&group);
     });
 }
