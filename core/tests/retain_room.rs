@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use oneflight_core::clock::Clock;
 use oneflight_core::{Begin, Group};
@@ -105,5 +105,42 @@ fn no_time_is_too_late_or_too_long() {
             clock.0.store(zero + time.min(60_000), Ordering::Relaxed);
             assert_eq!(group.peek("k").is_none(), ends, "{zero} {time}");
         }
+    }
+}
+
+/// The drop of this value retains another one, for a shorter time.
+struct Shorter(u64);
+
+static SHORTER: LazyLock<Group<u64, Shorter>> = LazyLock::new(|| {
+    Group::builder()
+        .clock(Arc::new(Hand::default()))
+        .retain_by(|value: &Shorter| Some(Duration::from_secs(1 + value.0)))
+        .max_retained(2)
+        .build()
+});
+
+fn retain(seconds: u64) {
+    let Begin::Primary(primary) = SHORTER.begin(seconds) else {
+        panic!("nobody has begun it")
+    };
+    assert!(primary.settle(Shorter(seconds)).is_ok());
+}
+
+impl Drop for Shorter {
+    fn drop(&mut self) {
+        if let Some(less) = self.0.checked_sub(1) {
+            retain(less);
+        }
+    }
+}
+
+#[test]
+fn what_is_retained_while_all_is_cleared_stays() {
+    let kept = |seconds: [u64; 2]| seconds.map(|key| SHORTER.peek(&key).is_some());
+    retain(20);
+    retain(9);
+    for left in [[19, 8], [18, 7]] {
+        assert_eq!(SHORTER.clear_retained(), 2);
+        assert_eq!((SHORTER.stats().retained, kept(left)), (2, [true; 2]));
     }
 }

@@ -58,7 +58,7 @@ impl<T, B> RawCell<T, B> {
         if state.ended() {
             return state;
         }
-        let blocked = self.with_room(state, |room| room.block(&self.state, deadline));
+        let blocked = self.with_room(|room| room.block(&self.state, deadline));
         blocked.unwrap_or_else(|| self.snapshot())
     }
 }

@@ -142,7 +142,8 @@ impl<T, B> RawCell<T, B> {
             unsafe { ManuallyDrop::into_inner((*slot).assume_init_read().value) }
         });
         self.state = State::new(Snapshot::open(false));
-        self.free_room();
+        // SAFETY: the cell is borrowed mutably.
+        unsafe { self.free_room() };
         Some(value)
     }
 
@@ -273,11 +274,11 @@ impl<T, B> RawCell<T, B> {
         self.state.leave()
     }
 
-    /// Enters the cell. Returns `None` if it sheds and all have been told.
+    /// Enters the cell. Returns `None` if it sheds and all have been told. Whether it sheds is asked
+    /// of its own state: one of another cell would let a call in that is not counted.
     #[inline(always)]
-    fn enter(&self, state: Snapshot) -> Option<Inside<'_, T, B>> {
-        let counted = state.sheds();
-        debug_assert_eq!(counted, self.state.load().sheds(), "another cell's state");
+    fn enter(&self) -> Option<Inside<'_, T, B>> {
+        let counted = self.state.load().sheds();
         if counted && !self.state.enter() {
             return None;
         }
@@ -287,58 +288,30 @@ impl<T, B> RawCell<T, B> {
         })
     }
 
-    /// The attachment, for a call that is inside.
+    /// As [`enter`](Self::enter), unless the call would be counted or all have been told.
     #[inline(always)]
-    fn attachment(&self) -> Option<&B> {
-        self.attached.with(|slot| {
-            // SAFETY:
-            // - Not aliased by a writer: it is written only by `shed`. That runs in cells that shed
-            //   only, and only where no call is inside.
-            // - Lives long enough: the callers use it while they are inside.
-            unsafe { (*slot).as_ref() }
+    fn enter_uncounted(&self) -> Option<Inside<'_, T, B>> {
+        (!self.state.load().is_told_or_sheds()).then_some(Inside {
+            cell: self,
+            counted: false,
         })
     }
 
-    /// The waiting room, for a call that is inside. It is made at the first call.
-    fn room(&self) -> &WaitingRoom {
-        match self.made_room() {
-            Some(room) => room,
-            None => self.make_room(),
+    /// The ender has told everybody. If nobody is inside, it sheds.
+    fn set_told(&self) {
+        if self.state.set_told() {
+            // SAFETY: this was that step.
+            unsafe { self.shed() };
         }
     }
 
-    /// The waiting room, if it has been made, for a call that is inside.
-    #[inline(always)]
-    fn made_room(&self) -> Option<&WaitingRoom> {
-        // SAFETY:
-        // - Null, or made by `Box::into_raw` in `make_room`, released by that exchange and acquired
-        //   here.
-        // - Alive: freed only by `free_room`, which runs where no call is inside; the callers use
-        //   it while they are inside.
-        // - Never exclusive: every access is by shared reference.
-        unsafe { self.room.load(Ordering::Acquire).as_ref() }
-    }
-
-    fn make_room(&self) -> &WaitingRoom {
-        let fresh = Box::into_raw(waiting_room::take());
-        let null = core::ptr::null_mut();
-        let made = self
-            .room
-            .compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire);
-        if made.is_err() {
-            // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has seen
-            // it.
-            waiting_room::put(unsafe { Box::from_raw(fresh) });
-        }
-        match self.made_room() {
-            Some(room) => room,
-            None => unreachable!("made just now, and this call is inside"),
-        }
-    }
-
-    /// Frees the waiting room. Called where no call is inside and none can enter: by the one call
-    /// that sheds, or where the cell is borrowed mutably.
-    fn free_room(&self) {
+    /// Frees the waiting room.
+    ///
+    /// # Safety
+    ///
+    /// No call is inside, and none enters meanwhile: this is the one call that sheds, or it has the
+    /// cell to itself.
+    unsafe fn free_room(&self) {
         let room = self.room.load(Ordering::Acquire);
         if !room.is_null() {
             self.room.store(core::ptr::null_mut(), Ordering::Relaxed);
@@ -355,19 +328,33 @@ impl<T, B> RawCell<T, B> {
     #[inline(never)]
     fn exit(&self) {
         if self.state.exit() {
-            self.shed();
+            // SAFETY: this was that step.
+            unsafe { self.shed() };
         }
     }
 
-    /// Frees what hangs on the cell. Called once, by the call that took the step after which the
-    /// state is told and nobody is inside.
+    /// Frees what hangs on the cell.
+    ///
+    /// # Safety
+    ///
+    /// The caller has taken the step after which the state is told and nobody is inside (`state`,
+    /// invariant 4). There is one.
     #[cold]
-    fn shed(&self) {
-        self.free_room();
+    unsafe fn shed(&self) {
+        // SAFETY: no call is inside or enters any more.
+        unsafe { self.free_room() };
         drop(self.attached.with_mut(|slot| {
             // SAFETY: exclusive: one call sheds, and no call is inside or enters any more.
             unsafe { (*slot).take() }
         }));
+    }
+
+    /// Of a settler that is parked, in a cell that is being dropped.
+    #[cold]
+    #[inline(never)]
+    fn drop_waker(&mut self) {
+        // SAFETY: parked, and read once: the cell is being dropped.
+        drop(unsafe { self.read_waker() });
     }
 }
 
@@ -386,7 +373,8 @@ impl<T> RawCell<T> {
 
 impl<T, B> Drop for RawCell<T, B> {
     fn drop(&mut self) {
-        self.free_room();
+        // SAFETY: the cell is borrowed mutably.
+        unsafe { self.free_room() };
         let state = self.state.load();
         if state.settled() {
             self.value.with_mut(|slot| {
@@ -401,21 +389,55 @@ impl<T, B> Drop for RawCell<T, B> {
     }
 }
 
-impl<T, B> RawCell<T, B> {
-    /// Of a settler that is parked, in a cell that is being dropped.
-    #[cold]
-    #[inline(never)]
-    fn drop_waker(&mut self) {
-        // SAFETY: parked, and read once: the cell is being dropped.
-        drop(unsafe { self.read_waker() });
-    }
-}
-
 /// A call that is inside of a cell: until this is dropped, nothing that hangs on the cell is freed.
 struct Inside<'a, T, B> {
     cell: &'a RawCell<T, B>,
     /// The cell sheds, so the call is counted.
     counted: bool,
+}
+
+impl<T, B> Inside<'_, T, B> {
+    #[inline(always)]
+    fn attached(&self) -> Option<&B> {
+        self.cell.attached.with(|slot| {
+            // SAFETY:
+            // - Not aliased by a writer: it is written only by `shed`. That runs in cells that shed
+            //   only, and only where no call is inside.
+            // - Lives long enough: it borrows this.
+            unsafe { (*slot).as_ref() }
+        })
+    }
+
+    /// The waiting room, if it has been made.
+    #[inline(always)]
+    fn made_room(&self) -> Option<&WaitingRoom> {
+        // SAFETY:
+        // - Null, or made by `Box::into_raw` in `make_room`, released by that exchange and acquired
+        //   here.
+        // - Alive: freed only by `free_room`, which runs where no call is inside; the reference
+        //   borrows this.
+        // - Never exclusive: every access is by shared reference.
+        unsafe { self.cell.room.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The waiting room. It is made at the first call.
+    fn room(&self) -> &WaitingRoom {
+        self.made_room().unwrap_or_else(|| self.make_room())
+    }
+
+    fn make_room(&self) -> &WaitingRoom {
+        let fresh = Box::into_raw(waiting_room::take());
+        let null = core::ptr::null_mut();
+        let room = &self.cell.room;
+        let made = room.compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire);
+        if made.is_err() {
+            // SAFETY: `fresh` is from `Box::into_raw` above and lost the race: nobody else has seen
+            // it.
+            waiting_room::put(unsafe { Box::from_raw(fresh) });
+        }
+        self.made_room()
+            .unwrap_or_else(|| unreachable!("made just now, and this call is inside"))
+    }
 }
 
 impl<T, B> Drop for Inside<'_, T, B> {

@@ -185,7 +185,7 @@ impl State {
     }
 
     /// The operation begins, unless the cell has ended: then it returns false, and the operation
-    /// must not begin (invariant 4).
+    /// must not begin (invariant 6).
     pub(super) fn begin(&self) -> bool {
         self.update(|word| (word & CLAIMED == 0).then_some(word & !UNBEGUN))
             .is_ok()

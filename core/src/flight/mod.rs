@@ -142,27 +142,24 @@ impl<K, T> FlightRef<K, T> {
     fn tell_participants(&self, before: Snapshot) {
         // Also if a participant's waker panics.
         let _then = OnDrop(|| self.cell.tell_last(before));
-        self.with_shared(before, Shared::tell);
+        self.with_shared(Shared::tell);
     }
 
     /// Calls `f` with who drives the flight, unless participants do not drive it, or it has ended
-    /// and has shed that. `state` is any that the cell has had.
+    /// and has shed that.
     #[inline(always)]
-    pub(crate) fn with_shared<R>(
-        &self,
-        state: Snapshot,
-        f: impl FnOnce(&Shared<T>) -> R,
-    ) -> Option<R> {
+    pub(crate) fn with_shared<R>(&self, f: impl FnOnce(&Shared<T>) -> R) -> Option<R> {
         match self.behind() {
             Some(shared) => Some(f(&shared)),
             None => self
                 .cell
-                .with_attached(state, |attached| attached.shared().map(f))?,
+                .with_attached(|attached| attached.shared().map(f))?,
         }
     }
 
     /// As [`with_shared`](Self::with_shared), for a participant that parks there: it is announced
-    /// before, so that the ender comes and tells it. Not if the flight has ended.
+    /// before, so that the ender comes and tells it. Not if the flight has ended. `state` is any
+    /// that the cell has had.
     #[inline(always)]
     pub(crate) fn with_shared_to_park<R>(
         &self,
@@ -172,24 +169,24 @@ impl<K, T> FlightRef<K, T> {
         if !self.cell.announce(state) {
             return None;
         }
-        self.with_shared(state, f)
+        self.with_shared(f)
     }
 
     /// Whether it has nothing but its outcome and its waiting room.
     #[inline(always)]
     pub(crate) fn is_plain(&self, state: Snapshot) -> bool {
-        !state.is_driven() && !self.cell.has_attached(state)
+        !state.is_driven() && !self.cell.has_attached()
     }
 
     /// For the ender, which comes once and before anybody is told: nobody polls the flight's shared
     /// operation any more, and the flight does not lead to its registry any more. Returns what is
-    /// found there. `before` is the state that the end returned.
+    /// found there.
     #[inline(always)]
-    pub(crate) fn end_attached(&self, before: Snapshot) -> Found<T> {
+    pub(crate) fn end_attached(&self) -> Found<T> {
         if let Some(shared) = self.behind() {
             return shared.end();
         }
-        let found = self.cell.with_attached(before, |it| it.end()).flatten();
+        let found = self.cell.with_attached(|it| it.end()).flatten();
         found.unwrap_or(Found::nothing())
     }
 
@@ -201,7 +198,7 @@ impl<K, T> FlightRef<K, T> {
             // another one.
             return Found::nothing();
         }
-        self.end_attached(before)
+        self.end_attached()
     }
 
     /// Lets its operation count a participant of this policy. Returns false if the flight has
@@ -210,7 +207,7 @@ impl<K, T> FlightRef<K, T> {
     #[inline(always)]
     pub(crate) fn join_operation(&self, policy: Policy) -> Option<bool> {
         let state = self.cell.snapshot();
-        self.with_shared(state, |shared| {
+        self.with_shared(|shared| {
             (shared.policy() == policy).then(|| !state.ended() && shared.join())
         })?
     }
@@ -238,16 +235,13 @@ impl<K, T> FlightRef<K, T> {
 
     /// Whether it has an operation that can be dropped at once, since nobody polls it.
     pub(crate) fn is_idle(&self) -> bool {
-        let state = self.cell.snapshot();
-        let idle = self.with_shared(state, Shared::is_idle);
-        idle.unwrap_or(false)
+        self.with_shared(Shared::is_idle).unwrap_or(false)
     }
 
     /// How often its operation was run again.
     #[inline]
-    pub(crate) fn reruns(&self, state: Snapshot) -> usize {
-        let reruns = self.with_shared(state, |shared| shared.reruns());
-        reruns.unwrap_or(0)
+    pub(crate) fn reruns(&self) -> usize {
+        self.with_shared(|shared| shared.reruns()).unwrap_or(0)
     }
 
     /// How many duplicates wait now.

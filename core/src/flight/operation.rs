@@ -52,8 +52,8 @@
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
 //!    `Ended`, if the flight has ended meanwhile: then that caller drops it).
-//! 2. An operation that is `Parked` without a driver was polled by a driver that has left, or waits
-//!    for its turn. While the stage is `Parked` and there is a driver, the driver's waker is in the
+//! 2. An operation that is `Parked` without a driver was polled by a driver that has left or whose
+//!    waker could not be cloned, or waits for its turn. While the stage is `Parked` and there is a driver, the driver's waker is in the
 //!    slab. The driver parks it in the critical section in which it puts the operation back. Only a
 //!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
@@ -159,8 +159,9 @@ impl<T> Shared<T> {
     }
 
     /// Hands in the operation that has just been made: it is ready if it has its turn, and then
-    /// everybody who parked meanwhile is woken. If the flight has ended meanwhile, the operation
-    /// stays with the caller.
+    /// everybody who parked meanwhile is woken. Or the operation of a driver that cannot park: it
+    /// is ready if it was woken. If the flight has ended meanwhile, the operation stays with the
+    /// caller.
     #[inline(always)]
     pub(crate) fn hand_in(&self, operation: &mut Option<Operation<T>>) {
         if !self.lay(operation) {

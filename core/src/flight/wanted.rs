@@ -83,12 +83,10 @@ impl<K, T> FlightRef<K, T> {
     /// The exchange that left nobody who wants the flight has recorded its end.
     #[cold]
     fn end_unwanted(&self, before: Snapshot) {
-        let registry = self
-            .cell
-            .with_attached(before, |attached| match &**attached {
-                Attached::Wanted(wanted) => wanted.take(),
-                Attached::Shared(_) => None,
-            });
+        let registry = self.cell.with_attached(|attached| match &**attached {
+            Attached::Wanted(wanted) => wanted.take(),
+            Attached::Shared(_) => None,
+        });
         // It can be the last handle on the registry, and then its drop is the user's.
         let registry = Fragile(registry.flatten());
         debug_assert!(registry.0.is_some(), "one end takes it");

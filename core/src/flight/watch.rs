@@ -78,7 +78,7 @@ impl<K, T> Watch<K, T> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let mut state = self.flight().cell.snapshot();
         if !state.ended() {
-            state = match self.park(state, cx) {
+            state = match self.park(cx) {
                 Some(state) if state.ended() => state,
                 Some(_) => return Poll::Pending,
                 None => return Poll::Ready(Err(REENTRANT)),
@@ -99,7 +99,7 @@ impl<K, T> Watch<K, T> {
     /// Parks the task, unless the flight has ended meanwhile. Returns the state as it was found, or
     /// `None` if the task would wait for itself.
     #[inline(never)]
-    fn park(&mut self, state: Snapshot, cx: &mut Context<'_>) -> Option<Snapshot> {
+    fn park(&mut self, cx: &mut Context<'_>) -> Option<Snapshot> {
         if self.waits_for_itself(|flight| leads_back(flight, cx.waker())) {
             return None;
         }
@@ -108,7 +108,7 @@ impl<K, T> Watch<K, T> {
         }
         Some(
             self.0
-                .with_place(|flight, place| flight.cell.park(state, place, cx.waker())),
+                .with_place(|flight, place| flight.cell.park(place, cx.waker())),
         )
     }
 

@@ -188,19 +188,18 @@ impl<K, T> Participant<K, T> {
     }
 
     /// Calls `f` with the operation, and with this participant's place at it, unless the flight has
-    /// ended and has shed its operation. `state` is any that the flight's cell has had.
+    /// ended and has shed its operation.
     #[inline(always)]
     pub(super) fn with_operation<R>(
         &mut self,
-        state: Snapshot,
         f: impl FnOnce(&Shared<T>, &mut Place) -> R,
     ) -> Option<R> {
         self.seat
-            .with_place(|flight, place| flight.with_shared(state, |shared| f(shared, place)))
+            .with_place(|flight, place| flight.with_shared(|shared| f(shared, place)))
     }
 
     /// As [`with_operation`](Self::with_operation), if the participant can park there. Not if the
-    /// flight has ended.
+    /// flight has ended. `state` is any that the flight's cell has had.
     #[inline(always)]
     pub(super) fn with_operation_to_park<R>(
         &mut self,
@@ -215,14 +214,12 @@ impl<K, T> Participant<K, T> {
     /// Takes the operation, or the right to run one, if it is ready, this call has begun the flight
     /// and nobody else has come since.
     #[inline(always)]
-    pub(super) fn first_turn(&mut self, state: Snapshot) -> Option<Operation<T>> {
+    pub(super) fn first_turn(&mut self) -> Option<Operation<T>> {
         let place = self.seat.place();
         if !self.is_first() || (place.is_taken() && place != Place::ALONE) {
             return None;
         }
-        let operation = self
-            .flight()
-            .with_shared(state, |shared| shared.first_turn())??;
+        let operation = self.flight().with_shared(|shared| shared.first_turn())??;
         self.seat.with_place(|_, place| *place = Place::NONE);
         Some(operation)
     }
@@ -245,8 +242,7 @@ impl<K, T> Participant<K, T> {
     pub(super) fn hand_in(&self, operation: Operation<T>) {
         let mut in_hand = InHand::new(&self.shard, self.flight(), Some(operation));
         // It stays in hand if the flight has ended.
-        let state = self.flight().cell.snapshot();
-        self.flight().with_shared(state, |shared| {
+        self.flight().with_shared(|shared| {
             shared.hand_in(&mut in_hand.operation);
         });
     }
@@ -278,7 +274,7 @@ impl<K, T> Participant<K, T> {
             return;
         }
         if self.seat.has(TASK) {
-            self.with_operation(state, |shared, _| shared.task_leaves());
+            self.with_operation(|shared, _| shared.task_leaves());
         }
         let run_is_over = run.map(|cause| RunIsOver {
             cause,
@@ -287,7 +283,7 @@ impl<K, T> Participant<K, T> {
                 .rules()
                 .map_or(usize::MAX, |rules| rules.max_reruns),
         });
-        let left = self.with_operation(state, |shared, place| shared.leave(place, run_is_over));
+        let left = self.with_operation(|shared, place| shared.leave(place, run_is_over));
         let Some(left) = left else {
             if run.is_some() {
                 self.shard.gone(self.flight());

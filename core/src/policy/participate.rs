@@ -29,8 +29,7 @@ pub(super) struct Participate<K, T, F> {
 /// participant has left. A flight that has settled is shared, whoever drove it. A flight with
 /// another policy, or without a shared operation, is driven by others.
 fn shares<K, T>(flight: &FlightRef<K, T>, policy: Policy) -> bool {
-    let state = flight.cell.snapshot();
-    match flight.with_shared(state, |shared| shared.policy() == policy) {
+    match flight.with_shared(|shared| shared.policy() == policy) {
         Some(true) => flight.cell.snapshot().settled(),
         _ => flight.cell.snapshot().cause().is_none(),
     }

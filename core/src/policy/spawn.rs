@@ -234,7 +234,7 @@ impl<K, T> Call<K, T> for ToItsEnd<K, T> {
     fn try_share(&mut self, shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> bool {
         flight.cell.keep();
         let state = flight.cell.snapshot();
-        let joined = flight.with_shared(state, |shared| {
+        let joined = flight.with_shared(|shared| {
             let continues = shared.policy() == Policy::Continue && !state.ended();
             continues.then(|| shared.join_by_task())
         });

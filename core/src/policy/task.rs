@@ -172,6 +172,13 @@ pin_project! {
         #[pin]
         task: Option<F>,
     }
+
+    impl<F> PinnedDrop for InTurn<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let ticket = this.project().ticket;
+            isolate(|| ticket.leave());
+        }
+    }
 }
 
 impl<F: Future<Output = ()>> Future for InTurn<F> {

@@ -273,7 +273,7 @@ impl<K, T> Participant<K, T> {
                 let aborted = Aborted::new(Cause::Panicked);
                 return Ok(Poll::Ready(Err(Error::Aborted(aborted))));
             }
-            let first = operation.is_none() && self.first_turn(state).is_some();
+            let first = operation.is_none() && self.first_turn().is_some();
             let stepped = if first {
                 Some((true, Fragile(None)))
             } else {

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
+use core::mem;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -19,7 +20,7 @@ use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{DROVE, Other, Participant, Role};
 use crate::policy::participate::Participate;
-use crate::unwind::Fragile;
+use crate::unwind::{Fragile, OnDrop};
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or becomes a participant of the flight that runs.
@@ -195,8 +196,7 @@ where
             if self.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            let state = self.flight().cell.snapshot();
-            let again = self.with_operation(state, |shared, place| shared.lead(*place));
+            let again = self.with_operation(|shared, place| shared.lead(*place));
             if again != Some(true) {
                 return Poll::Pending;
             }
@@ -206,7 +206,7 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Settled<K, T>, Error>> {
         let state = self.flight().cell.snapshot();
         if !state.ended() {
-            let settled = match self.first_turn(state) {
+            let settled = match self.first_turn() {
                 Some(operation) => self.drive((operation, Fragile(None)), cx.waker()),
                 None => self.step(state, cx.waker()),
             };
@@ -225,7 +225,7 @@ where
     fn step(&mut self, state: Snapshot, waker: &Waker) -> Option<Settled<K, T>> {
         // Then its waker is cloned only if the operation is pending again.
         if self.seat.has(DROVE) {
-            let ready = self.with_operation(state, |shared, place| shared.take_ready(place));
+            let ready = self.with_operation(|shared, place| shared.take_ready(place));
             if let Some(Some((operation, old))) = ready {
                 let settled = self.drive((operation, Fragile(None)), waker);
                 drop(old);
@@ -255,11 +255,7 @@ where
         let (operation, waker) = in_hand.polled();
         // On a panic the others are woken first, and then the operation is dropped.
         let poll = shard.guarded(flight, Some([outer, &waker]), || {
-            let poll = operation.poll(&mut Context::from_waker(&waker));
-            if poll.is_pending() && own.0.is_none() {
-                own.0 = Some(outer.clone());
-            }
-            poll
+            operation.poll(&mut Context::from_waker(&waker))
         });
         match poll {
             Poll::Ready(value) => {
@@ -282,11 +278,18 @@ where
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
                 marks.mark(DROVE, 0);
+                if own.0.is_none() {
+                    // If the clone panics, the operation waits for its wake without a driver.
+                    let back = OnDrop(|| {
+                        flight.with_shared(|shared| shared.hand_in(&mut in_hand.operation));
+                    });
+                    own.0 = Some(outer.clone());
+                    mem::forget(back);
+                }
                 let (state, operation) = (flight.cell.snapshot(), &mut in_hand.operation);
                 marks.with_place(|place| {
-                    let alone = flight.with_shared(state, |shared| {
-                        shared.pause_alone(place, operation, &mut own)
-                    });
+                    let alone =
+                        flight.with_shared(|shared| shared.pause_alone(place, operation, &mut own));
                     if alone == Some(false) {
                         flight.with_shared_to_park(state, |shared| {
                             shared.pause(place, operation, &mut own);

@@ -2,15 +2,17 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use oneflight_core::error::Cause;
+#[cfg(feature = "std")]
+use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::handle::Run;
 use oneflight_core::{Begin, Error, Group, Primary, Waiter};
 
-use crate::limit::{alone, panics, quiet_panic};
+use crate::limit::{alone, lock, panics, quiet_panic};
 use crate::outcome::cause_of;
 use crate::wakers::hooked::{Hooks, hooked};
 
@@ -217,20 +219,25 @@ fn a_run_that_ends_its_own_flight_is_ready_in_that_poll() {
     });
 }
 
-/// It was polled by one task, and then by another one, whose waker cannot be cloned.
+/// Polled by a task whose waker cannot be cloned, it panics.
+fn poll_uncloneable<F: Future + Unpin>(future: &mut F) {
+    let on_clone: Box<dyn Fn() + Send + Sync> = Box::new(|| quiet_panic());
+    let waker = hooked(Hooks {
+        on_clone: Some(on_clone),
+        ..Hooks::default()
+    });
+    let mut cx = Context::from_waker(&waker);
+    assert!(panics(|| drop(Pin::new(future).poll(&mut cx))));
+}
+
+/// It was polled by one task, and then by another one.
 #[test]
 fn whoever_is_parked_stays_parked_if_the_clone_of_the_next_waker_panics() {
     fn stays<F: Future + Unpin>(kind: &str, group: &Registry, mut future: F) {
         let spy = Spy::new(Hostile::No);
         assert!(poll(&mut future, spy.clone().into()).is_pending());
-        let on_clone: Box<dyn Fn() + Send + Sync> = Box::new(|| quiet_panic());
-        let next = hooked(Hooks {
-            on_clone: Some(on_clone),
-            ..Hooks::default()
-        });
-        let mut cx = Context::from_waker(&next);
-        let polled = panics(|| drop(Pin::new(&mut future).poll(&mut cx)));
-        assert!(polled && spy.seen() == [0, 1], "{kind}: {:?}", spy.seen());
+        poll_uncloneable(&mut future);
+        assert_eq!(spy.seen(), [0, 1], "{kind}");
         assert!(group.abort(&"k"));
         assert_eq!(spy.seen(), [1, 0], "{kind}");
         drop(future);
@@ -256,6 +263,66 @@ fn whoever_is_parked_stays_parked_if_the_clone_of_the_next_waker_panics() {
     });
 }
 
+/// The panic is that of one caller. The operation waits for its wake, and then another one drives.
+#[test]
+fn a_driver_whose_waker_cannot_be_cloned_takes_nobody_along() {
+    for (polled_before, woken) in [(false, false), (false, true), (true, false), (true, true)] {
+        alone(move || {
+            let group = Registry::new();
+            let own = Arc::new(Mutex::new(None::<Waker>));
+            let (kept, mut polls) = (own.clone(), 0);
+            let operation = poll_fn(move |cx| {
+                polls += 1;
+                if polls == 2 + u32::from(polled_before) {
+                    return Poll::Ready(7);
+                }
+                *lock(&kept) = Some(cx.waker().clone());
+                if woken && polls == 1 + u32::from(polled_before) {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            });
+            let wake = || lock(&own).take().expect("it was polled").wake();
+            let mut driver = group.work("k", || operation);
+            if polled_before {
+                assert!(poll(&mut driver, Waker::noop().clone()).is_pending());
+            }
+            let Begin::Waiter(mut waiter) = group.begin("k") else {
+                panic!("it is in flight")
+            };
+            let spies = [(); 2].map(|()| Spy::new(Hostile::No));
+            assert!(poll(&mut waiter, spies[0].clone().into()).is_pending());
+            let join = || {
+                let mut second = group.work("k", pending);
+                let polled = poll(&mut second, spies[1].clone().into());
+                (second, polled.is_pending())
+            };
+            let joined = polled_before.then(join);
+            if polled_before {
+                wake();
+            }
+            // It drives: it is the only participant, or its operation is ready.
+            poll_uncloneable(&mut driver);
+            assert!(waiter.get().is_none(), "{:?}", waiter.get());
+            let (mut second, parked) = joined.unwrap_or_else(join);
+            if !woken {
+                assert!(parked && spies[1].seen() == [0, 1]);
+                wake();
+            }
+            assert_eq!(spies[1].seen()[0], usize::from(parked));
+            for _ in 0..2 {
+                let Poll::Ready(Ok(settled)) = poll(&mut second, spies[1].clone().into()) else {
+                    panic!("the operation goes on")
+                };
+                assert_eq!(*settled, 7);
+            }
+            assert_eq!(spies[0].seen(), [1, 0]);
+            drop((driver, second, waiter));
+            assert_idle(&group);
+        });
+    }
+}
+
 /// A second panic that gets out aborts the process.
 #[test]
 #[cfg(feature = "std")]
@@ -274,6 +341,27 @@ fn a_task_whose_waker_panics_is_told_by_a_last_caller_that_a_panic_drops() {
         assert!(poll(&mut task, Waker::noop().clone()).is_ready());
         drop(task);
         assert_idle(&group);
+    });
+}
+
+#[test]
+#[cfg(feature = "std")]
+fn a_task_that_waits_for_a_gate_does_not_unwind_when_it_is_dropped() {
+    alone(|| {
+        let gate: Gate<&'static str, u32> = Gate::new(Mode::Queue);
+        let Begin::Primary(holder) = gate.begin(Some("held")) else {
+            panic!("nobody has it")
+        };
+        let shelf = crate::wakers::Shelf::default();
+        let spawned = gate.entry(Some("k")).spawn_on(&shelf, pending);
+        let mut task = shelf.take().pop().expect("it was spawned");
+        let hostile = Waker::from(Spy::new(Hostile::Dropped));
+        assert!(poll(&mut task, hostile).is_pending());
+        drop(task);
+        let outcome = spawned.get().expect("its task is gone");
+        assert_eq!((cause_of(outcome), gate.queued()), (Cause::Dropped, 0));
+        drop((spawned, holder));
+        assert!(!gate.is_busy());
     });
 }
 

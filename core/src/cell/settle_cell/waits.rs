@@ -2,7 +2,7 @@
 
 use core::task::{Context, Poll, Waker};
 
-use super::RawCell;
+use super::{Inside, RawCell};
 use crate::cell::slab::Place;
 use crate::cell::state::Snapshot;
 use crate::cell::waiting_room::WaitingRoom;
@@ -24,7 +24,7 @@ impl<T, B> RawCell<T, B> {
         if before.has_more_to_do() {
             self.tell_room(before);
         } else {
-            let _nothing_to_shed = self.state.set_told();
+            self.set_told();
         }
     }
 
@@ -44,33 +44,22 @@ impl<T, B> RawCell<T, B> {
             return self.tell_and_shed(before);
         }
         // Also if a waker panics: by then the others have been fired.
-        let _told = OnDrop(|| {
-            let _nothing_to_shed = self.state.set_told();
-        });
-        self.tell_those_in_room();
+        let _told = OnDrop(|| self.set_told());
+        if let Some(inside) = self.enter_uncounted() {
+            inside.tell();
+        }
     }
 
     #[cold]
     #[inline(never)]
     fn tell_and_shed(&self, before: Snapshot) {
         // Also if a waker panics, as above.
-        let _told = OnDrop(|| {
-            if self.state.set_told() {
-                self.shed();
-            }
-        });
+        let _told = OnDrop(|| self.set_told());
         if !before.has_registered() {
             return;
         }
-        if let Some(_inside) = self.enter(before) {
-            self.tell_those_in_room();
-        }
-    }
-
-    /// For a call that is inside. Without a room, who has registered waits elsewhere.
-    fn tell_those_in_room(&self) {
-        if let Some(room) = self.made_room() {
-            room.tell();
+        if let Some(inside) = self.enter() {
+            inside.tell();
         }
     }
 
@@ -79,7 +68,7 @@ impl<T, B> RawCell<T, B> {
     pub(crate) fn poll_end(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Snapshot> {
         let mut state = self.state.load();
         if !state.ended() {
-            state = self.park(state, place, cx.waker());
+            state = self.park(place, cx.waker());
             if !state.ended() {
                 return Poll::Pending;
             }
@@ -87,21 +76,20 @@ impl<T, B> RawCell<T, B> {
         Poll::Ready(state)
     }
 
-    /// Parks a task, unless the cell has ended since `state`. Returns the state as it was found.
+    /// Parks a task, unless the cell has ended. Returns the state as it was found.
     #[inline]
-    pub(crate) fn park(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
-        match self.made_room() {
-            Some(room) if !state.sheds() => room.park(&self.state, place, waker),
-            _ => self.park_slowly(state, place, waker),
+    pub(crate) fn park(&self, place: &mut Place, waker: &Waker) -> Snapshot {
+        if let Some(inside) = self.enter_uncounted()
+            && let Some(room) = inside.made_room()
+        {
+            return room.park(&self.state, place, waker);
         }
+        self.park_slowly(place, waker)
     }
 
     #[inline(never)]
-    fn park_slowly(&self, state: Snapshot, place: &mut Place, waker: &Waker) -> Snapshot {
-        if !state.sheds() {
-            return self.room().park(&self.state, place, waker);
-        }
-        let found = self.with_room(state, |room| room.park(&self.state, place, waker));
+    fn park_slowly(&self, place: &mut Place, waker: &Waker) -> Snapshot {
+        let found = self.with_room(|room| room.park(&self.state, place, waker));
         found.unwrap_or_else(|| self.state.load())
     }
 
@@ -115,47 +103,58 @@ impl<T, B> RawCell<T, B> {
     }
 
     fn vacate_taken(&self, place: &mut Place) {
-        let state = self.state.load();
-        if state.is_told_or_sheds() {
-            self.vacate_slowly(state, place);
-        } else if let Some(room) = self.made_room() {
-            room.vacate(place);
+        match self.enter_uncounted() {
+            Some(inside) => {
+                if let Some(room) = inside.made_room() {
+                    room.vacate(place);
+                }
+            }
+            None => self.vacate_slowly(place),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn vacate_slowly(&self, state: Snapshot, place: &mut Place) {
-        if !state.is_told() {
-            self.with_room(state, |room| room.vacate(place));
+    fn vacate_slowly(&self, place: &mut Place) {
+        if !self.state.load().is_told() {
+            self.with_room(|room| room.vacate(place));
         }
     }
 
     #[cfg(test)]
     pub(in crate::cell) fn has_room(&self) -> bool {
-        self.made_room().is_some()
+        self.enter()
+            .is_some_and(|inside| inside.made_room().is_some())
     }
 
-    /// Whether something is attached. `state` is any that the cell has had.
+    /// Whether something is attached.
     #[inline(always)]
-    pub(crate) fn has_attached(&self, state: Snapshot) -> bool {
-        self.with_attached(state, |_| ()).is_some()
+    pub(crate) fn has_attached(&self) -> bool {
+        self.with_attached(|_| ()).is_some()
     }
 
-    /// Calls `f` with what is attached, unless that has been shed. `state` is any that the cell has
-    /// had.
+    /// Calls `f` with what is attached, unless that has been shed.
     #[inline(always)]
-    pub(crate) fn with_attached<R>(&self, state: Snapshot, f: impl FnOnce(&B) -> R) -> Option<R> {
-        let _inside = self.enter(state)?;
-        self.attachment().map(f)
+    pub(crate) fn with_attached<R>(&self, f: impl FnOnce(&B) -> R) -> Option<R> {
+        let inside = self.enter()?;
+        inside.attached().map(f)
     }
 
     /// As [`with_attached`](Self::with_attached), with the waiting room.
-    pub(in crate::cell) fn with_room<R, F>(&self, state: Snapshot, f: F) -> Option<R>
+    pub(in crate::cell) fn with_room<R, F>(&self, f: F) -> Option<R>
     where
         F: FnOnce(&WaitingRoom) -> R,
     {
-        let _inside = self.enter(state)?;
-        Some(f(self.room()))
+        let inside = self.enter()?;
+        Some(f(inside.room()))
+    }
+}
+
+impl<T, B> Inside<'_, T, B> {
+    /// Wakes everybody who waits in the room. Without a room, who has registered waits elsewhere.
+    fn tell(&self) {
+        if let Some(room) = self.made_room() {
+            room.tell();
+        }
     }
 }

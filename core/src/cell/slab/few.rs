@@ -34,7 +34,7 @@ impl Few<'_> {
     }
 
     /// Whether a waker can be parked here.
-    pub(crate) fn has_wakers(&self) -> bool {
+    pub(crate) fn may_have_wakers(&self) -> bool {
         matches!(self.first, Some(Slot::Parked(_)))
             || self.others.as_ref().is_some_and(|it| it.len() > 0)
     }
@@ -193,10 +193,10 @@ mod tests {
             first: None,
             others: &mut None,
         };
-        assert!(few.len() == 0 && !few.has_wakers() && few.take(Place::FIRST).is_none());
+        assert!(few.len() == 0 && !few.may_have_wakers() && few.take(Place::FIRST).is_none());
         let mut place = Place::NONE;
         assert!(few.park(&mut place, Waker::noop().clone()).is_none());
-        assert!(place != Place::FIRST && few.is_parked(place) && few.has_wakers());
+        assert!(place != Place::FIRST && few.is_parked(place) && few.may_have_wakers());
         let (mut range, mut batch) = (0..few.len(), Vec::new());
         assert!(!few.take_some(&mut range, &mut batch) && batch.len() == 1);
         assert!(few.vacate(&mut place).is_none() && !few.take_rest(&mut Vec::new()));

@@ -68,7 +68,9 @@ impl<T> Shared<T> {
     /// Picks up the operation that has been laid down, if it is not open and has not ended.
     #[inline(always)]
     pub(in crate::flight) fn pick_up(&self) -> Option<Operation<T>> {
-        self.change(Lay::Made, Lay::Polled).then(|| self.owned())
+        // SAFETY: the state owned it, and does so no more.
+        let owned = || unsafe { self.owned() };
+        self.change(Lay::Made, Lay::Polled).then(owned)
     }
 
     /// Parks the driver, and lays down the operation that it has picked up, if it is not open and
@@ -86,13 +88,15 @@ impl<T> Shared<T> {
         let Some(own) = waker.take_if(|_| alone) else {
             return false;
         };
-        self.with_first(|first| *first = Slot::Parked(own));
+        // SAFETY: this is the driver, and the operation is `Polled`.
+        unsafe { self.with_first(|first| *first = Slot::Parked(own)) };
         let parked = self.change(Lay::Polled, Lay::Parked);
         if parked {
             // It is owned by the state from here on.
             mem::forget(operation.take());
         } else {
-            *waker = self.with_first(Self::take_first);
+            // SAFETY: as above. Who opens it meanwhile says that the place is away.
+            *waker = unsafe { self.with_first(Self::take_first) };
         }
         parked
     }
@@ -104,7 +108,8 @@ impl<T> Shared<T> {
         if !self.change(Lay::Parked, Lay::Waking) {
             return self.wake_again();
         }
-        let waker = self.with_first(Self::take_first);
+        // SAFETY: this has made it `Waking`.
+        let waker = unsafe { self.with_first(Self::take_first) };
         // If it is open by now, it is ready since then.
         self.change(Lay::Waking, Lay::Made);
         Ok(waker)
@@ -130,10 +135,13 @@ impl<T> Shared<T> {
         waker
     }
 
-    /// The first place, for a caller that is not under the lock: for the driver while the operation
-    /// is `Polled`, and for the one who made it `Waking`.
+    /// The first place, for a caller that is not under the lock.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the driver, while the operation is `Polled`, or has made it `Waking`.
     #[inline(always)]
-    fn with_first<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
+    unsafe fn with_first<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
         // SAFETY: exclusive: there is one such caller (invariant 5).
         self.first().with_mut(|first| f(unsafe { &mut *first }))
     }
@@ -150,7 +158,8 @@ impl<T> Shared<T> {
             .lay_of()
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
         let laid = ended.map_err(|_| ())? == Lay::Made as u8;
-        Ok(laid.then(|| self.owned()))
+        // SAFETY: as in `pick_up`.
+        Ok(laid.then(|| unsafe { self.owned() }))
     }
 
     /// The critical section of everything but the short way. `f` also gets the operation's place,
@@ -203,9 +212,13 @@ impl<T> Shared<T> {
         changed.is_ok()
     }
 
-    /// The operation that the state owned until now.
+    /// The operation.
+    ///
+    /// # Safety
+    ///
+    /// The state owned it until now, and owns it no more.
     #[inline(always)]
-    fn owned(&self) -> Operation<T> {
+    unsafe fn owned(&self) -> Operation<T> {
         match self.policy() {
             Policy::Continue => Operation(Some(Self(self.0))),
             Policy::Rerun => Operation(None),
@@ -253,7 +266,8 @@ impl<'a, T> At<'a, T> {
         let lay = self.lay();
         (lay & HERE != 0).then(|| {
             self.set(lay & !HERE);
-            self.of.owned()
+            // SAFETY: it was here.
+            unsafe { self.of.owned() }
         })
     }
 
@@ -274,8 +288,10 @@ pub(crate) struct Fresh<T, F> {
 }
 
 impl<T, F: Future<Output = T>> Fresh<T, F> {
-    /// For the head of a `Whole` of this type, which holds no operation.
-    pub(super) fn new(shared: Shared<T>) -> Self {
+    /// # Safety
+    ///
+    /// It leads to a `Whole` of this type, whose place is empty. This is the only one made for it.
+    pub(super) unsafe fn new(shared: Shared<T>) -> Self {
         let _place = PhantomData;
         Self { shared, _place }
     }
@@ -341,8 +357,9 @@ impl<K, T> FlightRef<K, T> {
     /// left.
     #[inline(always)]
     pub(crate) fn drop_operation(&self, operation: Operation<T>) {
-        let behind = self.behind().filter(|shared| operation.is_of(shared));
-        let Some(shared) = behind else {
+        // The right to run one, and the operation of another flight, are just dropped.
+        let behind = self.behind();
+        let Some(shared) = behind.filter(|shared| operation.is_shared_of(shared)) else {
             return;
         };
         let Shared(head) = &*shared;
@@ -357,7 +374,8 @@ impl<K, T> FlightRef<K, T> {
                 drop(Shared(head));
             }
         });
-        drop_in_place(head);
+        // SAFETY: the operation was this one, and is forgotten.
+        unsafe { drop_in_place(head) };
     }
 }
 
@@ -365,19 +383,23 @@ impl<T> Drop for Operation<T> {
     #[inline]
     fn drop(&mut self) {
         if let Some(Shared(head)) = &self.0 {
-            drop_in_place(*head);
+            // SAFETY: this is its owner, which is gone after this.
+            unsafe { drop_in_place(*head) };
         }
     }
 }
 
-/// Drops the operation, which the caller owns. A panic of that is caught if this thread already
-/// unwinds.
-fn drop_in_place<T>(head: NonNull<Head<T>>) {
+/// Drops the operation. A panic of that is caught if this thread already unwinds.
+///
+/// # Safety
+///
+/// The caller owns it, and uses it no more.
+unsafe fn drop_in_place<T>(head: NonNull<Head<T>>) {
     struct InPlace<T>(NonNull<Head<T>>);
     impl<T> Drop for InPlace<T> {
         #[inline(always)]
         fn drop(&mut self) {
-            // SAFETY: the place holds it (invariant 3), and this is the drop of its one owner.
+            // SAFETY: the place holds it (invariant 3), and its one owner gives it up.
             unsafe { ((*self.0.as_ptr()).kind.as_ref().drop)(self.0) };
         }
     }

@@ -4,11 +4,11 @@
 //!   `FlightRef`s: callers, outcomes, the registry    `Shared`s: the operation, its wakers
 //!        |                                                 |
 //!        v                                                 v
-//!   +---------+----------------------------------+------+-------+-----+---------+-----------+
-//!   | handles | flight: state, room, value, key  | kind | holds | lay | driving | operation |
-//!   +---------+----------------------------------+------+-------+-----+---------+-----------+
-//!   |<------------- every flight --------------->|<----------- `Head` --------->|
-//!                                                |<-- `Whole`, if participants drive ------>|
+//!   +---------+---------------------------------+------+-------+-----+-------+---------+-----------+
+//!   | handles | flight: state, room, value, key | kind | holds | lay | first | driving | operation |
+//!   +---------+---------------------------------+------+-------+-----+-------+---------+-----------+
+//!   |<------------- every flight -------------->|<--------------- `Head` ------------->|
+//!                                               |<----- `Whole`, if participants drive ----------->|
 //! ```
 //!
 //! A flight that participants drive (of `work`, `try_work`) has a [`Whole`] behind it: who drives
@@ -166,7 +166,8 @@ impl<K, T> FlightRef<K, T> {
         let (memory, pair) = Self::allocate(make, whole, Extra::Whole, 2);
         // SAFETY: in bounds of the allocation, and counted above.
         let head = unsafe { Shared(memory.cast::<u8>().add(behind::<K, T>()).cast()) };
-        (pair, Fresh::new(head))
+        // SAFETY: it was written just now, with an empty place.
+        (pair, unsafe { Fresh::new(head) })
     }
 
     /// The value is made where it stays: made on the stack, it would have to be whole there when
@@ -196,7 +197,9 @@ impl<K, T> FlightRef<K, T> {
             memory: memory.cast(),
             _owns: PhantomData,
         };
-        (memory, (Settler::new(handle()), handle()))
+        // SAFETY: of a new flight, and the only one.
+        let settler = unsafe { Settler::new(handle()) };
+        (memory, (settler, handle()))
     }
 
     /// What is behind the flight, if participants drive it. It is not counted: the flight holds it
@@ -241,22 +244,31 @@ impl<K, T> FlightRef<K, T> {
         let state = this.cell.snapshot();
         // SAFETY: this was the last handle, so nobody else uses the flight, and it is moved once.
         let flight = unsafe { (&raw const (*this.memory.as_ptr()).flight).read() };
-        Self::free(this.memory, state);
+        // SAFETY: it has been moved out.
+        unsafe { Self::free(this.memory, state) };
         Ok(flight)
     }
 
+    /// # Safety
+    ///
+    /// This was the last handle, and is not used after this.
     #[inline(never)]
-    fn drop_flight(&mut self) {
+    unsafe fn drop_flight(&mut self) {
         let (memory, state) = (self.memory, self.cell.snapshot());
         // Also if the drop of the key or of the value panics.
-        let _freed = OnDrop(|| Self::free(memory, state));
+        // SAFETY: the flight has been dropped then.
+        let _freed = OnDrop(|| unsafe { Self::free(memory, state) });
         // SAFETY: this was the last handle, so nobody else uses the flight, and it is dropped once.
         unsafe { drop_in_place(&raw mut (*memory.as_ptr()).flight) };
     }
 
-    /// For the last handle, whose flight has been dropped or moved out. `state` is its last one.
+    /// Frees the memory of a flight that has been dropped or moved out.
+    ///
+    /// # Safety
+    ///
+    /// There is no handle any more. `state` is the last one of the flight. It is freed once.
     #[inline(always)]
-    fn free(memory: NonNull<Memory<K, T, ()>>, state: Snapshot) {
+    unsafe fn free(memory: NonNull<Memory<K, T, ()>>, state: Snapshot) {
         match Extra::of(state) {
             // SAFETY: allocated as this by `pair`, and nobody uses it any more.
             Extra::Nothing => drop(unsafe {
@@ -264,7 +276,8 @@ impl<K, T> FlightRef<K, T> {
             }),
             // SAFETY: the state says so. This is the hold of the flight.
             Extra::Whole => drop(unsafe { Shared(Self::head_in(memory)) }),
-            Extra::OwnerPlace => Self::free_with_owner_place(memory, state),
+            // SAFETY: the state says so, and the rest is the caller's contract.
+            Extra::OwnerPlace => unsafe { Self::free_with_owner_place(memory, state) },
         }
     }
 
@@ -302,7 +315,8 @@ impl<K, T> FlightRef<K, T> {
         if handles.load(Ordering::Acquire) == count
             || handles.fetch_sub(count, Ordering::AcqRel) == count
         {
-            self.drop_flight();
+            // SAFETY: these were the last ones, and the caller gives them up.
+            unsafe { self.drop_flight() };
         }
     }
 

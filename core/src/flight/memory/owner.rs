@@ -72,10 +72,13 @@ impl<K, T> FlightRef<K, T> {
         self.cell.unset_owner_parked().then(waker)
     }
 
-    /// For the last handle, whose flight has been dropped or moved out: frees what has an owner's
-    /// place. `state` is the last one.
+    /// As [`free`](Self::free).
+    ///
+    /// # Safety
+    ///
+    /// As there, and the flight has an owner's place.
     #[inline(always)]
-    pub(super) fn free_with_owner_place(memory: NonNull<Memory<K, T, ()>>, state: Snapshot) {
+    pub(super) unsafe fn free_with_owner_place(memory: NonNull<Memory<K, T, ()>>, state: Snapshot) {
         // SAFETY: nobody uses it any more, so what the state says is final.
         let waker = unsafe {
             with_place(memory, |place| {

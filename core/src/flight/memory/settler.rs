@@ -17,9 +17,11 @@ use crate::flight::memory::lay::Operation;
 pub(crate) struct Settler<K, T>(FlightRef<K, T>);
 
 impl<K, T> Settler<K, T> {
-    /// Of a new flight.
+    /// # Safety
+    ///
+    /// The flight is new, and this is the only one made for it.
     #[inline(always)]
-    pub(super) fn new(flight: FlightRef<K, T>) -> Self {
+    pub(super) unsafe fn new(flight: FlightRef<K, T>) -> Self {
         Self(flight)
     }
 

@@ -32,6 +32,29 @@ fn an_operation_that_is_larger_or_over_aligned_does_not_fit() {
 }
 
 #[test]
+fn a_right_to_run_and_the_operation_of_another_flight_take_no_hold_along() {
+    let parts = [(); 2].map(|()| Cell::new(0));
+    let make = |open: Snapshot| Flight {
+        cell: RawCell::<u64, _>::new(None, open.driven()),
+        key: Part(&parts[0]),
+        hash: 0,
+        id: FlightId::new(1, 1, 1),
+        observed: Observed::new(&Name::default()),
+    };
+    let (settler, flight) = FlightRef::pair_with_right(|| make(Snapshot::open(false)), true);
+    flight.drop_operation(Operation::elsewhere());
+    let (_of, fresh) = Shared::alone(true);
+    flight.drop_operation(fresh.put(pending()));
+    assert!(
+        flight
+            .behind()
+            .is_some_and(|shared| shared.holds().load(Ordering::Relaxed) == 1)
+    );
+    drop((settler, flight));
+    assert_eq!(parts[0].get(), 1);
+}
+
+#[test]
 fn a_waker_gives_its_hold_back() {
     let (shared, fresh) = Shared::<u64>::alone(true);
     let mut operation = fresh.put(pending());

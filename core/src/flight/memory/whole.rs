@@ -201,8 +201,12 @@ const _: fn() = || {
     is_send_and_sync::<Slot>();
 };
 
-// SAFETY: it leads to what is under a lock, by shared reference, which the last one drops: see the
-// check above.
+// SAFETY: it leads by shared reference to a `Head`, which the last one drops, on any thread.
+// - `kind` and `policy` are not written after they are made. `holds` and `lay` are atomic.
+// - `driving` is under a lock, and `first` is used by one caller at a time (invariant 5). For both
+//   see the check above.
+// - The operation is not reached through it, but through the one `Operation` (invariant 3). `Fresh`
+//   takes only one that is `Send`.
 unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
@@ -215,7 +219,8 @@ impl<T> Shared<T> {
     {
         let kind = Kind::alone::<F>();
         let head = Whole::<T, F>::alone(kind, 2, Policy::Continue, turn);
-        (Self(head), Fresh::new(Self(head)))
+        // SAFETY: made just now, with an empty place.
+        (Self(head), unsafe { Fresh::new(Self(head)) })
     }
 
     /// The same, where each participant has an operation of its own.

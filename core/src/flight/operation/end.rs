@@ -11,7 +11,7 @@ pub(crate) struct Found<T> {
     /// The operation, to be dropped, unless a participant polls it: that one drops it when the poll
     /// returns.
     pub(crate) operation: Option<Operation<T>>,
-    /// Whether there are participants to be [told](Shared::tell).
+    /// Whether there can be participants to be [told](Shared::tell).
     pub(crate) parked: bool,
     /// How often an operation was run again.
     pub(crate) reruns: usize,
@@ -45,7 +45,7 @@ impl<T> Shared<T> {
     fn end_slowly(&self) -> Found<T> {
         self.at_drivers(|driving, at| Found {
             operation: driving.take_for_good(at),
-            parked: driving.parked(at).has_wakers(),
+            parked: driving.parked(at).may_have_wakers(),
             reruns: self.reruns_of(driving),
         })
     }

@@ -12,6 +12,7 @@
 //! 2. A settle for which no place is free takes out another flight's mark before that flight is
 //!    removed. It holds the place meanwhile (`held`), and inserts its own mark when the other
 //!    flight is gone. The place of an expired flight, which is given to nobody, it takes at once.
+//!    A `clear` takes out all marks, and holds the place of each until its flight is gone.
 //! 3. Marks and held places are never more than the bounds allow, in number and in weight. By
 //!    invariants 1 and 2 neither are the flights that are retained and have not expired.
 //! 4. A mark without a retained flight is there only while a call is under way: a settle that will
@@ -27,6 +28,7 @@
 mod order;
 
 use alloc::vec::Vec;
+use core::iter;
 use core::time::Duration;
 
 pub(crate) use order::Mark;
@@ -55,7 +57,7 @@ pub(crate) struct Places<K, T> {
 
 struct Index<K, T> {
     order: Order<K, T>,
-    /// Places that settles hold without a mark.
+    /// Places that settles, and a `clear`, hold without a mark.
     held: Load,
     /// A circle: each shard knows this index. It is broken when the last handle of the group is
     /// dropped. Nothing is retained after that.
@@ -66,7 +68,7 @@ struct Index<K, T> {
 pub(crate) enum Answer<K, T> {
     /// It has one. These flights, most of the time none, have to be removed first.
     Place(Leaving<K, T>),
-    /// Every place is held by other settles.
+    /// Every place is held by other calls.
     Full,
     /// No handle of the group is left.
     Closed,
@@ -179,25 +181,41 @@ impl<K, T> Places<K, T> {
         self.index.with(|index| index.order.load().count)
     }
 
+    /// Drops what is retained now. Returns how many outcomes that were. What is retained meanwhile
+    /// stays, also if it expires before what is dropped.
+    pub(crate) fn clear(&self) -> usize {
+        let (mut order, shards) = self.index.with(|index| {
+            let order = index.order.take();
+            index.held = index.held.plus(order.load());
+            (order, index.shards.clone())
+        });
+        let (mut dropped, mut removed) = (0, Vec::new());
+        while let Some(shards) = &shards {
+            let (from, mut free) = (removed.len(), Load::default());
+            for (mark, weight) in iter::from_fn(|| order.pop()).take(BATCH) {
+                free = free.plus(Load { count: 1, weight });
+                removed.push(mark);
+            }
+            if free.count == 0 {
+                break;
+            }
+            for mark in &removed[from..] {
+                dropped += usize::from(shard_of(shards, mark).remove_retained(mark));
+            }
+            self.index.with(|index| index.held = index.held.minus(free));
+        }
+        // The drops are the user's.
+        for_each(removed.into_iter(), discard);
+        dropped
+    }
+
     /// Drops what has expired. Returns how many outcomes that were.
     pub(crate) fn purge(&self, now: Duration) -> usize {
-        self.sweep(|mark| mark.deadline.is_due(now))
-    }
-
-    /// Drops what is retained now. Returns how many outcomes that were.
-    pub(crate) fn clear(&self) -> usize {
-        let last = self
-            .index
-            .with(|index| index.order.iter().next_back().cloned());
-        last.map_or(0, |last| self.sweep(|mark| *mark <= last))
-    }
-
-    /// Removes the first flights in the order, as long as they are `wanted`.
-    fn sweep(&self, wanted: impl Fn(&Mark<K, T>) -> bool) -> usize {
         let mut dropped = 0;
         loop {
             let (marks, shards) = self.index.with(|index| {
-                let first = index.order.iter().take_while(|mark| wanted(mark));
+                let due = |mark: &&Mark<K, T>| mark.deadline.is_due(now);
+                let first = index.order.iter().take_while(due);
                 let marks: Vec<_> = first.take(BATCH).cloned().collect();
                 (marks, index.shards.clone())
             });

@@ -120,9 +120,9 @@ impl<K, T> Superseded<K, T> {
             operation,
         } = self;
         let cause = Some(Cause::Superseded);
-        let reruns = || flight.reruns(before);
+        let reruns = || flight.reruns();
         let _reported_last = flight.observed.report_end_on_drop(cause, before, reruns);
-        let found = flight.end_attached(before);
+        let found = flight.end_attached();
         let _in_hand = InHand::new(&shard, &flight, operation.or(found.operation));
         flight.tell(before, found.parked);
     }

@@ -34,18 +34,17 @@ use crate::error::{Cause, SettleError};
 use crate::flight::operation::Found;
 use crate::flight::{Driver, EndUnwanted, FlightId, FlightRef, Records, Settled, Settler};
 use crate::group::shard::Shard;
-use crate::group::shard::after::{After, Superseded};
+use crate::group::shard::after::After;
 use crate::group::shard::in_hand::InHand;
-use crate::group::shard::retained::Place;
+use crate::group::shard::retained::Retain;
 use crate::group::shard::table::{RemoveSettled, Removed, Table};
 use crate::sync::Arc;
 use crate::unwind::{Fragile, OnDrop};
 
 /// By whom a flight was ended, and how.
 enum End {
-    /// By the caller that had its operation or guard, which is gone with that. With a place it is
-    /// retained.
-    Settled(Place),
+    /// By the caller that had its operation or guard, which is gone with that.
+    Settled(Retain),
     /// By that caller too, without a value.
     Lost(Cause),
     /// By another caller: its operation or guard can still be here.
@@ -117,7 +116,7 @@ impl<K, T> Shard<K, T> {
                     flight.tell(before, false);
                     Ok(true)
                 } else {
-                    Ok(self.free_and_tell(flight, before, End::Settled(Place::NotWanted)))
+                    Ok(self.free_and_tell(flight, before, End::Settled(Retain::No)))
                 }
             }
             Err(value) => Err(self.too_late(flight, value)),
@@ -136,7 +135,7 @@ impl<K, T> Shard<K, T> {
         // Its operation, if it has one, is with its driver, who settles it.
         let found = flight.settle_attached(before);
         let Some(handle) = self.remove_settled(flight, before, found.reruns) else {
-            return self.free_and_tell_found(flight, before, End::Settled(Place::NotWanted), found);
+            return self.free_and_tell_found(flight, before, End::Settled(Retain::No), found);
         };
         removed(handle);
         let observed = &flight.observed;
@@ -236,7 +235,7 @@ impl<K, T> Shard<K, T> {
     /// The steps after the outcome is recorded. `before` is the state that the end returned.
     /// Returns whether the flight had its key still when the key was freed.
     fn free_and_tell(&self, flight: &FlightRef<K, T>, before: Snapshot, end: End) -> bool {
-        self.free_and_tell_found(flight, before, end, flight.end_attached(before))
+        self.free_and_tell_found(flight, before, end, flight.end_attached())
     }
 
     /// The same, with what the end has found.
@@ -248,7 +247,7 @@ impl<K, T> Shard<K, T> {
         found: Found<T>,
     ) -> bool {
         let cause = end.cause();
-        let refused = cfg!(feature = "metrics") && matches!(end, End::Settled(Place::Refused));
+        let refused = cfg!(feature = "metrics") && matches!(end, End::Settled(Retain::Refused));
         // All four are dropped last, also if a waker panics.
         let (had_key, _after) = self.free_key(flight, before, end, found.reruns);
         let observed = &flight.observed;
@@ -291,7 +290,7 @@ impl<K, T> Shard<K, T> {
         } = self.table.with(|table| {
             table.counts.end(end.cause(), before.duplicates(), reruns);
             match end {
-                End::Settled(Place::NotWanted) | End::Lost(_) => {
+                End::Settled(Retain::No) | End::Lost(_) => {
                     table.free_over(self, flight, &mut after)
                 }
                 End::Settled(place) => {
@@ -363,30 +362,6 @@ impl<K, T> Table<K, T> {
         }
         self.drain_if_idle(after);
     }
-
-    /// Ends a flight that is too old, or is replaced. Returns false if it has ended before.
-    pub(super) fn supersede(
-        &mut self,
-        shard: &Arc<Shard<K, T>>,
-        flight: &FlightRef<K, T>,
-        after: &mut After<K, T>,
-    ) -> bool {
-        let cause = Cause::Superseded;
-        let Some(before) = flight.cell.abort(cause) else {
-            return false;
-        };
-        self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns(before));
-        // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.free_aborted(shard, flight, before, after);
-        after.pending().superseded.push(Superseded {
-            shard: shard.clone(),
-            flight: flight.clone(),
-            before,
-            operation: None,
-        });
-        true
-    }
 }
 
 #[cfg(test)]
@@ -415,7 +390,7 @@ mod tests {
         let Ok(before) = recorded else {
             unreachable!("no other call has settled it")
         };
-        let end = End::Settled(Place::NotWanted);
+        let end = End::Settled(Retain::No);
         drop(shard.free_key(&settler, before, end, 0));
         assert_eq!(shard.figures().waiting, 0);
     }
@@ -435,7 +410,7 @@ mod tests {
                 }
                 let mut settler = primary.into_settler();
                 let before = (&mut settler).record(7).expect("it is open");
-                shard.free_and_tell(&settler, before, End::Settled(Place::Refused));
+                shard.free_and_tell(&settler, before, End::Settled(Retain::Refused));
             });
             let metrics = recorder.snapshotter().snapshot().into_vec();
             let name = "oneflight_given_up_total";

@@ -30,11 +30,11 @@ pub(super) enum Slot<'a, K, T> {
 
 /// A place for a flight with this hash, which no other one has.
 pub(super) struct Free<'a, K, T> {
-    place: Place<'a, K, T>,
+    place: Spot<'a, K, T>,
     hash: u64,
 }
 
-enum Place<'a, K, T> {
+enum Spot<'a, K, T> {
     First(&'a mut Option<One<K, T>>),
     Other(VacantEntry<'a, One<K, T>>),
 }
@@ -59,7 +59,7 @@ impl<K, T> Keyed<K, T> {
                 None => unreachable!("looked at above"),
             }
         } else if self.first.is_none() && self.others.is_empty() {
-            let place = Place::First(&mut self.first);
+            let place = Spot::First(&mut self.first);
             Slot::Free(Free { place, hash })
         } else {
             self.slot_of_others(hash)
@@ -71,8 +71,8 @@ impl<K, T> Keyed<K, T> {
         let same = |one: &One<K, T>| one.hash == hash;
         let place = match self.others.entry(hash, same, |one| one.hash) {
             Entry::Occupied(entry) => return Slot::Taken(&entry.into_mut().flight),
-            Entry::Vacant(_) if self.first.is_none() => Place::First(&mut self.first),
-            Entry::Vacant(entry) => Place::Other(entry),
+            Entry::Vacant(_) if self.first.is_none() => Spot::First(&mut self.first),
+            Entry::Vacant(entry) => Spot::Other(entry),
         };
         Slot::Free(Free { place, hash })
     }
@@ -126,8 +126,8 @@ impl<K, T> Free<'_, K, T> {
         let Self { place, hash } = self;
         let one = One { hash, flight };
         match place {
-            Place::First(first) => *first = Some(one),
-            Place::Other(other) => {
+            Spot::First(first) => *first = Some(one),
+            Spot::Other(other) => {
                 other.insert(one);
             }
         }

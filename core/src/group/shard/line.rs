@@ -94,6 +94,11 @@ impl Ticket {
         self.signal.poll_end(&mut self.place, cx).map(|_| ())
     }
 
+    /// Waits no more. The drop of its waker is the user's.
+    pub(crate) fn leave(&mut self) {
+        self.signal.vacate(&mut self.place);
+    }
+
     /// Parks the calling thread until the wait is over.
     #[cfg(all(feature = "std", not(target_family = "wasm")))]
     pub(crate) fn wait_blocking(&self) {
@@ -103,13 +108,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.signal.vacate(&mut self.place);
+        self.leave();
     }
 }
 
 impl<K, T> Waits<K, T> {
     fn new(shard: &Arc<Shard<K, T>>, flight: &FlightRef<K, T>) -> Self {
-        let driven = flight.with_shared(flight.cell.snapshot(), |_| ());
+        let driven = flight.with_shared(|_| ());
         Self {
             shard: shard.clone(),
             flight: flight.clone(),
@@ -132,7 +137,7 @@ impl<K, T> Waits<K, T> {
         // Also if the clock panics.
         let _then = OnDrop(|| match signal {
             Some(signal) => drop(signal.settle(())),
-            None => drop(flight.with_shared(flight.cell.snapshot(), |shared| shared.wakes())),
+            None => drop(flight.with_shared(|shared| shared.wakes())),
         });
         discard(OnDrop(|| shard.start_age(flight)));
     }

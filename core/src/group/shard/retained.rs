@@ -25,12 +25,11 @@ pub(super) struct Retained<K, T>(HashTable<Mark<K, T>>);
 
 /// Whether the outcome of a flight that has been recorded is retained.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
-    /// It is not to be retained.
-    NotWanted,
-    /// It has a place until then.
-    Taken(Deadline),
-    /// It was to be retained, and every place is held by another settle.
+pub(super) enum Retain {
+    No,
+    /// It has a place.
+    Until(Deadline),
+    /// It was to be retained, and every place is held by another call.
     Refused,
 }
 
@@ -73,10 +72,10 @@ impl<K, T> Table<K, T> {
         &mut self,
         shard: &Shard<K, T>,
         flight: &FlightRef<K, T>,
-        place: Place,
+        place: Retain,
         after: &mut After<K, T>,
     ) -> Removed<K, T> {
-        if let Place::Taken(deadline) = place {
+        if let Retain::Until(deadline) = place {
             if self.retain(flight, deadline) {
                 return Removed {
                     had_key: true,
@@ -87,7 +86,7 @@ impl<K, T> Table<K, T> {
             after.drop_retained(shard, Mark::new(flight, deadline));
         }
         let removed = self.remove(flight);
-        if matches!(place, Place::Refused) && removed.had_key {
+        if matches!(place, Retain::Refused) && removed.had_key {
             self.counts.given_up += 1;
         }
         self.drop_note(flight);
@@ -161,19 +160,19 @@ impl<K, T> Shard<K, T> {
         &self,
         flight: &FlightRef<K, T>,
         stay: Option<Stay>,
-        then: impl FnOnce(Place) -> R,
+        then: impl FnOnce(Retain) -> R,
     ) -> R {
         let (Some(stay), Some(places)) = (stay, self.places()) else {
-            return then(Place::NotWanted);
+            return then(Retain::No);
         };
         // Nothing is given up for a flight that has been forgotten.
         if !self.table.with(|table| table.is_registered(flight)) {
-            return then(Place::NotWanted);
+            return then(Retain::No);
         }
         let leaving = match places.enter(flight, stay) {
             Answer::Place(leaving) => leaving,
-            Answer::Full => return then(Place::Refused),
-            Answer::Closed => return then(Place::NotWanted),
+            Answer::Full => return then(Retain::Refused),
+            Answer::Closed => return then(Retain::No),
         };
         let given_up = leaving.iter();
         let given_up = given_up.filter(|(shard, mark)| shard.give_up(mark, stay.now));
@@ -182,9 +181,9 @@ impl<K, T> Shard<K, T> {
         let _reported = flight.observed.report_given_up_on_drop(given_up);
         let taken = places.take(&leaving, flight, stay);
         then(if taken {
-            Place::Taken(stay.deadline)
+            Retain::Until(stay.deadline)
         } else {
-            Place::NotWanted
+            Retain::No
         })
     }
 

@@ -1,7 +1,8 @@
 //! Room for a new flight: a place of `max_flights`, and how a flight that is too old makes room.
 
+use crate::cell::Snapshot;
 use crate::error::Cause;
-use crate::flight::FlightRef;
+use crate::flight::{FlightRef, Operation};
 use crate::group::shard::Shard;
 use crate::group::shard::after::{After, Superseded};
 use crate::group::shard::table::Table;
@@ -79,6 +80,41 @@ impl<'a, K, T> Room<'a, K, T> {
 }
 
 impl<K, T> Table<K, T> {
+    /// Ends a flight that is too old, or is replaced. Returns false if it has ended before.
+    pub(super) fn supersede(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        flight: &FlightRef<K, T>,
+        after: &mut After<K, T>,
+    ) -> bool {
+        let Some(before) = flight.cell.abort(Cause::Superseded) else {
+            return false;
+        };
+        self.free_superseded(shard, flight, before, None, after);
+        true
+    }
+
+    /// The steps after a flight was ended as superseded. `operation` is its own, if nobody had it.
+    fn free_superseded(
+        &mut self,
+        shard: &Arc<Shard<K, T>>,
+        flight: &FlightRef<K, T>,
+        before: Snapshot,
+        operation: Option<Operation<T>>,
+        after: &mut After<K, T>,
+    ) {
+        let (cause, reruns) = (Some(Cause::Superseded), flight.reruns());
+        self.counts.end(cause, before.duplicates(), reruns);
+        // The caller holds the flight too, so this drops nothing of the user's.
+        let _removed = self.free_aborted(shard, flight, before, after);
+        after.pending().superseded.push(Superseded {
+            shard: shard.clone(),
+            flight: flight.clone(),
+            before,
+            operation,
+        });
+    }
+
     /// Ends a flight that is too old, if its operation can be dropped at once. It counts until that
     /// is done. Returns false if it has not ended the flight.
     fn supersede_idle(
@@ -87,24 +123,12 @@ impl<K, T> Table<K, T> {
         flight: &FlightRef<K, T>,
         after: &mut After<K, T>,
     ) -> bool {
-        let cause = Cause::Superseded;
-        let state = flight.cell.snapshot();
-        let ended = flight.with_shared(state, |shared| {
-            shared.end_if_idle(|| flight.cell.abort(cause))
-        });
+        let ended = flight
+            .with_shared(|shared| shared.end_if_idle(|| flight.cell.abort(Cause::Superseded)));
         let Some((before, operation)) = ended.flatten() else {
             return false;
         };
-        self.counts
-            .end(Some(cause), before.duplicates(), flight.reruns(before));
-        // The caller holds the flight too, so this drops nothing of the user's.
-        let _removed = self.free_aborted(shard, flight, before, after);
-        after.pending().superseded.push(Superseded {
-            shard: shard.clone(),
-            flight: flight.clone(),
-            before,
-            operation: Some(operation),
-        });
+        self.free_superseded(shard, flight, before, Some(operation), after);
         true
     }
 }

@@ -5,7 +5,8 @@
 //!    operation or guard is gone (`end`). It is in `registered` under its key, or in `unregistered`
 //!    if it has lost its key (it was forgotten, or replaced by a search that could not share it) or
 //!    never shared it. Once its end is counted it is in `ending`, if it is not over then. A
-//!    retained flight is over, and is in none of them: it is among the `extras`.
+//!    retained flight is over, and is in none of them: it is among the `extras`. One that ended and
+//!    whose operation is gone, before its end is counted, is in `ending` too until that is done.
 //! 2. A flight is found for removal by identity, never by equality of keys: a later flight of the
 //!    same key stays where it is.
 
