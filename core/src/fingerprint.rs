@@ -3,6 +3,8 @@
 use core::fmt;
 use core::hash::{BuildHasher, Hash, Hasher};
 
+use foldhash::quality::{FixedState, FoldHasher};
+
 /// Identifies a payload, by 128 bits that are given or computed.
 ///
 /// A key says that two calls are the same call; a fingerprint checks it. Two calls of one key with
@@ -43,13 +45,15 @@ impl Fingerprint {
 
     /// Computes the fingerprint of these bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self::computed(|hasher| {
-            hasher.write_usize(bytes.len());
-            hasher.write(bytes);
-        })
+        Self::computed(|hasher| hasher.write(bytes))
     }
 
     /// Computes the fingerprint of anything that can be hashed.
+    ///
+    /// It is made of all that the payload's `Hash` writes, with the length of each string. So two
+    /// payloads of one type whose `Hash` writes something else have different fingerprints, also if
+    /// they differ only in where one string ends and the next one begins. (Two of them can be the
+    /// same by chance, as any two hashes can.) What `Hash` leaves out is not compared.
     pub fn of<P: Hash + ?Sized>(payload: &P) -> Self {
         Self::computed(|hasher| payload.hash(hasher))
     }
@@ -61,13 +65,53 @@ impl Fingerprint {
     }
 
     /// Two independent 64-bit hashes, by two fixed seeds.
-    fn computed(feed: impl Fn(&mut foldhash::quality::FoldHasher<'static>)) -> Self {
+    fn computed(feed: impl Fn(&mut WithLengths)) -> Self {
         let half = |seed| {
-            let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
+            let mut hasher = WithLengths(FixedState::with_seed(seed).build_hasher());
             feed(&mut hasher);
             hasher.finish()
         };
         Self([half(0x6F6E_6566_6C69_6768), half(0x7461_6761_696E_2121)])
+    }
+}
+
+/// Writes the length of all bytes before them. `FoldHasher` only rotates its state by the length,
+/// and a string is hashed without its length: `("", "\0")` was the same as `("\0", "")`.
+struct WithLengths(FoldHasher<'static>);
+
+impl Hasher for WithLengths {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.write_usize(bytes.len());
+        self.0.write(bytes);
+    }
+
+    // An integer has a fixed length. The signed ones come here as unsigned ones.
+    fn write_u8(&mut self, number: u8) {
+        self.0.write_u8(number);
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.0.write_u16(number);
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0.write_u32(number);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0.write_u64(number);
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0.write_u128(number);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.0.write_usize(number);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
     }
 }
 
@@ -85,6 +129,9 @@ impl fmt::Display for Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::format;
+
     use super::*;
 
     #[test]
@@ -103,5 +150,24 @@ mod tests {
         assert_ne!(Fingerprint::of(&1_u8), Fingerprint::of(&2_u8));
         let bits = [0, 7, u128::from(u64::MAX) + 1, u128::MAX - 1];
         assert_eq!(bits.map(|bits| Fingerprint::new(bits).get()), bits);
+    }
+    #[test]
+    fn a_byte_is_no_other_payload_in_another_part() {
+        assert_ne!(
+            Fingerprint::of(&("aa", "", "aa")),
+            Fingerprint::of(&("aa", "\0", "a"))
+        );
+        for number in 0..10_000_u32 {
+            let prefix = format!("{number}");
+            let prefix = prefix.as_str();
+            let parts = ["", "\0", "\0\0", "\0\0\0"];
+            let pairs = parts
+                .iter()
+                .flat_map(|one| parts.map(|other| (prefix, *one, other)));
+            let seen: BTreeSet<u128> = pairs
+                .map(|payload| Fingerprint::of(&payload).get())
+                .collect();
+            assert_eq!(seen.len(), parts.len() * parts.len(), "{prefix}");
+        }
     }
 }
