@@ -37,7 +37,11 @@ pub enum Error {
     Rejected(Rejected),
     /// The flight ended without a value.
     Aborted(Aborted),
-    /// The time was up. The flight continues, and the handle can wait again.
+    /// The time was up. The call has not left its flight, and its handle can wait again.
+    ///
+    /// The flight continues, unless this call is the one that drives it: a `work`, a `try_work` or
+    /// a [`run`](crate::Primary::run) whose handle is kept and not polled delays the others. Drop
+    /// the handle if you do not wait again, or use an adapter's `spawn`.
     TimedOut,
 }
 
@@ -46,9 +50,7 @@ impl fmt::Display for Error {
         match self {
             Error::Rejected(why) => why.fmt(f),
             Error::Aborted(aborted) => aborted.fmt(f),
-            Error::TimedOut => {
-                f.write_str("timed out; the flight continues, wait again or give up")
-            }
+            Error::TimedOut => f.write_str("timed out; wait again, or drop the handle to give up"),
         }
     }
 }
@@ -90,8 +92,10 @@ impl From<Error> for std::io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The [`Primary`](crate::Primary), its run future or its spawned task was dropped before it
-    /// settled, or the last participant of a `work` or `try_work` left.
+    /// The [`Primary`](crate::Primary), its run future, its [`Turn`](crate::gate::Turn) or its
+    /// spawned task was dropped before it settled. Or the last caller that the operation needs has
+    /// left: the last participant of a `work` or `try_work`, the last caller of a
+    /// `spawn_while_wanted`.
     Dropped,
     /// The operation panicked, or a closure that the settle calls
     /// ([`retain_by`](crate::GroupBuilder::retain_by)). It is also the cause if the guard is
@@ -100,7 +104,8 @@ pub enum Cause {
     Panicked,
     /// The flight was ended on purpose, by [`Primary::abort`](crate::Primary::abort),
     /// [`AbortHandle::abort`](crate::handle::AbortHandle::abort),
-    /// [`Group::abort`](crate::Group::abort) or [`Group::abort_if`](crate::Group::abort_if).
+    /// [`Group::abort`](crate::Group::abort), [`Group::abort_if`](crate::Group::abort_if) or
+    /// [`Gate::abort`](crate::gate::Gate::abort).
     Cancelled,
     /// [`Group::abort_all`](crate::Group::abort_all) ended all flights.
     AbortedAll,
@@ -205,11 +210,15 @@ impl Aborted {
     }
 
     /// Returns false only if none of the operation's code can have run: the flight ended before its
-    /// spawned task or its blocking call started, or while its caller was queued at a gate. A
-    /// client can then retry with a new key.
+    /// spawned task or its blocking call started, or while its caller was queued at a gate. Then a
+    /// retry cannot repeat an effect. If it is true, the operation might have run in part. Then
+    /// retry only what can be repeated, with the same key: for example a charge, if the bank
+    /// recognises its token.
     ///
     /// A guard has begun at [`begin`](crate::Group::begin), a `work` when its closure is called,
-    /// and a `try_work` with the call, even if nothing has run yet.
+    /// and a `try_work` with the call, even if nothing has run yet. Calls that are queued at a gate
+    /// begin later: a [`Turn`](crate::gate::Turn) when it yields its guard, and a `try_work` with
+    /// its first run.
     pub const fn has_begun(&self) -> bool {
         self.begun
     }
@@ -217,11 +226,18 @@ impl Aborted {
 
 impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "flight aborted ({}); call again to start a new flight",
-            self.cause
-        )
+        let ran = match self.begun {
+            true => "it might have run in part",
+            false => "none of it has run",
+        };
+        let advice = match self.cause {
+            Cause::Dropped | Cause::Panicked if self.begun => "call again if that does no harm",
+            Cause::Dropped | Cause::Panicked => "call again",
+            Cause::Cancelled | Cause::AbortedAll => "call again only if it is wanted after all",
+            Cause::Superseded => "call again unless that call replaced it on purpose",
+            Cause::Exhausted | Cause::Failed => "call again after a pause",
+        };
+        write!(f, "flight aborted ({}); {ran}, {advice}", self.cause)
     }
 }
 
@@ -296,7 +312,7 @@ pub enum Rejected {
     TooManyWaiters,
     /// The group has reached [`max_flights`](crate::GroupBuilder::max_flights).
     TooManyFlights,
-    /// The group is closed, and the key is not in flight.
+    /// The group or gate is closed, the key is not in flight, and its outcome is not retained.
     Closed,
     /// The call waits for an operation that it is a part of, so it would wait for itself.
     ///

@@ -68,8 +68,9 @@
 //!
 //! Without `std` and without `critical-section` the locks spin. If a task is preempted while it
 //! holds such a lock, a higher-priority task or an interrupt handler that needs the same lock spins
-//! forever. On such targets enable `critical-section`. The crate `event-listener`, which this crate
-//! uses, has the same limitation.
+//! forever. On such targets enable `critical-section`. The final program must then bring an
+//! implementation of critical sections, as the crate `critical-section` describes. The crate
+//! `event-listener`, which this crate uses, has the same limitation.
 //!
 //! A target without compare-and-swap, for example `thumbv6m-none-eabi`, needs `portable-atomic`.
 //! The final program must choose how `portable-atomic` provides it there, for example with the

@@ -77,7 +77,8 @@ pin_project! {
     /// Waits for a call's outcome for a limited time. From an adapter's `HandleExt::wait_timeout`.
     ///
     /// It yields [`Error::TimedOut`], as the error type of the call, if the time is up first. The
-    /// flight continues. The handle, which this only borrows, keeps its place and can wait again.
+    /// handle, which this only borrows, keeps its place and can wait again. The flight continues,
+    /// unless this call drives it: see [`Error::TimedOut`].
     ///
     /// # Cancel safety
     ///

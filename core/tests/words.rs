@@ -31,6 +31,16 @@ fn aborted() -> Aborted {
     }
 }
 
+const CAUSES: [Cause; 7] = [
+    Cause::Dropped,
+    Cause::Panicked,
+    Cause::Cancelled,
+    Cause::AbortedAll,
+    Cause::Superseded,
+    Cause::Exhausted,
+    Cause::Failed,
+];
+
 /// Lower case, no full stop, as one part of a longer line; and, after a semicolon, what to do.
 fn assert_says_what_to_do(error: &impl Display) {
     let said = error.to_string();
@@ -42,17 +52,8 @@ fn assert_says_what_to_do(error: &impl Display) {
 
 #[test]
 fn each_cause_is_told_apart_in_words() {
-    let causes = [
-        Cause::Dropped,
-        Cause::Panicked,
-        Cause::Cancelled,
-        Cause::AbortedAll,
-        Cause::Superseded,
-        Cause::Exhausted,
-        Cause::Failed,
-    ];
-    let said: HashSet<String> = causes.iter().map(Cause::to_string).collect();
-    assert_eq!(said.len(), causes.len());
+    let said: HashSet<String> = CAUSES.iter().map(Cause::to_string).collect();
+    assert_eq!(said.len(), CAUSES.len());
     for words in said {
         assert!(
             words.starts_with(char::is_lowercase) && !words.ends_with('.'),
@@ -92,6 +93,36 @@ fn an_abort_says_why_and_what_to_do() {
     assert!(error.source().is_none(), "its message is printed once");
 
     assert_says_what_to_do(&Error::TimedOut);
+}
+
+#[test]
+fn an_abort_advises_by_its_cause_and_by_what_might_have_run() {
+    let advice = |aborted: Aborted| {
+        assert_says_what_to_do(&aborted);
+        let said = aborted.to_string();
+        assert!(said.contains(&aborted.cause().to_string()), "{said}");
+        assert!(!said.contains('\n') && said.len() < 140, "{said}");
+        said.split_once("; ").expect("advice").1.to_string()
+    };
+    for cause in CAUSES {
+        let (begun, never) = (
+            advice(Aborted::new(cause)),
+            advice(Aborted::never_begun(cause)),
+        );
+        assert!(begun.contains("might have run"), "{begun}");
+        assert!(never.contains("none of it has run"), "{never}");
+        // What was stopped on purpose is not to be started again by a client that only retries.
+        let on_purpose = matches!(cause, Cause::Cancelled | Cause::AbortedAll);
+        assert_eq!(
+            begun.contains("only if it is wanted"),
+            on_purpose,
+            "{begun}"
+        );
+    }
+    let lost = advice(Aborted::new(Cause::Panicked));
+    assert!(lost.ends_with("call again if that does no harm"), "{lost}");
+    let unharmed = advice(Aborted::never_begun(Cause::Dropped));
+    assert!(unharmed.ends_with("call again"), "{unharmed}");
 }
 
 #[test]

@@ -49,8 +49,9 @@
 //! # Looking in
 //!
 //! [`Group::stats`] returns the figures of a group. It needs no feature, and `{}` prints each
-//! figure with its name. With `tracing` and `metrics` the group also reports while it works, with
-//! these names:
+//! figure with its name. With `tracing` and `metrics` the group also reports while it works. Spans
+//! and events have the level `DEBUG` and the target `oneflight`: to see them in a log of the level
+//! `INFO`, set `RUST_LOG=info,oneflight=debug`. The names:
 //!
 //! | name | kind | labels or fields | what |
 //! |---|---|---|---|
@@ -82,6 +83,8 @@
 //!   [`Rejected::Reentrant`](error::Rejected::Reentrant) is counted in
 //!   `oneflight_rejected_total` only.
 //! - Runs, durations and duplicates are counted when the flight ends, however it ends.
+//! - The end of a flight is reported after its waiters are woken. So a waiter that has its outcome
+//!   might not find it in the metrics yet. In a test, read [`Group::stats`], which has it.
 //! - The duration is real time, measured with `std::time::Instant` also in a group with a
 //!   [`clock`](GroupBuilder::clock) of its own. It includes the time in which the flight was queued
 //!   at a gate, and not the time it takes to wake its waiters. `wasm32-unknown-unknown` has no such

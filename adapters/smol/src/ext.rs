@@ -217,8 +217,9 @@ pub trait HandleExt: Future {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::TimedOut`] if the time is up first. The flight continues, and the handle
-    /// keeps its place. All other errors are the handle's own.
+    /// Returns [`Error::TimedOut`] if the time is up first. The handle keeps its place and can wait
+    /// again. The flight continues, unless this call drives it (a `work`, a `try_work` or a `run`):
+    /// then drop the handle if you do not wait again. All other errors are the handle's own.
     ///
     /// # Cancel safety
     ///

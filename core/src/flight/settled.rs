@@ -74,6 +74,10 @@ impl<K, T> Settled<K, T> {
     /// participant that was not dropped, or the group while the outcome is retained. If the last
     /// two handles are unwrapped at the same time, both calls can return their handle.
     ///
+    /// After a `spawn` this can fail also if no other caller is left: the task has a handle, and on
+    /// another thread it might still have it when its caller continues. So use this after `work`,
+    /// `try_work` or `run`. After a `spawn`, use `T::clone`, or keep the value in an `Arc`.
+    ///
     /// ```
     /// use oneflight_core::{Begin, Group};
     ///

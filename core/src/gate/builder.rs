@@ -160,6 +160,7 @@ impl<K, T> GateBuilder<K, T> {
     ///
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
+    #[track_caller]
     pub fn build(self) -> Gate<K, T> {
         Gate::from_parts(
             self.mode,

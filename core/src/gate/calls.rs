@@ -6,15 +6,11 @@ use core::hash::{BuildHasher, Hash};
 
 use equivalent::Equivalent;
 
-#[cfg(doc)]
-use crate::error::Rejected;
 use crate::error::{Cause, Error};
 use crate::flight::FlightRef;
 #[cfg(all(feature = "std", not(target_family = "wasm")))]
 use crate::flight::Settled;
 use crate::gate::{Gate, Turn};
-#[cfg(doc)]
-use crate::gate::{GateBuilder, Mode};
 use crate::group::stop::{abort_all, close};
 use crate::group::{Begin, Drained, Entry};
 use crate::policy::{TryWork, Work};
@@ -28,9 +24,10 @@ impl<K: Hash + Eq, T> Gate<K, T> {
 
     /// Takes the gate, or joins the invocation with this token. This call never blocks.
     ///
-    /// If another token holds the gate, the call is rejected as [`Rejected::Busy`], in every mode
-    /// except [`Mode::Open`]. This call ends no invocation, except one that is older than
-    /// [`supersede_after`](GateBuilder::supersede_after).
+    /// If another token holds the gate, the call is rejected as
+    /// [`Rejected::Busy`](crate::error::Rejected::Busy), in every mode except
+    /// [`Mode::Open`](crate::gate::Mode::Open). This call ends no invocation, except one that is
+    /// older than [`supersede_after`](crate::gate::GateBuilder::supersede_after).
     ///
     /// ```
     /// use oneflight_core::Begin;
@@ -49,11 +46,13 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     }
 
     /// Takes the gate, or joins the invocation with this token. The call waits for its turn if its
-    /// mode is [`Mode::Queue`] or [`Mode::Replace`].
+    /// mode is [`Mode::Queue`](crate::gate::Mode::Queue) or
+    /// [`Mode::Replace`](crate::gate::Mode::Replace).
     ///
     /// The call takes a place in the queue and claims the token with it, so duplicates of a token
-    /// that is queued wait for the same claim. With [`Mode::Exclusive`] and [`Mode::Open`] this is
-    /// [`begin`](Self::begin).
+    /// that is queued wait for the same claim. With
+    /// [`Mode::Exclusive`](crate::gate::Mode::Exclusive) and
+    /// [`Mode::Open`](crate::gate::Mode::Open) this is [`begin`](Self::begin).
     ///
     /// # Cancel safety
     ///
@@ -138,8 +137,8 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     /// # Errors
     ///
     /// Returns the errors of [`Group::work_blocking`](crate::Group::work_blocking), and
-    /// [`Rejected::Busy`]. If something else ends the call while it waits, it gets that error, and
-    /// does not run.
+    /// [`Rejected::Busy`](crate::error::Rejected::Busy). If something else ends the call while it
+    /// waits, it gets that error, and does not run.
     ///
     /// # Panics
     ///
@@ -191,8 +190,8 @@ impl<K: Hash + Eq, T> Gate<K, T> {
     }
 
     /// Renews the age of the token's invocation, which
-    /// [`supersede_after`](GateBuilder::supersede_after) limits. Returns true if the token is in
-    /// flight or queued. A call has no age while it waits. See
+    /// [`supersede_after`](crate::gate::GateBuilder::supersede_after) limits. Returns true if the
+    /// token is in flight or queued. A call has no age while it waits. See
     /// [`Group::touch`](crate::Group::touch).
     ///
     /// ```
@@ -266,9 +265,9 @@ impl<K: Hash + Eq, T> Gate<K, T> {
 
 impl<K, T> Gate<K, T> {
     /// Stops new invocations: after this call, a token that is neither in flight nor queued is
-    /// rejected as [`Rejected::Closed`]. Queued calls have already begun a flight, so they get
-    /// their turns. To end them too, call [`abort_all`](Self::abort_all) next. Otherwise as
-    /// [`Group::close`](crate::Group::close).
+    /// rejected as [`Rejected::Closed`](crate::error::Rejected::Closed). Queued calls have already
+    /// begun a flight, so they get their turns. To end them too, call
+    /// [`abort_all`](Self::abort_all) next. Otherwise as [`Group::close`](crate::Group::close).
     ///
     /// ```
     /// use oneflight_core::error::Rejected;

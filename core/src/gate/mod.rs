@@ -1,28 +1,28 @@
 //! [`Gate`]: one resource, one invocation at a time.
-//!
-//! A gate is a registry of one shard with a line (`group/shard/line`): which flight holds the gate,
-//! and which ones wait for it. Taking the gate and registering the token are one critical section,
-//! so a refusal is an error of its own caller and never an outcome that a duplicate could get.
-//!
-//! # Invariants
-//! 1. The permit is the flight that holds the gate. Only the end of that flight lets the next one
-//!    in, so only its owner can release the gate. If something else has ended the flight, it holds
-//!    the gate until its owner is gone.
-//! 2. A token is registered when its caller queues, so its duplicates wait for that claim. If the
-//!    queued caller leaves, its flight ends and its place in the queue is given up with it.
-//! 3. No call but one that replaces the holder passes the queue: while a caller waits, the gate is
-//!    busy.
-//!
-//! The queue is our own and not `async-lock`'s semaphore. Claim and place must be taken in the
-//! critical section that registers the token, and a semaphore's list would be a second lock with an
-//! order of its own. One ordered map of flights is enough. A queued caller waits on a `SettleCell`,
-//! so the waker contract holds here too.
-//!
-//! | file | its job |
-//! |---|---|
-//! | `mod` | the gate; a caller that waits for its turn and has no operation yet |
-//! | `builder` | a gate that differs from the default |
-//! | `calls` | its calls: by an operation, by token, and those that stop it |
+
+// A gate is a registry of one shard with a line (`group/shard/line`): which flight holds the gate,
+// and which ones wait for it. Taking the gate and registering the token are one critical section,
+// so a refusal is an error of its own caller and never an outcome that a duplicate could get.
+//
+// # Invariants
+// 1. The permit is the flight that holds the gate. Only the end of that flight lets the next one
+//    in, so only its owner can release the gate. If something else has ended the flight, it holds
+//    the gate until its owner is gone.
+// 2. A token is registered when its caller queues, so its duplicates wait for that claim. If the
+//    queued caller leaves, its flight ends and its place in the queue is given up with it.
+// 3. No call but one that replaces the holder passes the queue: while a caller waits, the gate is
+//    busy.
+//
+// The queue is our own and not `async-lock`'s semaphore. Claim and place must be taken in the
+// critical section that registers the token, and a semaphore's list would be a second lock with an
+// order of its own. One ordered map of flights is enough. A queued caller waits on a `SettleCell`,
+// so the waker contract holds here too.
+//
+// | file | its job |
+// |---|---|
+// | `mod` | the gate; a caller that waits for its turn and has no operation yet |
+// | `builder` | a gate that differs from the default |
+// | `calls` | its calls: by an operation, by token, and those that stop it |
 
 mod builder;
 mod calls;
@@ -40,8 +40,6 @@ use equivalent::Equivalent;
 pub use crate::group::Mode;
 pub use builder::GateBuilder;
 
-#[cfg(doc)]
-use crate::error::{Cause, Rejected};
 use crate::flight::observe::Label;
 use crate::group::entry::sealed::Sealed;
 use crate::group::rules::Rules;
@@ -70,9 +68,15 @@ use crate::sync::Arc;
 /// | [`Replace`](Mode::Replace) | `Busy` | ends the holder, and is the next one |
 /// | [`Open`](Mode::Open) | runs at once | runs at once, and is not shared |
 ///
-/// `Busy` is [`Rejected::Busy`]. A call that waits has claimed its token. A duplicate shares that
-/// call, and takes no place of its own. A caller that waits can be dropped at any time, and then it
-/// loses its place. A [`work`](Self::work) keeps its place until its last participant leaves.
+/// `Busy` is [`Rejected::Busy`](crate::error::Rejected::Busy). A call that waits has claimed its
+/// token. A duplicate shares that call, and takes no place of its own.
+///
+/// A caller that waits can be dropped at any time. Who loses a place by that depends on the call:
+///
+/// - A [`turn`](Self::turn) loses its place.
+/// - A [`work`](Self::work) or [`try_work`](Self::try_work) keeps its place until its last
+///   participant leaves, and a `spawn_while_wanted` until its last caller leaves.
+/// - A `spawn` or `spawn_blocking` keeps its place, and runs when its turn comes.
 ///
 /// If something else ends a call that waits, it gets that error. For every call except `work`,
 /// [`has_begun`](crate::error::Aborted::has_begun) of the error is false, because none of its code
@@ -95,8 +99,8 @@ use crate::sync::Arc;
 ///   [`supersede_after`](GateBuilder::supersede_after), [`abort`](Self::abort) and `Replace` can't
 ///   drop what another caller has.
 /// - An invocation that waits for a turn at its own gate waits for itself. If it uses its own
-///   token, the wait fails with [`Rejected::Reentrant`] if that is detected. If it uses another
-///   token, it is not detected.
+///   token, the wait fails with [`Rejected::Reentrant`](crate::error::Rejected::Reentrant) if that
+///   is detected. If it uses another token, it is not detected.
 /// - When a turn comes, its caller holds the gate, even if nothing polls it. So a [`Turn`], a
 ///   `work` or a task that is kept and no longer polled holds the gate.
 /// - A blocking call that is spawned (`spawn_blocking`) holds a thread of its pool while it waits

@@ -39,7 +39,6 @@ const MOST_SHARDS: usize = 1 << 12;
 #[must_use = "call `build`"]
 pub struct GroupBuilder<K, T, S = RandomState> {
     hasher: S,
-    /// It makes a group of these keys, and holds none.
     shards: u32,
     options: Options<T>,
     label: Label<K>,
@@ -163,8 +162,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// [`max_retained`](Self::max_retained) outcomes are retained. The default is 65,536.
     ///
     /// An expired outcome is never returned. No timer or thread frees its memory. These calls free
-    /// it: a later settle of the group (two outcomes each), a begin of the same key,
-    /// [`Group::purge_expired`] and [`Group::stats`].
+    /// it: a later settle whose own outcome is retained (two outcomes each), a begin of the same
+    /// key, [`Group::purge_expired`] and [`Group::stats`].
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};
@@ -306,9 +305,9 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// A flight counts until its operation is gone, however it ended, as for [`Group::drained`].
     /// [`Stats::ending`](crate::Stats::ending) shows the flights that have ended already. Retained
-    /// outcomes do not count. At the limit a begin can supersede a `work` (see
-    /// [`supersede_after`](Self::supersede_after)). Then the old operation is one more than the
-    /// limit until that begin has dropped it.
+    /// outcomes do not count. At the limit a begin can supersede a `work`, and a `try_work` that no
+    /// caller runs (see [`supersede_after`](Self::supersede_after)). Then the old flight is one
+    /// more than the limit until that begin has dropped its operation.
     ///
     /// With this limit all shards share one counter.
     ///
@@ -403,6 +402,7 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     ///
     /// Without `std`, and on `wasm32-unknown-unknown`, if outcomes are to be retained or
     /// [`supersede_after`](Self::supersede_after) is set and no [`clock`](Self::clock) is given.
+    #[track_caller]
     pub fn build(self) -> Group<K, T, S> {
         let rules = self.options.into_rules();
         Group::from_parts(self.hasher, self.shards, rules, &self.label)

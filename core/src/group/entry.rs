@@ -11,8 +11,6 @@ use equivalent::Equivalent;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::group::begin::Begin;
-#[cfg(doc)]
-use crate::group::primary::Primary;
 use crate::group::shard::{
     BorrowedKey, Call, Later, Mode, OwnedKey, Plain, Request, Shard, SoughtKey, Ticket,
 };

@@ -100,18 +100,23 @@ use stats::gather;
 /// # When calls meet
 ///
 /// The call that begins a flight decides how it runs. A call that joins shares the outcome. This
-/// table shows what a call that has joined gets, if the caller that began the flight is dropped or
-/// panics. (A caller of `work_blocking` can only panic.) If a caller that has joined is dropped,
-/// the flight does not change.
+/// table shows what a call that has joined gets, if the caller that began the flight is dropped. (A
+/// caller of `work_blocking` can't be.) If a caller that has joined is dropped, the others do not
+/// notice.
 ///
 /// | begun by | the same call | `spawn` | another call |
 /// |---|---|---|---|
 /// | `spawn`, `spawn_blocking` | the outcome | the outcome | the outcome |
 /// | `spawn_while_wanted` | the outcome | the outcome | the outcome |
-/// | `work` | continues it | its task continues it | `Dropped` |
-/// | `try_work` | runs its own | `Dropped` | `Dropped` |
+/// | `work` | continues it | its task continues it | the outcome if one of these is left |
+/// | `try_work` | runs its own | the outcome if another `try_work` is left | the same |
 /// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` |
-/// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` |
+///
+/// Where the table says "if", the call gets `Dropped` otherwise.
+///
+/// If the operation panics, or a panic drops the guard of a `begin`, the calls that have joined get
+/// `Panicked`. There is one exception: with `try_work` a panic counts as a drop, so the next caller
+/// runs its own. The others get `Panicked` only if no caller of `try_work` is left.
 ///
 /// If all callers leave:
 ///
@@ -237,8 +242,9 @@ impl<K, T, S> Group<K, T, S> {
 
     /// Drops the retained outcomes whose window is over, and returns how many it dropped.
     ///
-    /// Expired outcomes are never returned, and later settles drop them, two each. Call this to
-    /// free their memory in a group that is seldom used. [`stats`](Self::stats) does the same.
+    /// Expired outcomes are never returned, and later settles whose own outcome is retained drop
+    /// them, two each. Call this to free their memory in a group that is seldom used.
+    /// [`stats`](Self::stats) does the same.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

@@ -58,7 +58,8 @@ use crate::unwind::OnDrop;
 #[doc(alias = "leader")]
 #[must_use = "dropping the primary aborts its flight; settle it, or run an operation"]
 pub struct Primary<K, T> {
-    /// Taken out by `settle` and `into_flight`, so that the drop after them has nothing to do.
+    /// Taken out by `settle_registered`, `into_settler`, `lose` and `abort`, so that the drop after
+    /// them has nothing to do.
     settler: Option<Settler<K, T>>,
     shard: Arc<Shard<K, T>>,
 }

@@ -48,6 +48,7 @@ impl<T> Options<T> {
     }
 
     /// Returns `None` if nothing has been set. Panics if time matters and there is no clock.
+    #[track_caller]
     pub(crate) fn into_rules(self) -> Option<Rules<T>> {
         let retain = self.retain.filter(|_| self.max_retained > 0);
         let timed = retain.is_some() || self.supersede_after.is_some();

@@ -49,7 +49,7 @@ use crate::flight::{FlightId, FlightRef, Settled, Two, Watch};
 /// # });
 /// ```
 #[doc(alias = "follower")]
-#[must_use = "it has joined the flight; dropping it leaves, and touches nobody"]
+#[must_use = "it has joined the flight; dropping it leaves and affects no other caller"]
 pub struct Waiter<K, T> {
     watch: Watch<K, T>,
 }

@@ -31,7 +31,8 @@ use crate::unwind::{OnDrop, discard};
 ///
 /// A gate has a mode, and a call can have [one of its own](crate::Entry::mode). A call with the
 /// token of the holder, or of a call that waits, is a duplicate and shares that invocation in every
-/// mode but `Open`. [`begin`](crate::gate::Gate::begin) never waits and ends no flight. So with
+/// mode but `Open`. [`begin`](crate::gate::Gate::begin) never waits, and ends no flight except one
+/// that is older than [`supersede_after`](crate::gate::GateBuilder::supersede_after). So with
 /// `Queue` and `Replace` it is rejected as `Busy` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
