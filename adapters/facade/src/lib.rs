@@ -135,6 +135,9 @@ pub mod guide;
 
 /// The traits for executors, and the adapters. Each adapter is a module behind the feature of its
 /// name.
+///
+/// An executor of your own implements [`Spawn`](rt::Spawn), which has one method. The page of
+/// [`oneflight_core::rt`] has the contract of these traits and an example.
 pub mod rt {
     #[doc(inline)]
     pub use oneflight_core::rt::*;

@@ -412,7 +412,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
 impl<K, V, E, S> GroupBuilder<K, Result<V, E>, S> {
     /// Retains successes for this long. A failure is not retained: the next call runs the operation
     /// again. Otherwise it works like [`retain_for`](Self::retain_for). The last of these calls
-    /// wins.
+    /// wins. A group for [`try_work`](Group::try_work) needs `retain_for`: the error of an
+    /// operation is no outcome there, so its values are no `Result`.
     ///
     /// ```
     /// use oneflight_core::{Begin, Group};

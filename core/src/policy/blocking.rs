@@ -94,9 +94,9 @@ where
     ///
     /// # Errors
     ///
-    /// Returns [`Error::TimedOut`] if the deadline comes first. The flight continues, and the
-    /// caller stays a participant that can wait again. Otherwise it returns the errors of the
-    /// future.
+    /// Returns [`Error::TimedOut`] if the deadline comes first. The caller stays a participant that
+    /// can wait again. The flight continues, unless this caller drives it. Otherwise it returns the
+    /// errors of the future.
     ///
     /// # Deadlocks
     ///

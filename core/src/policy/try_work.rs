@@ -30,7 +30,9 @@ impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     ///
     /// Its error is not shared: its own caller gets it, by value, and leaves the flight. So each
     /// caller can have an error type of its own, which takes the errors of this crate by
-    /// `From<Error>`. For an operation that cannot fail, write `Ok::<_, Error>(value)`.
+    /// `From<Error>`. For an operation that cannot fail, write `Ok::<_, Error>(value)`. Only
+    /// successes are outcomes, so to retain them use
+    /// [`retain_for`](crate::GroupBuilder::retain_for) and not `retain_ok_for`.
     ///
     /// If the operation fails, or its caller is lost (dropped, or the operation panicked), the
     /// operation is dropped first. Then all participants are woken, and the first one that is
