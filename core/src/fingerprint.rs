@@ -152,6 +152,20 @@ mod tests {
         assert_eq!(bits.map(|bits| Fingerprint::new(bits).get()), bits);
     }
     #[test]
+    fn a_number_of_any_width_tells_payloads_apart() {
+        let of = |one: &dyn Fn(u8) -> Fingerprint| assert_ne!(one(1), one(2));
+        of(&|n| Fingerprint::of(&n));
+        of(&|n| Fingerprint::of(&u16::from(n)));
+        of(&|n| Fingerprint::of(&u32::from(n)));
+        of(&|n| Fingerprint::of(&u64::from(n)));
+        of(&|n| Fingerprint::of(&u128::from(n)));
+        of(&|n| Fingerprint::of(&usize::from(n)));
+        of(&|n| Fingerprint::of(&-i64::from(n)));
+        of(&|n| Fingerprint::of(&[n, 3 - n]));
+        of(&|n| Fingerprint::of(&("a", n, "b")));
+    }
+
+    #[test]
     fn a_byte_is_no_other_payload_in_another_part() {
         assert_ne!(
             Fingerprint::of(&("aa", "", "aa")),
