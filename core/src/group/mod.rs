@@ -101,18 +101,20 @@ use stats::gather;
 ///
 /// The call that begins a flight decides how it runs. A call that joins shares the outcome. This
 /// table shows what a call that has joined gets, if the caller that began the flight is dropped. (A
-/// caller of `work_blocking` can't be.) If a caller that has joined is dropped, the others do not
-/// notice.
+/// caller of `work_blocking` can't be, but it can panic.) If a caller that has joined is dropped,
+/// the others do not notice.
 ///
 /// | begun by | the same call | `spawn` | another call |
 /// |---|---|---|---|
 /// | `spawn`, `spawn_blocking` | the outcome | the outcome | the outcome |
 /// | `spawn_while_wanted` | the outcome | the outcome | the outcome |
-/// | `work` | continues it | its task continues it | the outcome if one of these is left |
-/// | `try_work` | runs its own | the outcome if another `try_work` is left | the same |
+/// | `work` | continues it | its task continues it | the outcome if another is left |
+/// | `try_work` | runs its own | the outcome if another is left | the outcome if another is left |
 /// | `begin`, `run` | `Dropped` | `Dropped` | `Dropped` |
+/// | `work_blocking` | `Panicked` | `Panicked` | `Panicked` |
 ///
-/// Where the table says "if", the call gets `Dropped` otherwise.
+/// "Another" is another caller of `work` or `try_work` that can go on with it (for `work` also the
+/// task of a `spawn`). If there is none, the call gets `Dropped`.
 ///
 /// If the operation panics, or a panic drops the guard of a `begin`, the calls that have joined get
 /// `Panicked`. There is one exception: with `try_work` a panic counts as a drop, so the next caller

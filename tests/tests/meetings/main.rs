@@ -22,12 +22,15 @@ const CALLS: [(&str, Call); 8] = [
     ("work_blocking", Call::WorkBlocking),
 ];
 
-/// What the caller that has joined gets, when the one that began is lost.
+/// The call can't go on with the operation itself.
+const IF_ANOTHER: &str = "the outcome if another is left";
+
+/// What the caller that has joined gets, when the one that began is lost. It is the only one that has joined.
 fn outcome(cell: &str) -> Outcome {
     match cell {
         "continues it" | "its task continues it" | "the outcome" => Ok(1),
         "runs its own" => Ok(2),
-        "`Dropped`" => Err(Cause::Dropped),
+        "`Dropped`" | IF_ANOTHER => Err(Cause::Dropped),
         "`Panicked`" => Err(Cause::Panicked),
         other => panic!("no such outcome: {other}"),
     }
@@ -45,9 +48,9 @@ fn is_finished(cell: &str, spawned: bool) -> bool {
 
 #[derive(Clone, Copy)]
 struct Row {
-    same: Outcome,
-    spawn: Outcome,
-    other: Outcome,
+    same: &'static str,
+    spawn: &'static str,
+    other: &'static str,
 }
 
 /// The rows of the first table, each by the calls it is for.
@@ -56,11 +59,7 @@ fn outcomes() -> Vec<(Call, Row)> {
         let [begun_by, same, spawn, other] = cells[..] else {
             panic!("four columns: {cells:?}");
         };
-        let row = Row {
-            same: outcome(same),
-            spawn: outcome(spawn),
-            other: outcome(other),
-        };
+        let row = Row { same, spawn, other };
         begun_by.split(',').map(move |name| (call(name), row))
     });
     rows.collect()
@@ -94,7 +93,7 @@ fn call(name: &str) -> Call {
 }
 
 impl Row {
-    fn expected(&self, begun: Call, joined: Call) -> Outcome {
+    fn cell(&self, begun: Call, joined: Call) -> &'static str {
         if begun == joined {
             self.same
         } else if joined == Call::Spawn {
@@ -128,12 +127,37 @@ fn a_caller_that_has_joined_gets_what_the_table_says_when_the_first_one_is_lost(
         let second = scene.second(joined);
         scene.lose(first);
         scene.finish();
-        let outcome = second.outcome(&scene.runtime);
+        let expected = outcome(row.cell(begun, joined));
         assert_eq!(
-            outcome,
-            row.expected(begun, joined),
+            second.outcome(&scene.runtime),
+            expected,
             "{begun:?}, {joined:?}"
         );
+        scene.end();
+    });
+}
+
+#[test]
+fn a_caller_that_can_not_go_on_itself_gets_the_outcome_if_another_is_left() {
+    for_each_pair(|row, begun, joined| {
+        if row.cell(begun, joined) != IF_ANOTHER {
+            return;
+        }
+        let scene = Scene::default();
+        let first = scene.first(begun);
+        let second = scene.second(joined);
+        let another = scene.third(begun);
+        scene.lose(first);
+        scene.finish();
+        // The same operation, or the other caller's own.
+        let expected = Ok(if begun == Call::Work { 1 } else { 3 });
+        for caller in [another, second] {
+            assert_eq!(
+                caller.outcome(&scene.runtime),
+                expected,
+                "{begun:?}, {joined:?}"
+            );
+        }
         scene.end();
     });
 }

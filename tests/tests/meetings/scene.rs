@@ -222,8 +222,17 @@ impl Scene {
 
     /// The second call joins. All that wait are counted, and participants of `work` and `try_work` are.
     pub(crate) fn second(&self, call: Call) -> Caller {
-        let caller = self.call(call, 2);
-        self.until(|scene| scene.group.waiters(KEY) == 1);
+        self.joins(call, 2)
+    }
+
+    /// A third call joins.
+    pub(crate) fn third(&self, call: Call) -> Caller {
+        self.joins(call, 3)
+    }
+
+    fn joins(&self, call: Call, number: u32) -> Caller {
+        let caller = self.call(call, number);
+        self.until(|scene| scene.group.waiters(KEY) + 1 == number as usize);
         caller
     }
 
