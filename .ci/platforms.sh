@@ -175,7 +175,7 @@ SOURCE
 # oldest ARGUMENTS...: every set of features that differs, with the oldest Rust; the arguments are cargo's.
 oldest() {
   promised=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
-  grep -q "Minimum Rust: $promised\." README.md || { echo "msrv: the README promises another Rust" >&2; exit 1; }
+  grep -q "minimum Rust version is $promised\." README.md || { echo "msrv: the README promises another Rust" >&2; exit 1; }
   pass
   # It is the oldest that can be: an older one does not know this edition.
   if [ "$promised" != 1.85 ] || ! grep -q '^edition = "2024"$' Cargo.toml; then

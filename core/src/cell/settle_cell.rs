@@ -274,8 +274,8 @@ impl<T, B> RawCell<T, B> {
         self.state.leave()
     }
 
-    /// Enters the cell. Returns `None` if it sheds and all have been told. Whether it sheds is asked
-    /// of its own state: one of another cell would let a call in that is not counted.
+    /// Enters the cell. Returns `None` if it sheds and all have been told. Whether it sheds is read
+    /// from its own state: with that of another cell a call could come in uncounted.
     #[inline(always)]
     fn enter(&self) -> Option<Inside<'_, T, B>> {
         let counted = self.state.load().sheds();

@@ -52,10 +52,11 @@
 //! # Invariants
 //! 1. At most one caller holds the operation outside: exactly while the stage is `Polling` (or
 //!    `Ended`, if the flight has ended meanwhile: then that caller drops it).
-//! 2. An operation that is `Parked` without a driver was polled by a driver that has left or whose
-//!    waker could not be cloned, or waits for its turn. While the stage is `Parked` and there is a driver, the driver's waker is in the
-//!    slab. The driver parks it in the critical section in which it puts the operation back. Only a
-//!    wake or its own leaving takes the waker out again, and both change the stage or the driver.
+//! 2. An operation that is `Parked` without a driver waits for its turn, or was polled by a driver
+//!    that has left, or whose waker could not be cloned. While the stage is `Parked` and there is a
+//!    driver, the driver's waker is in the slab. The driver parks it in the critical section in
+//!    which it puts the operation back. Only a wake or its own leaving takes the waker out again,
+//!    and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
 //!    waker, has no place, and looks at the stage when the poll returns. So an operation that is
 //!    ready at once wakes nobody. A participant that is a [`task`] and is in the slab always

@@ -79,12 +79,11 @@ impl<T, B> RawCell<T, B> {
     /// Parks a task, unless the cell has ended. Returns the state as it was found.
     #[inline]
     pub(crate) fn park(&self, place: &mut Place, waker: &Waker) -> Snapshot {
-        if let Some(inside) = self.enter_uncounted()
-            && let Some(room) = inside.made_room()
-        {
-            return room.park(&self.state, place, waker);
+        let inside = self.enter_uncounted();
+        match inside.as_ref().and_then(Inside::made_room) {
+            Some(room) => room.park(&self.state, place, waker),
+            None => self.park_slowly(place, waker),
         }
-        self.park_slowly(place, waker)
     }
 
     #[inline(never)]

@@ -1,14 +1,14 @@
 //! The memory of a flight: one allocation, who owns which part of it, and how long it lives.
 //!
 //! ```text
-//!   `FlightRef`s: callers, outcomes, the registry    `Shared`s: the operation, its wakers
-//!        |                                                 |
-//!        v                                                 v
-//!   +---------+---------------------------------+------+-------+-----+-------+---------+-----------+
-//!   | handles | flight: state, room, value, key | kind | holds | lay | first | driving | operation |
-//!   +---------+---------------------------------+------+-------+-----+-------+---------+-----------+
-//!   |<------------- every flight -------------->|<--------------- `Head` ------------->|
-//!                                               |<----- `Whole`, if participants drive ----------->|
+//!  `FlightRef`s: callers, outcomes, the registry   `Shared`s: the operation, its wakers
+//!      |                                                |
+//!      v                                                v
+//! +---------+--------------------------+------+-------+-----+-------+---------+-----------+
+//! | handles | flight: state, room, ... | kind | holds | lay | first | driving | operation |
+//! +---------+--------------------------+------+-------+-----+-------+---------+-----------+
+//! |<---------- every flight ---------->|<--------------- `Head` ------------->|
+//!                                      |<------- `Whole`, if participants drive -------->|
 //! ```
 //!
 //! A flight that participants drive (of `work`, `try_work`) has a [`Whole`] behind it: who drives
