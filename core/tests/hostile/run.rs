@@ -1,10 +1,14 @@
 //! The waker of a `Primary::run` and of a task: it is where the value will be.
 
 use std::future::{Future, pending, poll_fn};
+#[cfg(feature = "std")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+#[cfg(feature = "std")]
+use std::thread;
 
 use oneflight_core::error::Cause;
 #[cfg(feature = "std")]
@@ -219,13 +223,17 @@ fn a_run_that_ends_its_own_flight_is_ready_in_that_poll() {
     });
 }
 
-/// Polled by a task whose waker cannot be cloned, it panics.
-fn poll_uncloneable<F: Future + Unpin>(future: &mut F) {
+fn uncloneable() -> Waker {
     let on_clone: Box<dyn Fn() + Send + Sync> = Box::new(|| quiet_panic());
-    let waker = hooked(Hooks {
+    hooked(Hooks {
         on_clone: Some(on_clone),
         ..Hooks::default()
-    });
+    })
+}
+
+/// Polled by a task whose waker cannot be cloned, it panics.
+fn poll_uncloneable<F: Future + Unpin>(future: &mut F) {
+    let waker = uncloneable();
     let mut cx = Context::from_waker(&waker);
     assert!(panics(|| drop(Pin::new(future).poll(&mut cx))));
 }
@@ -341,6 +349,53 @@ fn a_task_whose_waker_panics_is_told_by_a_last_caller_that_a_panic_drops() {
         assert!(poll(&mut task, Waker::noop().clone()).is_ready());
         drop(task);
         assert_idle(&group);
+    });
+}
+
+/// Another one joins, the operation is woken, and every second time the flight is ended, all at once.
+#[test]
+#[cfg(feature = "std")]
+fn no_wake_is_lost_that_meets_a_driver_whose_waker_cannot_be_cloned() {
+    alone(|| {
+        let group = Registry::new();
+        for round in 0..2_000 {
+            let (signal, kept) = (Arc::new(AtomicUsize::new(0)), Mutex::new(None::<Waker>));
+            let kept = Arc::new(kept);
+            let operation = {
+                let (signal, kept) = (signal.clone(), kept.clone());
+                poll_fn(move |cx| {
+                    *lock(&kept) = Some(cx.waker().clone());
+                    match signal.load(Ordering::SeqCst) {
+                        0 => Poll::Pending,
+                        _ => Poll::Ready(7),
+                    }
+                })
+            };
+            let mut driver = group.work("k", || operation);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let waker = uncloneable();
+                    let poll = || Pin::new(&mut driver).poll(&mut Context::from_waker(&waker));
+                    let _ready_or_panicked = catch_unwind(AssertUnwindSafe(poll));
+                });
+                scope.spawn(|| {
+                    signal.store(1, Ordering::SeqCst);
+                    if let Some(waker) = lock(&kept).take() {
+                        waker.wake();
+                    }
+                    if round % 2 == 1 {
+                        group.abort(&"k");
+                    }
+                });
+                let outcome = futures_lite::future::block_on(group.work("k", || async { 8 }));
+                match outcome {
+                    Ok(settled) => assert!([7, 8].contains(&*settled)),
+                    Err(error) => assert_eq!(cause_of(Err::<(), _>(error)), Cause::Cancelled),
+                }
+            });
+            drop(driver);
+            assert_idle(&group);
+        }
     });
 }
 
