@@ -155,7 +155,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Cause::Dropped => "the operation was dropped before it settled",
-            Cause::Panicked => "the operation panicked",
+            Cause::Panicked => "a panic ended it",
             Cause::Cancelled => "it was aborted on purpose",
             Cause::AbortedAll => "the group aborted all flights",
             Cause::Superseded => "a newer call superseded it",

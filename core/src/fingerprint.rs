@@ -50,10 +50,11 @@ impl Fingerprint {
 
     /// Computes the fingerprint of anything that can be hashed.
     ///
-    /// It is made of all that the payload's `Hash` writes, with the length of each string. So two
-    /// payloads of one type whose `Hash` writes something else have different fingerprints, also if
-    /// they differ only in where one string ends and the next one begins. (Two of them can be the
-    /// same by chance, as any two hashes can.) What `Hash` leaves out is not compared.
+    /// It is made of all pieces that the payload's `Hash` writes, each with its length. So two
+    /// payloads of one type whose `Hash` writes other bytes, or the same bytes in other pieces, get
+    /// different fingerprints: also if they differ only in where one string ends and the next one
+    /// begins, or in zeros at the end. (Two of them can be the same by chance, as any two hashes
+    /// can.) What `Hash` leaves out is not compared.
     pub fn of<P: Hash + ?Sized>(payload: &P) -> Self {
         Self::computed(|hasher| payload.hash(hasher))
     }
@@ -75,39 +76,16 @@ impl Fingerprint {
     }
 }
 
-/// Writes the length of all bytes before them. `FoldHasher` only rotates its state by the length,
-/// and a string is hashed without its length: `("", "\0")` was the same as `("\0", "")`.
+/// Writes the length of each piece before it, also of a number. `FoldHasher` packs numbers without
+/// their widths, and only rotates its state by the length of bytes: without this `[5]` and `[5, 0]`
+/// are the same where a `Hash` writes no count, and so are `("", "\0")` and `("\0", "")`.
 struct WithLengths(FoldHasher<'static>);
 
 impl Hasher for WithLengths {
+    // The numbers come here too.
     fn write(&mut self, bytes: &[u8]) {
         self.0.write_usize(bytes.len());
         self.0.write(bytes);
-    }
-
-    // An integer has a fixed length. The signed ones come here as unsigned ones.
-    fn write_u8(&mut self, number: u8) {
-        self.0.write_u8(number);
-    }
-
-    fn write_u16(&mut self, number: u16) {
-        self.0.write_u16(number);
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0.write_u32(number);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0.write_u64(number);
-    }
-
-    fn write_u128(&mut self, number: u128) {
-        self.0.write_u128(number);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.0.write_usize(number);
     }
 
     fn finish(&self) -> u64 {
@@ -151,6 +129,7 @@ mod tests {
         let bits = [0, 7, u128::from(u64::MAX) + 1, u128::MAX - 1];
         assert_eq!(bits.map(|bits| Fingerprint::new(bits).get()), bits);
     }
+
     #[test]
     fn a_number_of_any_width_tells_payloads_apart() {
         let of = |one: &dyn Fn(u8) -> Fingerprint| assert_ne!(one(1), one(2));
@@ -163,6 +142,74 @@ mod tests {
         of(&|n| Fingerprint::of(&-i64::from(n)));
         of(&|n| Fingerprint::of(&[n, 3 - n]));
         of(&|n| Fingerprint::of(&("a", n, "b")));
+    }
+
+    /// Its `Hash` writes the items and not their number, as some lists do.
+    struct Uncounted<'a, P>(&'a [P]);
+
+    impl<P: Hash> Hash for Uncounted<'_, P> {
+        fn hash<H: Hasher>(&self, hasher: &mut H) {
+            self.0.iter().for_each(|item| item.hash(hasher));
+        }
+    }
+
+    fn assert_ends_are_told_apart<P: Hash + Clone>(items: P) {
+        let items = alloc::vec![items; 20];
+        let ends = (0..items.len()).map(|end| Fingerprint::of(&Uncounted(&items[..end])).get());
+        assert_eq!(ends.collect::<BTreeSet<_>>().len(), items.len());
+    }
+
+    #[test]
+    fn zeros_at_the_end_tell_payloads_apart() {
+        assert_ends_are_told_apart(0_u8);
+        assert_ends_are_told_apart(0_u64);
+        assert_ends_are_told_apart(0_u128);
+        assert_ends_are_told_apart(false);
+        assert_ends_are_told_apart(None::<u8>);
+        assert_ends_are_told_apart("");
+    }
+
+    #[test]
+    fn the_order_of_numbers_and_bytes_tells_payloads_apart() {
+        enum Parts<'a> {
+            NumberFirst(u64, &'a [u8]),
+            BytesFirst(&'a [u8], u64),
+            Bytes(&'a [u8]),
+            Wide(u128, u64),
+            Narrow(u64, u128),
+        }
+        impl Hash for Parts<'_> {
+            fn hash<H: Hasher>(&self, hasher: &mut H) {
+                match self {
+                    Parts::NumberFirst(number, bytes) => {
+                        hasher.write_u64(*number);
+                        hasher.write(bytes);
+                    }
+                    Parts::BytesFirst(bytes, number) => {
+                        hasher.write(bytes);
+                        hasher.write_u64(*number);
+                    }
+                    Parts::Bytes(bytes) => hasher.write(bytes),
+                    Parts::Wide(wide, number) => {
+                        hasher.write_u128(*wide);
+                        hasher.write_u64(*number);
+                    }
+                    Parts::Narrow(number, wide) => {
+                        hasher.write_u64(*number);
+                        hasher.write_u128(*wide);
+                    }
+                }
+            }
+        }
+        let parts = [
+            Parts::NumberFirst(1, &[1]),
+            Parts::BytesFirst(&[1], 1),
+            Parts::Bytes(&[1, 1]),
+            Parts::Wide(1, 1),
+            Parts::Narrow(1, 1),
+        ];
+        let seen: BTreeSet<u128> = parts.map(|it| Fingerprint::of(&it).get()).into();
+        assert_eq!(seen.len(), 5);
     }
 
     #[test]

@@ -59,7 +59,7 @@
 //!    and both change the stage or the driver.
 //!    In *Continue* there is no driver while the operation is polled: its poller keeps its own
 //!    waker, has no place, and looks at the stage when the poll returns. So an operation that is
-//!    ready at once wakes nobody. A participant that is a [`task`] and is in the slab always
+//!    ready at once wakes nobody. If a driver parks while a [`task`] is in the slab, the task
 //!    becomes the driver.
 //! 3. `Ready` without a driver means that everybody parked has been woken, or is being woken by the
 //!    call that set `Ready`. `Ready` with a driver means that the driver has been woken; if it

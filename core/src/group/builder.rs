@@ -218,8 +218,8 @@ impl<K, T, S> GroupBuilder<K, T, S> {
     /// default is 65,536. With zero nothing is retained.
     ///
     /// If there is no place for a new outcome, those that have expired are given up first, then the
-    /// one that would expire next. A new outcome is given up only if another thread settles or
-    /// [clears away](Group::clear_retained) the outcomes of all places at that moment.
+    /// one that would expire next. A new outcome is given up only if every place belongs to an
+    /// outcome that is being settled by another thread at that moment.
     ///
     /// A call for a key whose outcome was given up runs the operation a second time within the
     /// window. Where that matters, as it does for payments, choose a number well above what settles

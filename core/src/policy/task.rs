@@ -118,7 +118,7 @@ where
         let Some(participant) = &mut self.0 else {
             return Poll::Ready(());
         };
-        // A panic of the operation has ended the flight.
+        // A panic of the operation has ended the flight. After one of the waker, this leaves it.
         if let Some(Poll::Pending) = isolate(|| participant.poll_as_task(cx)) {
             return Poll::Pending;
         }

@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::hash::{BuildHasher, Hash};
-use core::mem;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -20,7 +19,8 @@ use crate::group::shard::InHand;
 use crate::group::{Entry, Group, Registry};
 use crate::policy::participant::{DROVE, Other, Participant, Role};
 use crate::policy::participate::Participate;
-use crate::unwind::{Fragile, OnDrop};
+use crate::sync::{catch, resume};
+use crate::unwind::{Fragile, isolate};
 
 impl<K: Hash + Eq, T, S: BuildHasher> Group<K, T, S> {
     /// Runs the operation for `key`, or becomes a participant of the flight that runs.
@@ -254,8 +254,16 @@ where
         let mut in_hand = InHand::new(shard, flight, Some(operation));
         let (operation, waker) = in_hand.polled();
         // On a panic the others are woken first, and then the operation is dropped.
+        let mut failed = None;
         let poll = shard.guarded(flight, Some([outer, &waker]), || {
-            operation.poll(&mut Context::from_waker(&waker))
+            let poll = operation.poll(&mut Context::from_waker(&waker));
+            if poll.is_pending() && own.0.is_none() {
+                match catch(|| outer.clone()) {
+                    Ok(waker) => own.0 = Some(waker),
+                    Err(panic) => failed = Some(panic),
+                }
+            }
+            poll
         });
         match poll {
             Poll::Ready(value) => {
@@ -278,13 +286,13 @@ where
             // It stays in hand if the flight was ended from outside.
             Poll::Pending => {
                 marks.mark(DROVE, 0);
-                if own.0.is_none() {
-                    // If the clone panics, the operation waits for its wake without a driver.
-                    let back = OnDrop(|| {
+                if let Some(panic) = failed {
+                    // The operation waits for its wake without a driver.
+                    isolate(|| {
                         flight.with_shared(|shared| shared.hand_in(&mut in_hand.operation));
+                        drop(in_hand);
                     });
-                    own.0 = Some(outer.clone());
-                    mem::forget(back);
+                    resume(panic);
                 }
                 let (state, operation) = (flight.cell.snapshot(), &mut in_hand.operation);
                 marks.with_place(|place| {

@@ -105,6 +105,18 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     return Ok(f());
 }
 
+/// Continues a panic that was caught.
+#[cold]
+pub(crate) fn resume(payload: Payload) -> ! {
+    #[cfg(feature = "std")]
+    std::panic::resume_unwind(payload);
+    #[cfg(not(feature = "std"))]
+    {
+        drop(payload);
+        unreachable!("no panic is caught")
+    }
+}
+
 /// A number that nobody can foresee. Without `std` it is 0, and so it is under a model checker,
 /// where no run may differ from another.
 pub(crate) fn random() -> u64 {

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
+#[cfg(feature = "std")]
+use oneflight_core::Begin;
 use oneflight_core::handle::Work;
 use oneflight_core::{Error, Group};
 
@@ -397,5 +399,45 @@ fn an_operation_of_try_work_panics_and_nothing_is_kept() {
             let _ready = call.poll(&mut Context::from_waker(Waker::noop()));
         }));
         assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+/// A value whose drop panics is given up for another one, which a waker drops meanwhile. A second panic that gets out aborts
+/// the process.
+#[test]
+#[cfg(feature = "std")]
+fn two_values_that_panic_in_one_settle_do_not_meet() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            quiet_panic();
+        }
+    }
+    alone(|| {
+        let day = std::time::Duration::from_secs(86_400);
+        let group: Group<u8, Bomb> = Group::builder().retain_for(day).max_retained(1).build();
+        let begin = |key| match group.begin(key) {
+            Begin::Primary(primary) => primary,
+            begun => panic!("{begun:?}"),
+        };
+        drop(begin(1).settle(Bomb));
+        let primary = begin(2);
+        let Begin::Waiter(waiter) = group.begin(2) else {
+            panic!("it is in flight")
+        };
+        let waiter = Arc::new(Mutex::new(Some(waiter)));
+        let (inner, kept) = (group.clone(), waiter.clone());
+        let waker = hooked(Hooks {
+            on_wake: Some(Box::new(move || {
+                drop(lock(&kept).take());
+                inner.clear_retained();
+            })),
+            ..Hooks::default()
+        });
+        let mut own = lock(&waiter).take();
+        assert!(own.as_mut().is_some_and(|it| poll(it, &waker).is_pending()));
+        *lock(&waiter) = own;
+        assert!(panics(|| drop(primary.settle(Bomb))));
+        assert_eq!((group.stats().retained, group.stats().in_flight), (0, 0));
     });
 }

@@ -12,6 +12,8 @@ use std::thread;
 
 use oneflight_core::error::Cause;
 #[cfg(feature = "std")]
+use oneflight_core::error::Rejected;
+#[cfg(feature = "std")]
 use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::handle::Run;
 use oneflight_core::{Begin, Error, Group, Primary, Waiter};
@@ -396,6 +398,36 @@ fn no_wake_is_lost_that_meets_a_driver_whose_waker_cannot_be_cloned() {
             drop(driver);
             assert_idle(&group);
         }
+    });
+}
+
+#[test]
+#[cfg(feature = "std")]
+fn a_clone_that_waits_for_the_flight_of_its_driver_is_told() {
+    alone(|| {
+        let group = Registry::new();
+        let mut driver = group.work("k", pending);
+        let inner = group.clone();
+        let on_clone: Box<dyn Fn() + Send + Sync> = Box::new(move || {
+            let Begin::Waiter(waiter) = inner.begin("k") else {
+                panic!("it is in flight")
+            };
+            let waits = [
+                inner.work("k", pending).wait_blocking(),
+                waiter.wait_blocking(),
+            ];
+            for outcome in waits {
+                assert_eq!(outcome.err(), Some(Error::Rejected(Rejected::Reentrant)));
+            }
+        });
+        let waker = hooked(Hooks {
+            on_clone: Some(on_clone),
+            ..Hooks::default()
+        });
+        let polled = Pin::new(&mut driver).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        drop(driver);
+        assert_idle(&group);
     });
 }
 

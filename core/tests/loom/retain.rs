@@ -267,6 +267,23 @@ fn what_is_cleared_while_another_settles_is_dropped_once() {
 }
 
 #[test]
+fn of_two_who_clear_each_returns_when_all_is_dropped() {
+    model(|| {
+        let (group, live) = one_place(&Hand::default());
+        settle(&group, 0, &live);
+        let clear = |group: &OnePlace| {
+            let cleared = group.clear_retained();
+            assert!(group.peek(&0).is_none(), "it is given out still");
+            cleared
+        };
+        let other = group.clone();
+        let thread = thread::spawn(move || clear(&other));
+        assert_eq!(clear(&group) + thread.join().unwrap(), 1);
+        assert_one_place(&group, &live);
+    });
+}
+
+#[test]
 fn the_last_handle_goes_while_a_settle_takes_a_place() {
     model(|| {
         let (group, live) = one_place(&Hand::default());

@@ -68,7 +68,7 @@ use crate::flight::Flight;
 use crate::flight::operation::Policy;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::overflow;
-use crate::unwind::OnDrop;
+use crate::unwind::{OnDrop, discard};
 use whole::{Behind, Head, Kind, Never, Whole};
 
 pub(super) use lay::{At, Lay};
@@ -258,8 +258,11 @@ impl<K, T> FlightRef<K, T> {
         // Also if the drop of the key or of the value panics.
         // SAFETY: the flight has been dropped then.
         let _freed = OnDrop(|| unsafe { Self::free(memory, state) });
+        // Their panic must not meet one that is under way.
         // SAFETY: this was the last handle, so nobody else uses the flight, and it is dropped once.
-        unsafe { drop_in_place(&raw mut (*memory.as_ptr()).flight) };
+        discard(OnDrop(|| unsafe {
+            drop_in_place(&raw mut (*memory.as_ptr()).flight)
+        }));
     }
 
     /// Frees the memory of a flight that has been dropped or moved out.

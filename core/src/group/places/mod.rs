@@ -12,7 +12,6 @@
 //! 2. A settle for which no place is free takes out another flight's mark before that flight is
 //!    removed. It holds the place meanwhile (`held`), and inserts its own mark when the other
 //!    flight is gone. The place of an expired flight, which is given to nobody, it takes at once.
-//!    A `clear` takes out all marks, and holds the place of each until its flight is gone.
 //! 3. Marks and held places are never more than the bounds allow, in number and in weight. By
 //!    invariants 1 and 2 neither are the flights that are retained and have not expired.
 //! 4. A mark without a retained flight is there only while a call is under way: a settle that will
@@ -28,7 +27,6 @@
 mod order;
 
 use alloc::vec::Vec;
-use core::iter;
 use core::time::Duration;
 
 pub(crate) use order::Mark;
@@ -45,7 +43,7 @@ use order::{Load, Order};
 /// adds, so none is left for long.
 const EXPIRED_PER_SETTLE: usize = 2;
 
-/// The maximum number of marks that are handled in one lock acquisition.
+/// The maximum number of marks that are taken out in one lock acquisition.
 const BATCH: usize = 1_024;
 
 type Shards<K, T> = Arc<Vec<Arc<Shard<K, T>>>>;
@@ -57,7 +55,7 @@ pub(crate) struct Places<K, T> {
 
 struct Index<K, T> {
     order: Order<K, T>,
-    /// Places that settles, and a `clear`, hold without a mark.
+    /// Places that settles hold without a mark.
     held: Load,
     /// A circle: each shard knows this index. It is broken when the last handle of the group is
     /// dropped. Nothing is retained after that.
@@ -68,7 +66,7 @@ struct Index<K, T> {
 pub(crate) enum Answer<K, T> {
     /// It has one. These flights, most of the time none, have to be removed first.
     Place(Leaving<K, T>),
-    /// Every place is held by other calls.
+    /// Every place is held by other settles.
     Full,
     /// No handle of the group is left.
     Closed,
@@ -184,28 +182,21 @@ impl<K, T> Places<K, T> {
     /// Drops what is retained now. Returns how many outcomes that were. What is retained meanwhile
     /// stays, also if it expires before what is dropped.
     pub(crate) fn clear(&self) -> usize {
-        let (mut order, shards) = self.index.with(|index| {
-            let order = index.order.take();
-            index.held = index.held.plus(order.load());
-            (order, index.shards.clone())
+        let (marks, shards) = self.index.with(|index| {
+            let marks: Vec<_> = index.order.iter().cloned().collect();
+            (marks, index.shards.clone())
         });
-        let (mut dropped, mut removed) = (0, Vec::new());
-        while let Some(shards) = &shards {
-            let (from, mut free) = (removed.len(), Load::default());
-            for (mark, weight) in iter::from_fn(|| order.pop()).take(BATCH) {
-                free = free.plus(Load { count: 1, weight });
-                removed.push(mark);
+        let mut dropped = 0;
+        if let Some(shards) = &shards {
+            for batch in marks.chunks(BATCH) {
+                for mark in batch {
+                    dropped += usize::from(shard_of(shards, mark).remove_retained(mark));
+                }
+                self.remove(batch);
             }
-            if free.count == 0 {
-                break;
-            }
-            for mark in &removed[from..] {
-                dropped += usize::from(shard_of(shards, mark).remove_retained(mark));
-            }
-            self.index.with(|index| index.held = index.held.minus(free));
         }
         // The drops are the user's.
-        for_each(removed.into_iter(), discard);
+        for_each(marks.into_iter(), discard);
         dropped
     }
 

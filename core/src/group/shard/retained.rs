@@ -29,7 +29,7 @@ pub(super) enum Retain {
     No,
     /// It has a place.
     Until(Deadline),
-    /// It was to be retained, and every place is held by another call.
+    /// It was to be retained, and every place is held by another settle.
     Refused,
 }
 
