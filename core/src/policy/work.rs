@@ -258,6 +258,7 @@ where
         let poll = shard.guarded(flight, Some([outer, &waker]), || {
             let poll = operation.poll(&mut Context::from_waker(&waker));
             if poll.is_pending() && own.0.is_none() {
+                // Its panic is this caller's alone, where a panic can be caught.
                 match catch(|| outer.clone()) {
                     Ok(waker) => own.0 = Some(waker),
                     Err(panic) => failed = Some(panic),

@@ -4,11 +4,11 @@ use std::future::{Future, pending, poll_fn};
 #[cfg(feature = "std")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 #[cfg(feature = "std")]
-use std::thread;
+use std::{sync::Mutex, thread};
 
 use oneflight_core::error::Cause;
 #[cfg(feature = "std")]
@@ -18,7 +18,9 @@ use oneflight_core::gate::{Gate, Mode};
 use oneflight_core::handle::Run;
 use oneflight_core::{Begin, Error, Group, Primary, Waiter};
 
-use crate::limit::{alone, lock, panics, quiet_panic};
+#[cfg(feature = "std")]
+use crate::limit::lock;
+use crate::limit::{alone, panics, quiet_panic};
 use crate::outcome::cause_of;
 use crate::wakers::hooked::{Hooks, hooked};
 
@@ -273,8 +275,10 @@ fn whoever_is_parked_stays_parked_if_the_clone_of_the_next_waker_panics() {
     });
 }
 
-/// The panic is that of one caller. The operation waits for its wake, and then another one drives.
+/// The panic is that of one caller. The operation waits for its wake, and then another one drives. Without `std` no panic
+/// is caught, and this one ends the flight as a panic of the operation does.
 #[test]
+#[cfg(feature = "std")]
 fn a_driver_whose_waker_cannot_be_cloned_takes_nobody_along() {
     for (polled_before, woken) in [(false, false), (false, true), (true, false), (true, true)] {
         alone(move || {
