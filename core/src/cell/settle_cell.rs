@@ -120,10 +120,8 @@ impl<T, B> RawCell<T, B> {
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.state.load().settled().then(|| {
             self.value.with_mut(|slot| {
-                // SAFETY:
-                // - Initialised: the state says settled.
-                // - Exclusive, and lives long enough: the reference borrows `self` mutably, and the
-                //   slot is inside it.
+                // SAFETY: initialised, since the state says settled; exclusive, and lives long
+                // enough: the reference borrows `self` mutably, and the slot is inside it.
                 unsafe { &mut *(*slot).assume_init_mut().value }
             })
         })
@@ -278,19 +276,21 @@ impl<T, B> RawCell<T, B> {
     /// from its own state: with that of another cell a call could come in uncounted.
     #[inline(always)]
     fn enter(&self) -> Option<Inside<'_, T, B>> {
-        let counted = self.state.load().sheds();
-        if counted && !self.state.enter() {
-            return None;
-        }
-        Some(Inside {
-            cell: self,
-            counted,
-        })
+        let counted = self.state.sheds();
+        let cell = self;
+        (!counted || self.state.enter()).then(|| Inside { cell, counted })
     }
 
-    /// As [`enter`](Self::enter), unless the call would be counted or all have been told.
+    /// As [`enter`](Self::enter), unless the call would be counted.
     #[inline(always)]
     fn enter_uncounted(&self) -> Option<Inside<'_, T, B>> {
+        let (cell, counted) = (self, self.state.sheds());
+        (!counted).then(|| Inside { cell, counted })
+    }
+
+    /// The same, unless all have been told.
+    #[inline(always)]
+    fn enter_unless_told(&self) -> Option<Inside<'_, T, B>> {
         (!self.state.load().is_told_or_sheds()).then_some(Inside {
             cell: self,
             counted: false,
@@ -337,8 +337,7 @@ impl<T, B> RawCell<T, B> {
     ///
     /// # Safety
     ///
-    /// The caller has taken the step after which the state is told and nobody is inside (`state`,
-    /// invariant 4). There is one.
+    /// The caller has taken the one step after which it is told and nobody inside (invariant 4).
     #[cold]
     unsafe fn shed(&self) {
         // SAFETY: no call is inside or enters any more.

@@ -92,7 +92,7 @@ const COUNT_SHIFT: u32 = INSIDE_SHIFT + INSIDE_BITS;
 const ONE: usize = 1 << COUNT_SHIFT;
 
 /// The atomic word. Its methods fix the orderings.
-pub(super) struct State(AtomicUsize);
+pub(super) struct State(AtomicUsize, #[cfg(loom)] bool);
 
 /// The state as it was at one moment.
 #[derive(Clone, Copy)]
@@ -116,7 +116,17 @@ impl State {
 
     #[cfg(loom)]
     pub(super) fn new(word: Snapshot) -> Self {
-        Self(AtomicUsize::new(word.0))
+        Self(AtomicUsize::new(word.0), word.sheds())
+    }
+
+    /// Whether it sheds, which never changes. Loom has it in a field, since it would explore each
+    /// look at the word.
+    #[inline(always)]
+    pub(super) fn sheds(&self) -> bool {
+        #[cfg(loom)]
+        return self.1;
+        #[cfg(not(loom))]
+        return self.load().sheds();
     }
 
     #[inline(always)]

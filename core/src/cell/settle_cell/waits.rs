@@ -102,7 +102,7 @@ impl<T, B> RawCell<T, B> {
     }
 
     fn vacate_taken(&self, place: &mut Place) {
-        match self.enter_uncounted() {
+        match self.enter_unless_told() {
             Some(inside) => {
                 if let Some(room) = inside.made_room() {
                     room.vacate(place);
