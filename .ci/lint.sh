@@ -67,7 +67,7 @@ PYTHON
 found=$(runs_up)
 rule "an import of a room that is higher" "$found"
 
-# The cell that settles once is the only file of the product with unsafe code. A program without std and an allocator that
+# The cell and the memory of a flight are the only places of the product with unsafe code. A program without std and an allocator that
 # counts can not be written without it either.
 unsafe_in='core/src/cell/settle_cell\.rs|core/src/flight/memory/[a-z]+\.rs|tests/no_std/src/[a-z]+\.rs|tests/benches/src/counted\.rs'
 mapfile -t unsafe_files < <(files "^($unsafe_in)\$")

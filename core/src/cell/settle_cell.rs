@@ -276,8 +276,7 @@ impl<T, B> RawCell<T, B> {
     /// from its own state: with that of another cell a call could come in uncounted.
     #[inline(always)]
     fn enter(&self) -> Option<Inside<'_, T, B>> {
-        let counted = self.state.sheds();
-        let cell = self;
+        let (cell, counted) = (self, self.state.sheds());
         (!counted || self.state.enter()).then(|| Inside { cell, counted })
     }
 
@@ -291,10 +290,8 @@ impl<T, B> RawCell<T, B> {
     /// The same, unless all have been told.
     #[inline(always)]
     fn enter_unless_told(&self) -> Option<Inside<'_, T, B>> {
-        (!self.state.load().is_told_or_sheds()).then_some(Inside {
-            cell: self,
-            counted: false,
-        })
+        let (cell, counted) = (self, false);
+        (!self.state.load().is_told_or_sheds()).then(|| Inside { cell, counted })
     }
 
     /// The ender has told everybody. If nobody is inside, it sheds.

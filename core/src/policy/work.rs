@@ -253,8 +253,8 @@ where
         let (flight, mut marks) = seat.split();
         let mut in_hand = InHand::new(shard, flight, Some(operation));
         let (operation, waker) = in_hand.polled();
-        // On a panic the others are woken first, and then the operation is dropped.
         let mut failed = None;
+        // On a panic the others are woken first, and then the operation is dropped.
         let poll = shard.guarded(flight, Some([outer, &waker]), || {
             let poll = operation.poll(&mut Context::from_waker(&waker));
             if poll.is_pending() && own.0.is_none() {

@@ -189,10 +189,7 @@ impl<K, T> Places<K, T> {
         let mut dropped = 0;
         if let Some(shards) = &shards {
             for batch in marks.chunks(BATCH) {
-                for mark in batch {
-                    dropped += usize::from(shard_of(shards, mark).remove_retained(mark));
-                }
-                self.remove(batch);
+                dropped += self.remove_retained(shards, batch);
             }
         }
         // The drops are the user's.
@@ -213,13 +210,19 @@ impl<K, T> Places<K, T> {
             let Some(shards) = shards.filter(|_| !marks.is_empty()) else {
                 return dropped;
             };
-            for mark in &marks {
-                dropped += usize::from(shard_of(&shards, mark).remove_retained(mark));
-            }
-            self.remove(&marks);
+            dropped += self.remove_retained(&shards, &marks);
             // The drops are the user's.
             for_each(marks.into_iter(), discard);
         }
+    }
+
+    /// Removes the flights of these marks from their shards, and then the marks. Returns how many
+    /// of the flights were there still.
+    fn remove_retained(&self, shards: &Shards<K, T>, marks: &[Mark<K, T>]) -> usize {
+        let removed = |mark: &&Mark<K, T>| shard_of(shards, mark).remove_retained(mark);
+        let count = marks.iter().filter(removed).count();
+        self.remove(marks);
+        count
     }
 
     /// No handle of the group is left: drops what is retained, and retains nothing more.
