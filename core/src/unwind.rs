@@ -22,19 +22,12 @@ pub(crate) fn isolate<R>(f: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// Drops a value of the user's. Its panic is caught if this thread already unwinds.
-#[inline(always)]
 pub(crate) fn discard<T>(value: T) {
     if panicking() {
-        discard_quietly(value);
+        isolate(|| drop(value));
     } else {
         drop(value);
     }
-}
-
-#[cold]
-#[inline(never)]
-fn discard_quietly<T>(value: T) {
-    isolate(|| drop(value));
 }
 
 /// A value of the user's that is [discarded](discard) when it is dropped.

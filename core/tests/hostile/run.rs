@@ -1,4 +1,4 @@
-//! The waker of a `Primary::run` and of a task: it is where the value will be.
+//! The waker of a `Primary::run` and of a task: it is where the value will be. And callers whose wakers cannot be cloned.
 
 use std::future::{Future, pending, poll_fn};
 #[cfg(feature = "std")]
